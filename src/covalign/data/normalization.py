@@ -1,0 +1,52 @@
+"""How pixels enter a network: (pixel / 255 - mean) / standard deviation, per channel.
+
+Networks that are to be compared at their first layer must share this map, which is why the encodings
+protocol uses ImageNet's constants for every colour data set (Guth & Menard 2024 use one convention).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from covalign.errors import InputError
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel constants, in units of the full pixel range [0, 1]."""
+
+    name: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, pixels: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
+        """Map uint8 pixels to float32 network input."""
+        channels = pixels.shape[1]
+        if len(self.mean) not in (1, channels):
+            raise InputError(
+                f"normalization {self.name!r} has {len(self.mean)} channels and the images have {channels}; "
+                "load the images with channels="
+                f"{len(self.mean)} or choose another normalization"
+            )
+        mean = torch.tensor(self.mean).view(1, -1, 1, 1) * 255
+        std = torch.tensor(self.std).view(1, -1, 1, 1) * 255
+        return (pixels.float() - mean.to(pixels.device)) / std.to(pixels.device)
+
+
+NORMALIZATIONS = {
+    n.name: n
+    for n in (
+        Normalization("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        Normalization("cifar", (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
+        Normalization("none", (0.0,), (1.0,)),
+    )
+}
+
+
+def normalization(name: str) -> Normalization:
+    """Return a normalization by name: "imagenet", "cifar" or "none"."""
+    if name not in NORMALIZATIONS:
+        raise InputError(f"normalization: got {name!r}, expected one of {', '.join(NORMALIZATIONS)}")
+    return NORMALIZATIONS[name]

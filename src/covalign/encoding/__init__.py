@@ -1,0 +1,1 @@
+"""What a layer learned: weight covariances, aligned and compared."""

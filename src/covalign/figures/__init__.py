@@ -1,0 +1,1 @@
+"""Panels: a record and an Axes in, the Axes out."""

@@ -1,0 +1,140 @@
+"""Which few spatial filters do convolutional networks learn anyway?
+
+A `FilterBank` holds the leading eigenvectors of spatial weight covariances (Guth & Menard 2024, section 2.2)
+in a fixed order and with fixed signs, so that slot j of one factorized network means the same as slot j of
+another. The shipped bank is analytic: on the three-point line take the orthonormal vectors
+
+    g = (1, 2, 1) / sqrt(6)  (low-pass),   d = (-1, 0, 1) / sqrt(2)  (first derivative),
+    s = (1, -1, 1) / sqrt(3) (second derivative, made orthogonal to g),
+
+and their products: g g^T, d along x, d along y, and the two second-order ones, (g s^T + s g^T) / sqrt(2)
+(Laplacian) and d d^T (mixed derivative). Banks measured on trained networks replace it through `save`
+and `load`. The scale of a filter is irrelevant, because batch normalization follows.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float32, Float64
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional
+
+from covalign.arrays import ArrayLike, as_float64
+from covalign.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class FilterBank:
+    """Spatial filters with fixed order and sign.
+
+    Attributes:
+        filters: shape ``[count, k, k]``, unit norm.
+        provenance: where they come from, JSON-serializable.
+    """
+
+    filters: Float32[Tensor, "count k k"]
+    provenance: dict[str, Any]
+
+    @property
+    def kernel_size(self) -> int:
+        """Side k of the filters."""
+        return self.filters.shape[-1]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of shape and values: equal fingerprints mean equal slots."""
+        digest = hashlib.sha256(repr(tuple(self.filters.shape)).encode())
+        digest.update(self.filters.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def signed(self) -> Float32[Tensor, "twice_count k k"]:
+        """The filters, then their negatives: ReLU of this pair keeps both signs of a response."""
+        return torch.cat([self.filters, -self.filters])
+
+    def resize(self, kernel_size: int) -> "FilterBank":
+        """Return the bank on another odd kernel size, by bicubic interpolation, with unit norm again."""
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise InputError(f"kernel size: got {kernel_size}, expected an odd number such as 3, 5 or 7")
+        if kernel_size == self.kernel_size:
+            return self
+        resized = functional.interpolate(
+            self.filters[None].double(), size=(kernel_size, kernel_size), mode="bicubic", align_corners=False
+        )[0]
+        resized /= resized.flatten(1).norm(dim=1)[:, None, None]
+        return FilterBank(resized.float(), {**self.provenance, "resized_from": self.kernel_size})
+
+    def save(self, path: str | Path) -> Path:
+        """Write filters and provenance as one safetensors file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        data = save({"filters": self.filters.contiguous()}, {"provenance": json.dumps(self.provenance)})
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "FilterBank":
+        """Read a bank written by `save`."""
+        try:
+            with safe_open(path, "pt") as file:
+                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
+                return cls.of(file.get_tensor("filters"), provenance)
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"filter bank {path}: cannot be read ({error}); expected a file that FilterBank.save wrote"
+            ) from error
+
+    @classmethod
+    def of(cls, filters: ArrayLike, provenance: dict[str, Any]) -> "FilterBank":
+        """Check filters of shape ``[count, k, k]``, give them unit norm and the canonical sign."""
+        values = as_float64(filters, "filters", "count k k")
+        if values.shape[1] != values.shape[2] or values.shape[1] % 2 == 0:
+            raise InputError(f"filters: got shape {tuple(values.shape)}, expected [count, k, k] with k odd")
+        norms = values.flatten(1).norm(dim=1)
+        if bool((norms == 0).any()):
+            raise InputError("filters: at least one filter is zero, expected non-zero filters")
+        unit = values.flatten(1) / norms[:, None]
+        return cls((unit * canonical_signs(unit.T)[:, None]).view_as(values).float(), provenance)
+
+
+def canonical_signs(vectors: Float64[Tensor, "d r"]) -> Float64[Tensor, " r"]:
+    """Signs that make columns comparable: positive sum, or else a positive first large entry.
+
+    A column whose sum is below a tenth of its largest possible value (sqrt(d) for a unit vector) is treated
+    as odd, and its first entry of at least half the maximal magnitude decides.
+    """
+    total = vectors.sum(0)
+    size = vectors.abs()
+    first = (size >= 0.5 * size.amax(0)).double().argmax(0)
+    leading = vectors.gather(0, first[None])[0]
+    decisive = torch.where(total.abs() > 0.1 * vectors.norm(dim=0) * vectors.shape[0] ** 0.5, total, leading)
+    return torch.where(decisive < 0, -1.0, 1.0).to(vectors)
+
+
+def analytic_filters() -> FilterBank:
+    """Return the shipped bank of five 3x3 filters (formula in the module's text)."""
+    g = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 6**0.5
+    d = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64) / 2**0.5
+    s = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64) / 3**0.5
+    laplacian = (torch.outer(g, s) + torch.outer(s, g)) / 2**0.5
+    filters = [torch.outer(g, g), torch.outer(g, d), torch.outer(d, g), laplacian, torch.outer(d, d)]
+    return FilterBank.of(
+        torch.stack(filters),
+        {
+            "name": "analytic",
+            "order": ["low-pass", "d/dx", "d/dy", "laplacian", "d2/dxdy"],
+            "source": "closed form: products of the orthonormal three-point vectors g, d and s",
+        },
+    )

@@ -1,0 +1,121 @@
+"""A network as covalign sees it: named layers with readable weights, and where possible their inputs.
+
+Shape convention, used everywhere: a layer's weight is ``[c_out, c_in / groups, k_h, k_w]`` (linear layers
+have ``k_h = k_w = 1``); one row of `Layer.matrix` is one neuron, flattened in the order (c_in, space).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from covalign.data.normalization import Normalization
+
+Kind = Literal["convolution", "grouped", "depthwise", "transposed", "linear"]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One learned linear map.
+
+    Attributes:
+        name: dotted path in the network.
+        kind: what sort of map it is. A transposed convolution's weight is stored like any other,
+            ``[c_out, c_in / groups, k_h, k_w]`` (the framework's own layout is transposed on reading).
+        weight: ``[c_out, c_in / groups, k_h, k_w]``.
+        initial: the weight before training, where it was kept.
+        init_variance: variance of the initial weights, from the initializer's formula, where known.
+        factorized: the input is a frozen depthwise bank, so that the map is learned on channels alone
+            and each input coordinate counts as one dimension of the alignment.
+    """
+
+    name: str
+    kind: Kind
+    weight: Float[Tensor, "c_out c_in_per_group k_h k_w"]
+    initial: Float[Tensor, "c_out c_in_per_group k_h k_w"] | None = None
+    init_variance: float | None = None
+    factorized: bool = False
+    groups: int = 1
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def form(self) -> str:
+        """ "factorized", "joint" (space and channels learned together) or "linear"."""
+        if self.kind == "linear":
+            return "linear"
+        return "factorized" if self.factorized else "joint"
+
+    @property
+    def neurons(self) -> int:
+        """Number of output channels c_out."""
+        return self.weight.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels c_in, over all groups."""
+        return self.weight.shape[1] * self.groups
+
+    @property
+    def dimension(self) -> int:
+        """Length d of a neuron: c_in / groups times the kernel's area."""
+        return self.weight[0].numel()
+
+    @property
+    def matrix(self) -> Float64[Tensor, "c_out d"]:
+        """The neurons as rows, flattened (c_in, space), float64."""
+        return self.weight.detach().double().flatten(1)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A parameter that was not read as a layer, and why."""
+
+    name: str
+    reason: str
+
+
+class ActivationSource(Protocol):
+    """Runs a network and hands out what chosen layers receive."""
+
+    def inputs(
+        self, batch: Float[Tensor, "n c h w"], names: Sequence[str]
+    ) -> dict[str, Float[Tensor, "n channels ..."]]:
+        """Return the inputs of the named layers for one batch of normalized images, in evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Named, readable layers in forward order.
+
+    Attributes:
+        name: short name for tables and captions.
+        layers: what was read.
+        skipped: what was not read, and why.
+        source: gives layer inputs; None for a bare weight file, which has no forward pass.
+        normalization: how this network's input pixels are normalized, where known.
+        resolution: height and width of the images it was trained on, where known.
+        details: provenance for reports (path, architecture, training run ...), JSON-serializable.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    skipped: tuple[Skipped, ...] = ()
+    source: ActivationSource | None = None
+    normalization: Normalization | None = None
+    resolution: int | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name``."""
+        from covalign.errors import InputError
+
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join(layer.name for layer in self.layers)
+        raise InputError(f"network {self.name!r} has no layer {name!r}; its layers are: {known}")

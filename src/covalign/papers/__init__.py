@@ -1,0 +1,1 @@
+"""Published figures and tables, rerun with their claims."""

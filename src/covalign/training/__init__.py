@@ -1,0 +1,1 @@
+"""Specified, stored and resumable trainings."""
