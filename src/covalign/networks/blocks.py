@@ -1,9 +1,9 @@
 """What is one stage of a network: a joint or a factorized convolution.
 
 Joint (Guth & Menard 2024, appendix B.1): convolution -> ReLU -> batch norm. Space and channels are learned
-together. Factorized (B.2): frozen depthwise filters -> ReLU -> batch norm -> learned pointwise convolution, so
-that the learned weights ``[c_out, K c_in, 1, 1]`` act on channels alone and receive standardized inputs. No
-biases anywhere, batch norm without affine parameters; a max-pool may follow a stage.
+together. Factorized (B.2): frozen depthwise filters -> ReLU -> batch norm -> learned pointwise convolution,
+so that the learned weights ``[c_out, K c_in, 1, 1]`` act on channels alone and receive standardized inputs.
+No biases anywhere, batch norm without affine parameters; a max-pool may follow a stage.
 """
 
 import torch

@@ -1,15 +1,17 @@
 """Which few spatial filters do convolutional networks learn anyway?
 
-A `FilterBank` holds the leading eigenvectors of spatial weight covariances (Guth & Menard 2024, section 2.2)
-in a fixed order and with fixed signs, so that slot j of one factorized network means the same as slot j of
-another. The shipped bank is analytic: on the three-point line take the orthonormal vectors
+A `FilterBank` holds the leading eigenvectors of spatial weight covariances (Guth & Menard 2024, section
+2.2) in a fixed order and with fixed signs, so that slot j of one factorized network means the same as slot
+j of another. The shipped bank is analytic: on the three-point line take the orthonormal vectors
 
-    g = (1, 2, 1) / sqrt(6)  (low-pass),   d = (-1, 0, 1) / sqrt(2)  (first derivative),
+    g = (1, 2, 1) / sqrt(6)  (low-pass),   d = (1, 0, -1) / sqrt(2)  (first derivative),
     s = (1, -1, 1) / sqrt(3) (second derivative, made orthogonal to g),
 
-and their products: g g^T, d along x, d along y, and the two second-order ones, (g s^T + s g^T) / sqrt(2)
-(Laplacian) and d d^T (mixed derivative). Banks measured on trained networks replace it through `save`
-and `load`. The scale of a filter is irrelevant, because batch normalization follows.
+and their products: g g^T, d along x, d along y, and the two second-order ones (g s^T + s g^T) / sqrt(2)
+(Laplacian) and (g s^T - s g^T) / sqrt(2) (difference of the second derivatives), because these five, and
+not the mixed derivative d d^T, lead the spatial covariances of joint networks trained on natural images.
+Banks measured on trained networks replace it through `save` and `load`. The scale of a filter is
+irrelevant, because batch normalization follows.
 """
 
 import hashlib
@@ -113,11 +115,11 @@ def canonical_signs(vectors: Float64[Tensor, "d r"]) -> Float64[Tensor, " r"]:
     """Signs that make columns comparable: positive sum, or else a positive first large entry.
 
     A column whose sum is below a tenth of its largest possible value (sqrt(d) for a unit vector) is treated
-    as odd, and its first entry of at least half the maximal magnitude decides.
+    as odd, and its first entry of at least 0.4 times the maximal magnitude decides.
     """
     total = vectors.sum(0)
     size = vectors.abs()
-    first = (size >= 0.5 * size.amax(0)).double().argmax(0)
+    first = (size >= 0.4 * size.amax(0)).double().argmax(0)
     leading = vectors.gather(0, first[None])[0]
     decisive = torch.where(total.abs() > 0.1 * vectors.norm(dim=0) * vectors.shape[0] ** 0.5, total, leading)
     return torch.where(decisive < 0, -1.0, 1.0).to(vectors)
@@ -126,15 +128,16 @@ def canonical_signs(vectors: Float64[Tensor, "d r"]) -> Float64[Tensor, " r"]:
 def analytic_filters() -> FilterBank:
     """Return the shipped bank of five 3x3 filters (formula in the module's text)."""
     g = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 6**0.5
-    d = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64) / 2**0.5
+    d = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64) / 2**0.5
     s = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64) / 3**0.5
-    laplacian = (torch.outer(g, s) + torch.outer(s, g)) / 2**0.5
-    filters = [torch.outer(g, g), torch.outer(g, d), torch.outer(d, g), laplacian, torch.outer(d, d)]
+    across, down = torch.outer(g, s), torch.outer(s, g)
+    second = [(across + down) / 2**0.5, (across - down) / 2**0.5]
+    filters = [torch.outer(g, g), torch.outer(g, d), torch.outer(d, g), *second]
     return FilterBank.of(
         torch.stack(filters),
         {
             "name": "analytic",
-            "order": ["low-pass", "d/dx", "d/dy", "laplacian", "d2/dxdy"],
+            "order": ["low-pass", "d/dx", "d/dy", "laplacian", "d2/dx2 - d2/dy2"],
             "source": "closed form: products of the orthonormal three-point vectors g, d and s",
         },
     )

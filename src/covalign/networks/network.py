@@ -17,6 +17,14 @@ Kind = Literal["convolution", "grouped", "depthwise", "transposed", "linear"]
 
 
 @dataclass(frozen=True, eq=False)
+class BatchNorm:
+    """A batch norm in evaluation mode: channel c of x becomes ``scale[c] x + shift[c]``."""
+
+    scale: Float64[Tensor, " c"]
+    shift: Float64[Tensor, " c"]
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One learned linear map.
 
@@ -29,6 +37,8 @@ class Layer:
         init_variance: variance of the initial weights, from the initializer's formula, where known.
         factorized: the input is a frozen depthwise bank, so that the map is learned on channels alone
             and each input coordinate counts as one dimension of the alignment.
+        norm_before: the batch norm whose output the layer receives, where one precedes it directly.
+        norm_after: the batch norm that receives the layer's output, where one follows it directly.
     """
 
     name: str
@@ -41,10 +51,12 @@ class Layer:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+    norm_before: BatchNorm | None = None
+    norm_after: BatchNorm | None = None
 
     @property
     def form(self) -> str:
-        """ "factorized", "joint" (space and channels learned together) or "linear"."""
+        """How the map was learned: "factorized", "joint" (space and channels together) or "linear"."""
         if self.kind == "linear":
             return "linear"
         return "factorized" if self.factorized else "joint"

@@ -1,12 +1,14 @@
 """VGG networks in the joint and the factorized form of Guth & Menard (2024), appendix B.
 
-Eight stages of 64-M-128-M-256-256-M-512-512-M-512-512-M channels for VGG-11 (M a 2x2 max-pool after the stage;
-VGG-13 and VGG-16 have more stages), no biases, batch norm after ReLU and without affine parameters. Head: mean
-over positions, then one linear layer without bias ("linear"; our reading, since almost all parameters should be
-convolutional), or the three fully connected layers that VGG has ("mlp"). At 32x32 the last map is 1x1, so
-"mlp" means width -> width -> width -> classes with ReLU between, width being the last stage's, without dropout.
+VGG-11 has eight stages of 64-M-128-M-256-256-M-512-512-M-512-512-M channels (M: a 2x2 max-pool after the
+stage); VGG-13 and VGG-16 have more. No biases; batch norm after ReLU, without affine parameters. Head: mean
+over positions, then one linear layer without bias ("linear"; our reading, since almost all parameters
+should be convolutional), or the three fully connected layers that VGG has ("mlp"). At 32x32 the last map is
+1x1, so "mlp" means width -> width -> width -> classes with ReLU between, width being the last stage's,
+without dropout.
 """
 
+import itertools
 from typing import Literal
 
 from jaxtyping import Float
@@ -99,13 +101,9 @@ def vgg11(
 def _head(head: str, channels: int, classes: int) -> nn.Module:
     if head == "linear":
         return nn.Linear(channels, classes, bias=False)
-    hidden = [nn.Linear(channels, channels, bias=False), nn.ReLU()]
-    return nn.Sequential(
-        *hidden,
-        nn.Linear(channels, channels, bias=False),
-        nn.ReLU(),
-        nn.Linear(channels, classes, bias=False),
-    )
+    sizes = (channels, channels, channels, classes)
+    linear = [nn.Linear(a, b, bias=False) for a, b in itertools.pairwise(sizes)]
+    return nn.Sequential(linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])
 
 
 def _check(
