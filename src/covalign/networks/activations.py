@@ -1,0 +1,101 @@
+"""What does each layer of a network receive for given images?
+
+A layer's input is what its weights multiply, as ``[n, channels, positions ...]``: feature maps for
+convolutions, ``[n, features]`` for linear layers on vectors, and ``[n, features, ...]`` for linear layers
+applied at many positions or tokens. A layer called several times in one pass gives all its inputs, along the
+positions.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from covalign.errors import InputError
+from covalign.networks.tracing import evaluation, first_tensor
+
+
+class ModuleSource:
+    """Layer inputs of an `nn.Module`, by forward hooks.
+
+    The module runs in evaluation mode without gradients, and is afterwards as it was: its hooks removed,
+    every submodule in its own mode. A float16 or bfloat16 module is copied to float32 first.
+    """
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
+        if dtypes & {torch.float16, torch.bfloat16}:
+            module = copy.deepcopy(module).float()
+        self.module = module
+        self.name = name
+
+    def inputs(
+        self, batch: Float[Tensor, "n c h w"], names: Sequence[str]
+    ) -> dict[str, Float[Tensor, "n channels ..."]]:
+        """Return the inputs of the named layers for one batch of normalized images.
+
+        Raises:
+            InputError: a name that is no module, a batch the network cannot take, or a layer it did not call.
+        """
+        parts = dict(self.module.named_modules())
+        if unknown := [name for name in names if name not in parts]:
+            raise InputError(
+                f"network {self.name!r} has no layer {unknown[0]!r}; expected names of its layers"
+            )
+        seen: dict[str, list[Tensor]] = {name: [] for name in names}
+
+        def keep(name: str, linear: bool) -> RemovableHandle:
+            def hook(part: nn.Module, args: tuple, kwargs: dict) -> None:
+                received = first_tensor(args, kwargs).detach()
+                seen[name].append(channels_second(received, len(batch), linear).float().clone())
+
+            return parts[name].register_forward_pre_hook(hook, with_kwargs=True)
+
+        handles = [keep(name, isinstance(parts[name], nn.Linear)) for name in names]
+        try:
+            with evaluation(self.module):
+                self.module(batch.to(next(self.module.parameters())))
+        except Exception as error:  # a stranger's forward pass may raise anything
+            shape = "x".join(map(str, batch.shape[1:]))
+            raise InputError(
+                f"network {self.name!r} cannot run on images of {shape} (channels x height x width): "
+                f"{one_line(error)}; give images of the size and channels it was made for"
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+        if missing := [name for name in names if not seen[name]]:
+            raise InputError(
+                f"network {self.name!r} did not call its layer {missing[0]!r} in the forward pass; "
+                "choose other layers"
+            )
+        return {name: along_positions(calls) for name, calls in seen.items()}
+
+
+def channels_second(x: Tensor, images: int, linear: bool) -> Float[Tensor, "n channels ..."]:
+    """Bring a layer's input to ``[n, channels, positions ...]``.
+
+    A linear layer has its features on the last axis; where it was handed more rows than there are images
+    (windows of an image, say), the rows of one image are taken to be consecutive.
+    """
+    if not linear:
+        return x
+    if len(x) != images and len(x) % images == 0:
+        x = x.view(images, -1, *x.shape[1:])
+    return x.movedim(-1, 1)
+
+
+def along_positions(calls: Sequence[Tensor]) -> Float[Tensor, "n channels ..."]:
+    """Join the inputs of several calls along the positions; a single call stays as it is."""
+    if len(calls) == 1:
+        return calls[0]
+    return torch.cat([call.flatten(2) if call.ndim > 2 else call[..., None] for call in calls], 2)
+
+
+def one_line(error: BaseException, length: int = 200) -> str:
+    """Return an error's message on one line, shortened."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= length else text[: length - 3] + "..."
