@@ -1,0 +1,302 @@
+"""How is one network trained so that a kill changes nothing?
+
+Stochastic gradient descent with cross-entropy. Every random draw (initialization, order of an epoch,
+augmentation of a batch) comes from a stream that the seed and the position alone decide, so that weights,
+momentum and position are the whole state: a training that resumes from a checkpoint ends bit-identical to one
+that never stopped, on the same machine.
+"""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from functools import partial
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+from torch.nn import functional
+
+from covalign.data.augmentation import augment
+from covalign.data.images import Images
+from covalign.data.labels import random_labels
+from covalign.data.loading import load_images
+from covalign.data.normalization import normalization
+from covalign.errors import InputError
+from covalign.networks.vgg import VGG_PLANS
+from covalign.training.machine import fixed, resolve, stream
+from covalign.training.progress import Reporter, reporter
+from covalign.training.recipe import TrainingSpec, learning_rate
+from covalign.training.run import (
+    Epoch,
+    Files,
+    Memory,
+    Run,
+    build,
+    checkpoint_name,
+    epoch_name,
+    packed,
+    unpacked,
+)
+from covalign.training.store import RunStore, filter_bank, identity
+
+EVALUATION_BATCH = 100
+
+
+def train(
+    spec: TrainingSpec,
+    store: RunStore | None = None,
+    *,
+    images: tuple[Images, Images] | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float = 30.0,
+) -> Run:
+    """Train one network, or finish it, or return it if it is finished.
+
+    Args:
+        spec: what to train.
+        store: where the run is kept; None keeps it in memory.
+        images: training and test images with their true labels, where they are loaded already; None loads
+            what the spec names.
+        progress: show the progress on standard error.
+        checkpoint_seconds: longest time between two checkpoints; there is one after every epoch as well.
+
+    Raises:
+        InputError: images and spec do not fit, or the training diverges (its last checkpoint is kept).
+    """
+    spec = resolve(spec)
+    train_images, test_images = images or _load(spec)
+    if spec.labels != "true":
+        train_images = random_labels(train_images, spec.label_realization, spec.labels)
+    _check_fit(spec, train_images, test_images)
+    details = identity(spec, train_images, test_images)
+    if store is None:
+        files: Files = Memory({})
+        _finish(files, details, spec, train_images, test_images, progress, math.inf)
+        return Run.open(files)
+    with store.lock(details["key"]):
+        files = store.folder(details["key"])
+        if "final.safetensors" not in files.files():
+            _finish(files, details, spec, train_images, test_images, progress, checkpoint_seconds)
+        return Run.open(files)
+
+
+@dataclass
+class _Position:
+    """Where a training is: everything that is neither weights nor momentum."""
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class _Training:
+    """The state of a training in progress."""
+
+    spec: TrainingSpec
+    train: Images
+    test: Images
+    files: Files
+    module: nn.Module
+    optimizer: torch.optim.SGD
+    position: _Position
+    checkpoint_seconds: float
+
+
+def _finish(
+    files: Files,
+    details: dict,
+    spec: TrainingSpec,
+    train_images: Images,
+    test_images: Images,
+    progress: bool,
+    checkpoint_seconds: float,
+) -> None:
+    with fixed(spec):
+        module = _initialized(spec, len(train_images.classes))
+        if "spec.json" not in files.files():
+            text = json.dumps(details, indent=1).encode()
+            files.commit({"spec.json": text, "initial.safetensors": packed(module.state_dict())})
+        module = module.to(spec.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.SGD(
+            [weight for weight in module.parameters() if weight.requires_grad],
+            lr=spec.learning_rate,
+            momentum=spec.momentum,
+            weight_decay=spec.weight_decay,
+        )
+        training = _Training(
+            spec, train_images, test_images, files, module, optimizer, _Position(), checkpoint_seconds
+        )
+        _resume(training)
+        title = f"{train_images.name} seed {spec.seed}"
+        with reporter(title, spec.epochs, _steps(training), progress) as show:
+            while training.position.epoch < spec.epochs:
+                _epoch(training, show)
+        final = packed(module.state_dict())
+        history = json.dumps(training.position.history, indent=1).encode()
+        files.commit({"final.safetensors": final, "history.json": history}, drop=_checkpoints(files))
+
+
+def _epoch(training: _Training, show: Reporter) -> None:
+    """Train to the end of the current epoch, evaluate, and commit."""
+    spec, position = training.spec, training.position
+    order = torch.randperm(len(training.train), generator=stream(spec.seed, "order", position.epoch))
+    started = saved = time.monotonic()
+    before = position.seconds
+    training.module.train()
+    steps = _steps(training)
+    while position.step < steps:
+        rate = _step(training, order)
+        position.seconds = before + time.monotonic() - started
+        show.step(position.epoch * steps + position.step)
+        if time.monotonic() - saved >= training.checkpoint_seconds and position.step < steps:
+            _checkpoint(training)
+            saved = time.monotonic()
+    rate = learning_rate(spec, (position.epoch + 1) * steps - 1, steps)
+    test_loss, test_accuracy = _evaluate(training)
+    row = Epoch(
+        position.epoch + 1,
+        rate,
+        position.loss / position.seen,
+        position.correct / position.seen,
+        test_loss,
+        test_accuracy,
+        before + time.monotonic() - started,
+    )
+    training.position = _Position(epoch=row.epoch, history=[*position.history, asdict(row)])
+    show.epoch(row)
+    if row.epoch < spec.epochs:
+        _checkpoint(training, keep=row.epoch in spec.checkpoint_epochs)
+
+
+def _step(training: _Training, order: Tensor) -> float:
+    """Take one step of gradient descent and advance the position; return its learning rate."""
+    spec, position, module = training.spec, training.position, training.module
+    rate = learning_rate(spec, position.epoch * _steps(training) + position.step, _steps(training))
+    training.optimizer.param_groups[0]["lr"] = rate
+    batch = order[position.step * spec.batch_size : (position.step + 1) * spec.batch_size]
+    generator = stream(spec.seed, "augmentation", position.epoch, position.step)
+    pixels = augment(training.train.pixels[batch], generator, flip=spec.flip, crop_padding=spec.crop_padding)
+    labels = training.train.labels[batch].to(spec.device)
+    scores = _scores(spec, module, pixels)
+    loss = functional.cross_entropy(scores, labels)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise InputError(
+            f"training diverged: loss {value} at epoch {position.epoch + 1}, step {position.step + 1}, rate "
+            f"{rate:.3g}; the last checkpoint is kept; lower learning_rate = {spec.learning_rate}"
+        )
+    training.optimizer.zero_grad()
+    loss.backward()
+    training.optimizer.step()
+    position.step += 1
+    position.seen += len(batch)
+    position.loss += value * len(batch)
+    position.correct += int((scores.argmax(1) == labels).sum())
+    return rate
+
+
+def _scores(spec: TrainingSpec, module: nn.Module, pixels: Tensor) -> Float32[Tensor, "n classes"]:
+    batch = normalization(spec.normalization)(pixels.to(spec.device))
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    bfloat16 = spec.precision == "bfloat16"
+    with torch.autocast(torch.device(spec.device).type, torch.bfloat16, enabled=bfloat16):
+        return module(batch).float()
+
+
+@torch.no_grad()
+def _evaluate(training: _Training) -> tuple[float, float]:
+    """Return mean loss and accuracy on the test images."""
+    training.module.eval()
+    loss, correct = 0.0, 0
+    for pixels, labels in zip(
+        training.test.pixels.split(EVALUATION_BATCH),
+        training.test.labels.split(EVALUATION_BATCH),
+        strict=True,
+    ):
+        scores = _scores(training.spec, training.module, pixels).cpu()
+        loss += functional.cross_entropy(scores, labels, reduction="sum").item()
+        correct += int((scores.argmax(1) == labels).sum())
+    return loss / len(training.test), correct / len(training.test)
+
+
+def _checkpoint(training: _Training, keep: bool = False) -> None:
+    """Commit weights, momentum and position; ``keep`` keeps the weights for good as well."""
+    position = training.position
+    tensors = {f"model.{name}": tensor for name, tensor in training.module.state_dict().items()}
+    for index, weight in enumerate(training.optimizer.param_groups[0]["params"]):
+        momentum = training.optimizer.state[weight].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{index}"] = momentum
+    name = f"checkpoint-{position.epoch:04d}-{position.step:06d}.safetensors"
+    new = {name: packed(tensors, position=json.dumps(asdict(position)))}
+    if keep:
+        new[epoch_name(position.epoch)] = packed(training.module.state_dict())
+    training.files.commit(new, drop=_checkpoints(training.files) - {name})
+
+
+def _resume(training: _Training) -> None:
+    """Continue from the committed checkpoint, if there is one."""
+    name = checkpoint_name(training.files)
+    if name is None:
+        return
+    tensors, metadata = unpacked(training.files, name)
+    training.position = _Position(**json.loads(metadata["position"]))
+    training.module.load_state_dict(
+        {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    )
+    for index, weight in enumerate(training.optimizer.param_groups[0]["params"]):
+        if f"momentum.{index}" in tensors:
+            buffer = torch.empty_like(weight).copy_(tensors[f"momentum.{index}"])
+            training.optimizer.state[weight]["momentum_buffer"] = buffer
+
+
+def _checkpoints(files: Files) -> frozenset[str]:
+    name = checkpoint_name(files)
+    return frozenset() if name is None else frozenset({name})
+
+
+def _steps(training: _Training) -> int:
+    batches = len(training.train) / training.spec.batch_size
+    return math.floor(batches) if training.spec.drop_last else math.ceil(batches)
+
+
+def _initialized(spec: TrainingSpec, classes: int) -> nn.Module:
+    """Return the network with weights drawn from the seed; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(spec.seed, "initialization").initial_seed())
+        return build(spec, classes, filter_bank(spec))
+
+
+def _load(spec: TrainingSpec) -> tuple[Images, Images]:
+    load = partial(
+        load_images, spec.images, resolution=spec.resolution, classes=spec.classes, channels=spec.in_channels
+    )
+    return load("train", max_images=spec.max_images), load("test")
+
+
+def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:
+    channels, *size = train_images.pixels.shape[1:]
+    smallest = 2 ** VGG_PLANS[spec.architecture].count("M")
+    if channels != spec.in_channels:
+        raise InputError(f"training spec: in_channels = {spec.in_channels}, but the images have {channels}")
+    if min(size) < smallest:
+        raise InputError(
+            f"{spec.architecture} halves its maps until at least one position is left: got images of "
+            f"{size[0]}x{size[1]}, expected at least {smallest}x{smallest}"
+        )
+    if train_images.classes != test_images.classes:
+        raise InputError(
+            f"training and test images differ in their classes: {train_images.classes} and "
+            f"{test_images.classes}"
+        )
+    if spec.drop_last and len(train_images) < spec.batch_size:
+        raise InputError(
+            f"training spec: drop_last with batch_size = {spec.batch_size} leaves no batch of "
+            f"{len(train_images)} images; lower batch_size"
+        )

@@ -1,0 +1,83 @@
+"""What of the machine decides a training's last bits?
+
+Precision and the number of threads (reductions are split among threads), and whether algorithms may vary from
+call to call. `resolve` writes the first into the spec, `fixed` holds the other two while training; together
+with random streams that depend on the position alone (`stream`), they make a training repeatable bit by bit
+on one machine.
+"""
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils import deterministic
+
+from covalign.errors import InputError
+from covalign.training.recipe import TrainingSpec
+
+
+def resolve(spec: TrainingSpec) -> TrainingSpec:
+    """Return the spec with "auto" precision decided for its device, which must be there.
+
+    Raises:
+        InputError: the device does not exist, or is not one that trains.
+    """
+    try:
+        torch.empty(1, device=spec.device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"training spec: device = {spec.device!r} is not available ({str(error).splitlines()[0]}); "
+            "expected cpu, or cuda where PyTorch was built for it"
+        ) from error
+    if spec.precision != "auto":
+        return spec
+    return replace(spec, precision="bfloat16" if _computes_in_bfloat16(spec.device) else "float32")
+
+
+def _computes_in_bfloat16(device: str) -> bool:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in capabilities)
+
+
+@contextmanager
+def fixed(spec: TrainingSpec) -> Iterator[None]:
+    """Hold the thread count and deterministic algorithms, then restore what was set before.
+
+    On a GPU an operation without a deterministic form warns instead of failing: repeatability bit by bit is
+    promised for the CPU only.
+    """
+    threads = torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.set_num_threads(spec.threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.device(spec.device).type != "cpu")
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
+
+
+def stream(seed: int, purpose: str, *position: int) -> torch.Generator:
+    """Return the generator of one purpose at one position: no state has to be saved to resume it."""
+    digest = hashlib.sha256(repr((seed, purpose, position)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def environment() -> dict[str, Any]:
+    """Return what a reader needs to judge whether bits can be expected to repeat."""
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }

@@ -1,0 +1,268 @@
+"""What fixes a trained network?
+
+A `TrainingSpec` names everything that does: images and labels, network, seed, and the recipe. It is one flat
+record, the same in TOML and in Python. Presets carry the published recipes (Guth & Menard 2024, appendix B.3;
+Chowers & Weiss 2023, section 3) and smaller ones for laptops; `learning_rate` is the schedule as a pure
+function of the step.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from covalign.data.normalization import normalization
+from covalign.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """One training, completely described.
+
+    Attributes:
+        images: where the images come from, as `covalign.data.loading.load_images` takes it.
+        classes: names of the classes to keep, in this order, or N for the first N; None keeps all.
+        max_images: largest number of training images (drawn at random); None takes all.
+        resolution: height and width after box averaging; None keeps the source's.
+        labels: "true", "uniform" (one uniform random label per training image) or "permuted".
+        label_realization: which draw of the random labels.
+        architecture: name of the network family.
+        form: "joint" or "factorized" stages.
+        width: multiplier of the number of channels.
+        kernel_size: side of the joint kernels or of the frozen filters.
+        head: "linear" or "mlp".
+        norm: batch norm after each ReLU.
+        in_channels: channels of the images.
+        filters: file of the frozen `FilterBank` of a factorized network; None takes the shipped one.
+        seed: of initialization, order and augmentation.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        drop_last: leave out the last, smaller batch of an epoch.
+        learning_rate: the schedule's largest rate.
+        momentum: of stochastic gradient descent.
+        weight_decay: L2 coefficient.
+        schedule: "constant", "step" (times ``decay_factor`` every ``decay_every`` epochs) or "one-cycle"
+            (linear from 0 to the peak over the first ``warmup`` of all steps, then linear to 0).
+        decay_every: epochs between two decays of "step".
+        decay_factor: what "step" multiplies the rate by.
+        warmup: share of the steps that "one-cycle" spends rising.
+        flip: random horizontal flips.
+        crop_padding: random crops after padding by this many pixels; 0 turns them off.
+        normalization: name of the input normalization.
+        precision: "auto" takes bfloat16 where the machine computes in it, else float32.
+        device: "cpu", "cuda", "cuda:1" ...
+        threads: of the tensor library; part of a run's identity, as it decides the last bits.
+        checkpoint_epochs: epochs whose weights are kept for trajectories.
+    """
+
+    images: str = "photos"
+    classes: tuple[str, ...] | int | None = None
+    max_images: int | None = None
+    resolution: int | None = None
+    labels: Literal["true", "uniform", "permuted"] = "true"
+    label_realization: int = 0
+    architecture: Literal["vgg11", "vgg13", "vgg16"] = "vgg11"
+    form: Literal["joint", "factorized"] = "factorized"
+    width: float = 1.0
+    kernel_size: int = 3
+    head: Literal["linear", "mlp"] = "linear"
+    norm: bool = True
+    in_channels: int = 3
+    filters: str | None = None
+    seed: int = 0
+    epochs: int = 90
+    batch_size: int = 256
+    drop_last: bool = False
+    learning_rate: float = 0.005
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "step", "one-cycle"] = "step"
+    decay_every: int = 30
+    decay_factor: float = 0.1
+    warmup: float = 0.25
+    flip: bool = True
+    crop_padding: int = 4
+    normalization: str = "imagenet"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_epochs: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check types and ranges; lists become tuples, and whole numbers floats where asked for."""
+        for field in fields(self):
+            value = _converted(getattr(self, field.name), field.type)
+            object.__setattr__(self, field.name, value)
+            if not _is_a(value, field.type):
+                raise InputError(
+                    f"training spec: {field.name} = {value!r} ({type(value).__name__}), "
+                    f"expected {_said(field.type)}"
+                )
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not low <= value <= high:
+                raise InputError(f"training spec: {name} = {value!r}, expected {low} to {high}")
+        if self.width <= 0:
+            raise InputError(f"training spec: width = {self.width!r}, expected a positive multiplier")
+        if beyond := [epoch for epoch in self.checkpoint_epochs if not 0 <= epoch <= self.epochs]:
+            raise InputError(
+                f"training spec: checkpoint_epochs has {beyond[0]}, expected 0 to {self.epochs} (epochs)"
+            )
+        normalization(self.normalization)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "TrainingSpec":
+        """Make a spec from plain values; ``preset`` names the spec that the others are changes to.
+
+        Raises:
+            InputError: a key that is no field, or a value of the wrong type or out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        changes = {key: value for key, value in values.items() if key != "preset"}
+        if unknown := [key for key in changes if key not in known]:
+            raise InputError(
+                f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}"
+            )
+        base = preset(values["preset"]) if "preset" in values else cls()
+        return replace(base, **changes)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "TrainingSpec":
+        """Read a spec from a TOML file of plain keys (see `of`).
+
+        Raises:
+            InputError: the file cannot be read or is not TOML, and what `of` raises, with the file's name.
+        """
+        try:
+            return cls.of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(
+                f"{path}: cannot be read as TOML ({error}); expected key = value lines"
+            ) from error
+
+    def to_toml(self) -> str:
+        """Return the spec as TOML; `from_toml` of it is equal."""
+        lines = (
+            f"{key} = {json.dumps(value, ensure_ascii=False)}"
+            for key, value in asdict(self).items()
+            if value is not None
+        )
+        return "\n".join(lines) + "\n"
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "classes": (1, math.inf),
+    "max_images": (1, math.inf),
+    "resolution": (1, math.inf),
+    "label_realization": (0, math.inf),
+    "seed": (0, math.inf),
+    "epochs": (0, math.inf),
+    "batch_size": (1, math.inf),
+    "learning_rate": (0, 1e6),
+    "momentum": (0, 1),
+    "weight_decay": (0, 1e6),
+    "decay_every": (1, math.inf),
+    "decay_factor": (0, 1),
+    "warmup": (0, 1),
+    "crop_padding": (0, math.inf),
+    "threads": (1, 4096),
+}
+
+
+def _is_a(value: object, expected: Any) -> bool:
+    if isinstance(expected, UnionType):
+        return any(_is_a(value, option) for option in get_args(expected))
+    if get_origin(expected) is Literal:
+        return value in get_args(expected)
+    if get_origin(expected) is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, get_args(expected)[0]) for item in value)
+    return type(value) is expected
+
+
+def _said(expected: Any) -> str:
+    if isinstance(expected, UnionType):
+        return " or ".join(_said(option) for option in get_args(expected))
+    if get_origin(expected) is Literal:
+        return "one of " + ", ".join(repr(option) for option in get_args(expected))
+    if get_origin(expected) is tuple:
+        return f"a list of {get_args(expected)[0].__name__}"
+    return "nothing" if expected is NoneType else expected.__name__
+
+
+def _converted(value: Any, expected: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return float(value) if expected is float and type(value) is int else value
+
+
+def learning_rate(spec: TrainingSpec, step: int, steps_per_epoch: int) -> float:
+    """Return the rate of step ``step``, counted from 0 over the whole training.
+
+    "step": rate x decay_factor^floor(epoch / decay_every). "one-cycle" with T steps in all and a rise of
+    a = warmup T: rate x min((t + 1) / a, (T - t) / (T - a)), the piecewise linear cycle of Smith (2017).
+
+    Args:
+        spec: the recipe.
+        step: 0 ... T - 1.
+        steps_per_epoch: batches an epoch.
+    """
+    if spec.schedule == "constant":
+        return spec.learning_rate
+    if spec.schedule == "step":
+        return spec.learning_rate * spec.decay_factor ** (step // steps_per_epoch // spec.decay_every)
+    total = spec.epochs * steps_per_epoch
+    rise = spec.warmup * total
+    falling = (total - step) / (total - rise) if rise < total else 1.0
+    return spec.learning_rate * min(1.0, (step + 1) / rise if rise else 1.0, falling)
+
+
+_ENCODINGS = TrainingSpec()
+_FIRST_LAYER = TrainingSpec(
+    form="joint",
+    labels="permuted",
+    epochs=100,
+    drop_last=True,
+    learning_rate=0.01,
+    momentum=0.0,
+    schedule="constant",
+    flip=False,
+    crop_padding=0,
+    normalization="cifar",
+)
+_LAPTOP = TrainingSpec(width=0.25, epochs=8, batch_size=128, learning_rate=0.02, schedule="one-cycle")
+
+PRESETS: dict[str, TrainingSpec] = {
+    "encodings": replace(_ENCODINGS, precision="float32"),
+    "encodings-random": replace(
+        _ENCODINGS, precision="float32", labels="uniform", epochs=360, decay_every=120
+    ),
+    "first-layer": replace(_FIRST_LAYER, precision="float32"),
+    "first-layer-laptop": replace(_FIRST_LAYER, width=0.5, epochs=30),
+    "laptop": _LAPTOP,
+    "demo": replace(_LAPTOP, width=0.125, epochs=6),
+}
+
+
+def preset(name: str) -> TrainingSpec:
+    """Return a recipe by name; change it with `dataclasses.replace`.
+
+    - "encodings": Guth & Menard (2024), appendix B: factorized VGG-11, 90 epochs, SGD with momentum 0.9, rate
+      0.005 divided by 10 every 30 epochs. The batch size is not stated there; 256 is our choice.
+    - "encodings-random": the same on uniform random labels, four times as long.
+    - "first-layer": Chowers & Weiss (2023): joint VGG-11, plain SGD at rate 0.01, 100 epochs, permuted
+      labels.
+    - "laptop", "first-layer-laptop": narrower and shorter, for two cores (our choice).
+    - "demo": for the embedded photographs, under a minute a training (our choice).
+
+    Raises:
+        InputError: no preset of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset: got {name!r}, expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]

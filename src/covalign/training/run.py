@@ -1,0 +1,249 @@
+"""What does a training leave behind?
+
+A `Run`: the resolved spec, the history, the weights before and after, and those of the epochs that were kept.
+Weights are read when they are asked for, from a folder of the store or from memory.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from covalign.data.normalization import normalization
+from covalign.errors import InputError
+from covalign.networks.filters import FilterBank
+from covalign.networks.network import Layer, Network
+from covalign.networks.readers import load_network
+from covalign.networks.vgg import vgg
+from covalign.training.folder import Folder
+from covalign.training.recipe import TrainingSpec
+
+Weights = dict[str, Tensor]
+
+
+class Files(Protocol):
+    """Named byte strings that change together: a `Folder`, or `Memory`."""
+
+    def files(self) -> dict[str, str]:
+        """Return what is there: name to SHA-256."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file."""
+        ...
+
+    def commit(self, new: Mapping[str, bytes], drop: frozenset[str] = frozenset()) -> None:
+        """Add files and remove others, all at once."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """`Files` that end with the process."""
+
+    contents: dict[str, bytes]
+
+    def files(self) -> dict[str, str]:
+        """Return what is there: name to SHA-256."""
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.contents.items()}
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of one file."""
+        return self.contents[name]
+
+    def commit(self, new: Mapping[str, bytes], drop: frozenset[str] = frozenset()) -> None:
+        """Add files and remove others."""
+        self.contents.update(new)
+        for name in drop:
+            del self.contents[name]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history.
+
+    Attributes:
+        epoch: 1 for the first.
+        learning_rate: of its last step.
+        train_loss: mean cross-entropy over the epoch, while the weights change.
+        train_accuracy: likewise, between 0 and 1.
+        test_loss: mean cross-entropy on the test images after the epoch.
+        test_accuracy: likewise, between 0 and 1. Test labels are always the true ones.
+        seconds: wall time, evaluation included.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A training: finished, or as far as its last checkpoint.
+
+    Attributes:
+        key: SHA-256 of everything that decides the weights.
+        spec: the spec, with precision resolved.
+        details: what ``spec.json`` holds: fingerprints, class names, environment.
+        history: one row per epoch.
+        files: where the weights are.
+    """
+
+    key: str
+    spec: TrainingSpec
+    details: dict[str, Any]
+    history: tuple[Epoch, ...]
+    files: Files
+
+    @classmethod
+    def open(cls, files: Files) -> "Run":
+        """Read a run; its weights stay where they are."""
+        details = json.loads(files.read("spec.json"))
+        if (name := checkpoint_name(files)) is not None:
+            rows = json.loads(unpacked(files, name)[1]["position"])["history"]
+        else:
+            rows = json.loads(files.read("history.json")) if "history.json" in files.files() else []
+        spec = TrainingSpec.of(details["spec"])
+        return cls(details["key"], spec, details, tuple(Epoch(**row) for row in rows), files)
+
+    @property
+    def path(self) -> Path | None:
+        """The run's folder; None where it lives in memory."""
+        return self.files.path if isinstance(self.files, Folder) else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the training reached its last epoch."""
+        return "final.safetensors" in self.files.files()
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and captions: images (with random labels named) and seed."""
+        return f"{self.details['images']['name']} seed {self.spec.seed}"
+
+    @property
+    def initial(self) -> Weights:
+        """All parameters and buffers before training."""
+        return unpacked(self.files, "initial.safetensors")[0]
+
+    @property
+    def final(self) -> Weights:
+        """All parameters and buffers after training."""
+        if not self.complete:
+            raise InputError(
+                f"run {self.key[:12]}: stopped after epoch {len(self.history)} of {self.spec.epochs}; "
+                "train the same spec again to finish it"
+            )
+        return unpacked(self.files, "final.safetensors")[0]
+
+    def weights(self, epoch: int | None = None) -> Weights:
+        """Return all parameters and buffers after an epoch (0: initial, None: final).
+
+        Raises:
+            InputError: that epoch's weights were not kept.
+        """
+        if epoch == 0:
+            return self.initial
+        if epoch is None or epoch == self.spec.epochs:
+            return self.final
+        if epoch_name(epoch) not in self.files.files():
+            raise InputError(
+                f"run {self.key[:12]}: weights of epoch {epoch} were not kept; kept: 0 and "
+                f"{self.spec.epochs} and checkpoint_epochs = {list(self.spec.checkpoint_epochs)}"
+            )
+        return unpacked(self.files, epoch_name(epoch))[0]
+
+    def module(self, epoch: int | None = None) -> nn.Module:
+        """Return the network, in evaluation mode, with the weights after an epoch (None: final)."""
+        weights = self.weights(epoch)
+        module = build(self.spec, len(self.details["images"]["classes"]), _bank(self.spec, weights))
+        module.load_state_dict(weights)
+        return module.eval()
+
+    def at_epoch(self, epoch: int | None = None) -> Network:
+        """Return layers and layer inputs of the network after an epoch (None: final).
+
+        Each learned layer carries its initial weights and their variance, 1 / (3 fan_in) (PyTorch's default
+        initialization; uniform on +-1/sqrt(fan_in)).
+        """
+        title = self.name if epoch is None else f"{self.name} epoch {epoch}"
+        network = load_network(
+            self.module(epoch), name=title, normalization=normalization(self.spec.normalization)
+        )
+        initial = self.initial
+        return replace(
+            network,
+            layers=tuple(_with_initial(layer, initial) for layer in network.layers),
+            resolution=self.details["images"]["resolution"],
+            details={**network.details, "run": self.key, "spec": asdict(self.spec)},
+        )
+
+    @cached_property
+    def network(self) -> Network:
+        """The trained network, as `at_epoch` gives it."""
+        return self.at_epoch()
+
+
+def build(spec: TrainingSpec, classes: int, bank: FilterBank | None) -> nn.Module:
+    """Return the untrained network of a spec, drawn from torch's global generator."""
+    return vgg(
+        spec.architecture,
+        form=spec.form,
+        width=spec.width,
+        kernel_size=spec.kernel_size,
+        classes=classes,
+        head=spec.head,
+        norm=spec.norm,
+        in_channels=spec.in_channels,
+        filters=bank,
+    )
+
+
+def packed(tensors: Mapping[str, Tensor], **metadata: str) -> bytes:
+    """Return tensors and text as one safetensors file."""
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+
+
+def unpacked(files: Files, name: str) -> tuple[Weights, dict[str, str]]:
+    """Return the tensors and the text of one safetensors file."""
+    content = files.read(name)
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return safetensors.torch.load(content), header.get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{name}: not a safetensors file ({error})") from error
+
+
+def checkpoint_name(files: Files) -> str | None:
+    """Return the name of the committed checkpoint, if there is one."""
+    return next((name for name in files.files() if name.startswith("checkpoint-")), None)
+
+
+def epoch_name(epoch: int) -> str:
+    """Return the name of the file that keeps an epoch's weights."""
+    return f"epochs/{epoch:04d}.safetensors"
+
+
+def _bank(spec: TrainingSpec, weights: Weights) -> FilterBank | None:
+    """The frozen bank, from the weights themselves, so that its file is not needed again."""
+    if spec.form == "joint":
+        return None
+    depthwise = weights["stages.0.depthwise.weight"]
+    count = len(depthwise) // spec.in_channels // 2
+    return FilterBank(depthwise[:count, 0], {"name": "from the run's weights"})
+
+
+def _with_initial(layer: Layer, initial: Weights) -> Layer:
+    weight = initial[f"{layer.name}.weight"].view_as(layer.weight)
+    return replace(layer, initial=weight, init_variance=1 / (3 * layer.dimension))

@@ -1,0 +1,198 @@
+"""Where are trainings kept, and when are two the same training?
+
+A run's key is the SHA-256 of everything that decides its weights: the resolved spec (threads and precision
+included), the fingerprints of the images and of the filter bank, and the version of the recipe's code. One
+folder a run, named by the first `KEY_LENGTH` digits of its key; `covalign.training.folder` says how its files
+are written. Where the images lie and what they are called is no part of the key.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from covalign.data.images import Images
+from covalign.errors import InputError
+from covalign.networks.filters import FilterBank, analytic_filters
+from covalign.training.folder import Folder
+from covalign.training.machine import environment
+from covalign.training.recipe import TrainingSpec
+from covalign.training.run import Run
+
+RECIPE_VERSION = 1
+"""Raised whenever the same spec would no longer give the same weights."""
+
+KEY_LENGTH = 16
+
+
+def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
+    """Return what ``spec.json`` holds: spec, fingerprints, environment, and the key of all that decides.
+
+    Args:
+        spec: resolved (see `covalign.training.machine.resolve`).
+        train: training images with the labels that are trained on.
+        test: test images.
+    """
+    bank = filter_bank(spec)
+    decisive = {
+        "recipe_version": RECIPE_VERSION,
+        "spec": {k: v for k, v in asdict(spec).items() if k not in _FINGERPRINTED},
+        "train": train.fingerprint,
+        "test": test.fingerprint,
+        "filters": bank.fingerprint if bank else None,
+    }
+    return {
+        "schema_version": 1,
+        "key": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
+        "recipe_version": RECIPE_VERSION,
+        "spec": asdict(spec),
+        "images": {
+            "name": train.name,
+            "classes": list(train.classes),
+            "resolution": train.pixels.shape[-1],
+            "train": {"count": len(train), "fingerprint": train.fingerprint},
+            "test": {"count": len(test), "fingerprint": test.fingerprint},
+        },
+        "filters": {"fingerprint": bank.fingerprint, **bank.provenance} if bank else None,
+        "environment": environment(),
+    }
+
+
+_FINGERPRINTED = ("images", "classes", "max_images", "resolution", "filters")
+"""Fields that say where content comes from; its fingerprint stands in the key instead."""
+
+
+def filter_bank(spec: TrainingSpec) -> FilterBank | None:
+    """Return the frozen bank of a spec; None for a joint network."""
+    if spec.form == "joint":
+        return None
+    return FilterBank.load(spec.filters) if spec.filters else analytic_filters()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One folder of a store: a run, or why it cannot be read."""
+
+    path: Path
+    run: Run | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """Runs under one root folder, which may be shared by many machines."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        """Accept a string as the root."""
+        object.__setattr__(self, "root", Path(self.root))
+
+    def folder(self, key: str) -> Folder:
+        """Return the folder of a key, which need not exist."""
+        return Folder(self.root / key[:KEY_LENGTH])
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Keep other processes from training the same key; waits while another one does.
+
+        The operating system frees the lock of a process that died, however it died.
+        """
+        path = self.folder(key).path
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            Console(stderr=True).print(f"run {key[:KEY_LENGTH]} is being trained by another process; waiting")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def entries(self) -> list[Entry]:
+        """Return every run folder, readable or not, in order of name."""
+        if not self.root.is_dir():
+            return []
+        return [_entry(path) for path in sorted(self.root.iterdir()) if (path / "lock").exists()]
+
+    def runs(self) -> list[Run]:
+        """Return the runs that are complete and readable."""
+        return [entry.run for entry in self.entries() if entry.run is not None and entry.run.complete]
+
+    def load(self, key: str) -> Run:
+        """Return the run whose key begins with ``key``.
+
+        Raises:
+            InputError: none or several such runs, or a damaged one.
+        """
+        found = [path for path in sorted(self.root.glob(f"{key[:KEY_LENGTH]}*")) if (path / "lock").exists()]
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise InputError(
+                f"run {key!r}: matches {names} in {self.root}, expected exactly one; "
+                "list the runs with `covalign runs list`"
+            )
+        return _opened(Folder(found[0]))
+
+    def leftovers(self) -> list[Path]:
+        """Return files that no run needs: what killed processes left while writing."""
+        folders = [entry.path for entry in self.entries() if entry.problem is None]
+        return [path for folder in folders for path in Folder(folder).leftovers()]
+
+    def remove(self, key: str) -> Path:
+        """Delete one run, asked for by at least eight digits of its key; return where it was."""
+        if len(key) < 8:
+            raise InputError(f"run {key!r}: expected at least 8 digits of the key of the run to delete")
+        path = self.load(key).path
+        assert path is not None
+        shutil.rmtree(path)
+        return path
+
+
+def load_run(name: str | Path, store: RunStore | None = None) -> Run:
+    """Return a run by its folder, or by the beginning of its key.
+
+    Args:
+        name: a run's folder, its key or the first digits of it.
+        store: where keys are looked up; None takes the folder that the environment variable
+            ``COVALIGN_STORE`` names, or ``covalign-runs``.
+
+    Raises:
+        InputError: no such run, several, or a damaged one.
+    """
+    if Path(name).is_dir():
+        return _opened(Folder(Path(name)))
+    return (store or default_store()).load(str(name))
+
+
+def default_store() -> RunStore:
+    """Return the store that the environment variable ``COVALIGN_STORE`` names, or ``covalign-runs``."""
+    return RunStore(Path(os.environ.get("COVALIGN_STORE", "covalign-runs")))
+
+
+def _opened(folder: Folder) -> Run:
+    if "spec.json" not in folder.files():
+        raise InputError(f"{folder.path}: holds no run (no spec.json listed in its manifest.json)")
+    try:
+        return Run.open(folder)
+    except (ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder.path}: not a run that this version can read ({error!r})") from error
+
+
+def _entry(path: Path) -> Entry:
+    try:
+        return Entry(path, _opened(Folder(path)), None)
+    except InputError as error:
+        return Entry(path, None, str(error))
