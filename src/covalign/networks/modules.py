@@ -105,11 +105,7 @@ def layer_of(name: str, weight: Tensor, transposed: bool = False, **options: Any
         InputError: the weight has values that are not finite.
     """
     weight = weight.detach()
-    if not bool(torch.isfinite(weight).all()):
-        raise InputError(
-            f"layer {name!r} has weights that are not finite (NaN or infinite); expected a network whose "
-            "training converged: use an earlier checkpoint, or check that the file is whole"
-        )
+    require_finite(name, weight)
     if weight.ndim == 2:
         return Layer(name, "linear", weight[:, :, None, None], **options)
     groups = options.get("groups", 1)
@@ -118,6 +114,23 @@ def layer_of(name: str, weight: Tensor, transposed: bool = False, **options: Any
         blocks = weight.view(groups, c_in // groups, per_group, *kernel).transpose(1, 2)
         weight = blocks.reshape(groups * per_group, c_in // groups, *kernel)
     return Layer(name, convolution_kind(weight, groups, transposed), weight, **options)
+
+
+def require_finite(name: str, tensor: Tensor) -> None:
+    """Refuse NaN and infinite numbers (the extremes show them without a copy).
+
+    Raises:
+        InputError: at least one number is not finite.
+    """
+    if (
+        tensor.numel()
+        and tensor.is_floating_point()
+        and not bool(torch.stack(tensor.aminmax()).isfinite().all())
+    ):
+        raise InputError(
+            f"{name!r} has weights that are not finite (NaN or infinite), expected those of a training that "
+            "converged; use an earlier checkpoint, or get the file again"
+        )
 
 
 def convolution_kind(

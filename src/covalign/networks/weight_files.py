@@ -1,0 +1,233 @@
+"""What tensors does a weight file hold, read without running anything in it?
+
+Two containers. ``.safetensors`` is a header and raw numbers, mapped into memory and read lazily. PyTorch
+files (``.pt``, ``.pth``, ``.ckpt``, ``.bin`` ...) are pickles, which are programs: before PyTorch's own
+restricted unpickler sees them, every name the pickle would import is checked against the few that a state
+dict needs, and every size it declares against the size of the file, so that a hostile file is refused
+unread and in bounded memory.
+"""
+
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from covalign.errors import InputError
+
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar")
+
+STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
+"""Where trainers keep the weights in a larger checkpoint, in order of preference."""
+
+DEPTH = 8
+"""How deep weights may lie in a checkpoint (our choice)."""
+
+IMPORTS = {
+    "_codecs encode",
+    "builtins set",
+    "collections Counter",
+    "collections OrderedDict",
+    "torch Size",
+    "torch device",
+    "torch._utils _rebuild_parameter",
+    "torch._utils _rebuild_qtensor",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_tensor_v3",
+    "torch.nn.parameter Parameter",
+    "torch.serialization _get_layout",
+}
+"""All that a pickled state dict needs, besides storages and dtypes. PyTorch's own list has ``bytearray`` too,
+which fills as much memory as a pickle of forty bytes asks for."""
+
+
+@dataclass(frozen=True, eq=False)
+class WeightFile:
+    """Named tensors of one file.
+
+    Attributes:
+        path: where they came from.
+        tensors: by dotted name; numbers are read when they are used.
+        ordered: whether the file keeps the order in which the network registered them.
+        details: what else the file says of itself.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    ordered: bool
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def read_weight_file(path: Path) -> WeightFile:
+    """Read a ``.safetensors`` or PyTorch weight file.
+
+    Raises:
+        InputError: missing, unknown, damaged or hostile file, or one without tensors.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in TORCH_SUFFIXES:
+        return _read_torch(path)
+    raise InputError(
+        f"{path}: got a file ending in {path.suffix or 'nothing'!r}, expected .safetensors, "
+        f"{', '.join(TORCH_SUFFIXES)} or .onnx; convert it to one of these"
+    )
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            metadata = dict(sorted((file.metadata() or {}).items()))
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not a safetensors file ({first_line(error)}); get it again, it may be truncated"
+        ) from error
+    if not tensors:
+        raise InputError(f"{path}: holds no tensors, expected the weights of a network")
+    return WeightFile(path, tensors, ordered=False, details={"metadata": metadata} if metadata else {})
+
+
+def _read_torch(path: Path) -> WeightFile:
+    mapped = _check_before_unpickling(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a damaged pickle may raise anything
+        raise InputError(
+            f"{path}: cannot be read as PyTorch weights ({first_line(error)}); get it again, or save "
+            "model.state_dict() alone"
+        ) from error
+    tensors, place = _state_dict(content, path)
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            continue
+        stored = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > stored:
+            raise InputError(
+                f"{path}: {name!r} declares {tensor.numel()} numbers and stores {stored} bytes, expected one "
+                "stored number for each; save contiguous tensors"
+            )
+    return WeightFile(path, tensors, ordered=True, details={"inside": place} if place else {})
+
+
+def _check_before_unpickling(path: Path) -> bool:
+    """Refuse what asks for code or memory; return whether the file can be memory-mapped (a zip archive)."""
+    try:
+        with path.open("rb") as file:
+            archived = file.read(4) == b"PK\x03\x04"
+            file.seek(0)
+            if archived:
+                _check_archive(path, file)
+            else:
+                for _ in range(5):  # the older format: magic, version, system, content, storage keys
+                    _check_imports(path, file)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged pickle or archive may raise anything
+        raise InputError(
+            f"{path}: not a PyTorch weight file ({first_line(error)}); get it again, it may be truncated"
+        ) from error
+    return archived
+
+
+def _check_archive(path: Path, file: IO[bytes]) -> None:
+    """Refuse an archive that unpacks to more than its own size, or that contains code."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        size, declared = path.stat().st_size, sum(entry.file_size for entry in entries)
+        if declared > size:
+            raise InputError(
+                f"{path}: {size} bytes that unpack to {declared}, expected the uncompressed archive that "
+                "torch.save writes; refused unread"
+            )
+        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+            raise InputError(
+                f"{path}: a TorchScript archive, which contains code; expected weights: save "
+                "model.state_dict(), or export the network to ONNX"
+            )
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                with archive.open(entry) as pickle:
+                    _check_imports(path, pickle)
+
+
+def _check_imports(path: Path, pickle: IO[bytes]) -> None:
+    """Refuse a pickle that would import anything a state dict does not need."""
+    for operation, argument, _ in pickletools.genops(pickle):
+        if operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            argument = f"names by {operation.name}"
+        elif operation.name != "GLOBAL":
+            continue
+        module, _, name = str(argument).rpartition(" ")
+        constant = isinstance(getattr(torch, name, None), torch.dtype | torch.qscheme | torch.layout)
+        known = constant or name.endswith("Storage")
+        if argument not in IMPORTS and not (module in ("torch", "torch.cuda", "torch.storage") and known):
+            raise InputError(
+                f"{path}: refused unread, because loading it would import {argument}, which may run code; "
+                "expected tensors alone: save model.state_dict(), or use safetensors"
+            )
+
+
+def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
+    """Find the weights in what a file holds, and say under which keys they were.
+
+    Weights directly inside are taken. Otherwise the search goes on below the only key that leads to tensors,
+    or below the one that trainers use; where several remain (generator and discriminator), all are taken.
+    """
+    inside: list[str] = []
+    for _ in range(DEPTH):
+        if not isinstance(content, Mapping):
+            raise InputError(
+                f"{path}: holds a {type(content).__name__}, expected a state dict; save model.state_dict()"
+            )
+        places = [key for key, value in content.items() if isinstance(value, Mapping) and _flat(value)]
+        usual = [key for key in STATE_KEYS if key in places]
+        if _has_weights(content) or not (usual or len(places) == 1):
+            break
+        inside.append(str((usual or places)[0]))
+        content = content[(usual or places)[0]]
+    if tensors := _flat(content):
+        return tensors, ".".join(inside)
+    raise InputError(f"{path}: holds no named tensors, expected a state dict; save model.state_dict()")
+
+
+def _has_weights(content: Mapping) -> bool:
+    """Whether at least one tensor of two or more axes is directly inside, under a name."""
+    return any(
+        isinstance(key, str) and isinstance(value, Tensor) and value.ndim > 1
+        for key, value in content.items()
+    )
+
+
+def _flat(content: Mapping) -> dict[str, Tensor]:
+    """Return the tensors of nested mappings by dotted name (an optimizer's numbered state has no names)."""
+    flat: dict[str, Tensor] = {}
+    seen: set[int] = set()
+
+    def descend(part: Mapping, prefix: str, depth: int) -> None:
+        if id(part) in seen or depth == 0:
+            return
+        seen.add(id(part))
+        for key, value in part.items():
+            if isinstance(key, str) and isinstance(value, Tensor):
+                flat[prefix + key] = value
+            elif isinstance(key, str) and isinstance(value, Mapping):
+                descend(value, f"{prefix}{key}.", depth - 1)
+
+    descend(content, "", DEPTH)
+    return flat
+
+
+def first_line(error: BaseException, length: int = 160) -> str:
+    """Return the first line of an error's message, or its name, shortened."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return text if len(text) <= length else text[: length - 3] + "..."
