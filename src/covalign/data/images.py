@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from covalign.errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -22,7 +24,10 @@ class Images:
         labels: shape ``[n]``, indices into ``classes``.
         classes: class names, in label order.
         name: short name for tables and captions ("cifar10-jpeg").
-        split: "train", "test", or what the source calls it.
+        split: "train", "test", or what the source calls it; "all" where the source has no splits.
+
+    Raises:
+        InputError: no images, or labels that do not belong to them.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
@@ -31,15 +36,30 @@ class Images:
     name: str
     split: str
 
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        if count == 0:
+            raise InputError(f"{self.name}: no images in split {self.split!r}; choose other classes or files")
+        if len(self.pixels) != count:
+            raise InputError(
+                f"{self.name}: got {len(self.pixels)} images and {count} labels, expected one each"
+            )
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise InputError(
+                f"{self.name}: got labels from {low} to {high}, expected 0 to {len(self.classes) - 1}; "
+                "a split without labels (-1) cannot be used"
+            )
+
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels and labels: equal fingerprints mean equal training data."""
+        """SHA-256 over shape, pixels, labels and class names: equal fingerprints mean equal training data."""
         digest = hashlib.sha256(repr((tuple(self.pixels.shape), self.classes)).encode())
-        digest.update(self.pixels.contiguous().numpy().tobytes())
-        digest.update(self.labels.contiguous().numpy().tobytes())
+        digest.update(self.pixels.cpu().contiguous().numpy().data)
+        digest.update(self.labels.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def take(self, indices: Tensor) -> "Images":
@@ -48,7 +68,9 @@ class Images:
 
     def sample(self, count: int, seed: int = 0) -> "Images":
         """Return ``count`` images drawn without replacement (all of them if there are fewer)."""
-        if count >= len(self):
-            return self
-        generator = torch.Generator().manual_seed(seed)
-        return self.take(torch.randperm(len(self), generator=generator)[:count])
+        return self if count >= len(self) else self.take(random_subset(len(self), count, seed))
+
+
+def random_subset(total: int, count: int, seed: int) -> Int64[Tensor, " m"]:
+    """Draw ``count`` of ``total`` indices without replacement, in random order."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]

@@ -1,0 +1,95 @@
+"""Where do decoded images wait for the next run?
+
+In one safetensors file per set of files and options, under the folder named by COVALIGN_CACHE or the
+platform's cache folder. The file's name is a digest of what was asked for (paths, sizes and times of the
+files, and every option); its metadata carry a checksum of what was stored. An entry that is damaged, or was
+written by another version, is made anew; a folder that cannot be written to costs time only.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from covalign.data.images import Images
+
+FORMAT = 1
+
+
+def cache_folder() -> Path:
+    """Return the folder of decoded images: COVALIGN_CACHE, or the platform's cache folder."""
+    if "COVALIGN_CACHE" in os.environ:
+        return Path(os.environ["COVALIGN_CACHE"]).expanduser() / "images"
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "covalign" / "images"
+
+
+def cached(files: Iterable[Path], options: dict[str, object], make: Callable[[], Images]) -> Images:
+    """Return the stored images of these files and options, or make and store them.
+
+    Args:
+        files: what the images are read from; a changed size or time of change makes a new entry.
+        options: everything else that decides the result, as plain JSON values.
+        make: reads and decodes the images.
+    """
+    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = json.dumps([FORMAT, stats, options], sort_keys=True)
+    entry = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    with suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return _read(entry)
+    images = make()
+    with suppress(OSError):
+        _write(images, entry)
+    return images
+
+
+def _checksum(images: Images) -> str:
+    return hashlib.sha256(repr((images.fingerprint, images.name, images.split)).encode()).hexdigest()
+
+
+def _read(entry: Path) -> Images:
+    with safe_open(entry, framework="pt") as file:
+        record = json.loads(file.metadata()["images"])
+        images = Images(
+            pixels=file.get_tensor("pixels"),
+            labels=file.get_tensor("labels"),
+            classes=tuple(record["classes"]),
+            name=record["name"],
+            split=record["split"],
+        )
+    if record["checksum"] != _checksum(images):
+        raise ValueError("checksum differs")
+    return images
+
+
+def _write(images: Images, entry: Path) -> None:
+    """Write to a temporary name, flush to the disk, then rename: readers see a whole entry or none."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    record = {
+        "classes": images.classes,
+        "name": images.name,
+        "split": images.split,
+        "checksum": _checksum(images),
+    }
+    handle, temporary = tempfile.mkstemp(dir=entry.parent, suffix=".part")
+    os.close(handle)
+    try:
+        tensors = {"pixels": images.pixels, "labels": images.labels}
+        save_file(tensors, temporary, metadata={"images": json.dumps(record)})
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, entry)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""How do encoded image files become one uint8 tensor?
+
+Each image is decoded by Pillow, turned upright as its camera says, brought to the wanted channels and size
+(`covalign.data.pixels`) and written into its place, a batch at a time, so that memory holds the result and
+one batch. Whatever is wrong with an image is reported with its file and row.
+"""
+
+from io import BytesIO
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from covalign.data.listing import Listing
+from covalign.data.pixels import box_average, square, with_channels
+from covalign.errors import InputError
+
+NATIVE_MODES = ("L", "RGB", "RGBA")
+
+
+def decode_listing(
+    listing: Listing, channels: int = 3, resolution: int | None = None
+) -> UInt8[Tensor, "n c h w"]:
+    """Decode the images of a listing, in its order.
+
+    Args:
+        listing: which images, and how to read their bytes.
+        channels: 1 or 3.
+        resolution: side in pixels: the central square is averaged down to it. None keeps the size, which must
+            then be the same for all images.
+
+    Raises:
+        InputError: an image that cannot be decoded, or sizes that differ while ``resolution`` is None.
+    """
+    order = torch.argsort(listing.rows)
+    pixels: Tensor | None = None
+    for place, (origin, data) in zip(order.tolist(), listing.read(listing.rows[order].tolist()), strict=True):
+        image = with_channels(decode(data, origin), channels)
+        if resolution is not None:
+            image = box_average(square(image), resolution)
+        if pixels is None:
+            pixels, first = torch.empty((len(listing), *image.shape), dtype=torch.uint8), origin
+        if image.shape != pixels.shape[1:]:
+            raise InputError(
+                f"{origin}: got {_size(image)} pixels where {first} has {_size(pixels)}; "
+                "pass a resolution to bring all images to one size"
+            )
+        pixels[place] = image
+    if pixels is None:
+        raise InputError("no images to decode; choose other classes or files")
+    return pixels
+
+
+def decode(data: bytes, origin: str) -> UInt8[Tensor, "c h w"]:
+    """Decode one image to grey, RGB or RGBA.
+
+    Args:
+        data: an encoded image (JPEG, PNG, ...).
+        origin: file and row, for the message.
+
+    Raises:
+        InputError: the bytes are no image, or only part of one.
+    """
+    try:
+        with Image.open(BytesIO(data)) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            array = np.array(image if image.mode in NATIVE_MODES else _native(image))
+    except Exception as error:  # a decoder fed damaged bytes may raise nearly anything
+        reason = str(error).partition(" <_io.")[0] or type(error).__name__
+        raise InputError(f"{origin}: not a readable image ({reason}); restore or remove it") from error
+    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
+
+
+def _native(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixel mode {image.mode} has no fixed range")
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _size(pixels: Tensor) -> str:
+    return f"{pixels.shape[-1]}x{pixels.shape[-2]}"

@@ -1,0 +1,87 @@
+"""Which arrays can serve as images, in memory or in an ``.npz`` file?"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from covalign.arrays import ArrayLike
+from covalign.data.images import Images
+from covalign.data.listing import SPLITS, choose_split
+from covalign.errors import InputError
+
+
+def images_from_arrays(
+    pixels: ArrayLike,
+    labels: ArrayLike,
+    classes: tuple[str, ...] | None = None,
+    name: str = "arrays",
+    split: str = "all",
+) -> Images:
+    """Make a record of arrays.
+
+    Args:
+        pixels: uint8, shape ``[n, h, w]``, ``[n, h, w, c]`` or ``[n, c, h, w]`` with c = 1, 3 or 4.
+        labels: integers from 0, shape ``[n]`` or ``[n, 1]``.
+        classes: class names; None names the classes by their numbers.
+        name: how the images are called in tables and messages.
+        split: which part of the source this is.
+
+    Raises:
+        InputError: another type or shape, or labels that do not fit.
+    """
+    pixels, labels = _tensor(pixels, f"{name}: images"), _tensor(labels, f"{name}: labels")
+    if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4):
+        raise InputError(
+            f"{name}: got images of type {pixels.dtype} and shape {list(pixels.shape)}, expected uint8 "
+            "[n, h, w], [n, h, w, c] or [n, c, h, w]; scale to 0..255 and convert"
+        )
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise InputError(f"{name}: got labels of type {labels.dtype}, expected integers")
+    labels = labels.long().flatten()
+    numbers = range(int(labels.max()) + 1 if len(labels) else 0)
+    return Images(_channels_first(pixels, name), labels, classes or tuple(map(str, numbers)), name, split)
+
+
+def images_from_npz(path: Path, wanted: str) -> Images:
+    """Read ``images`` and ``labels``, or ``train_images``, ``train_labels``, ``test_images``, ...
+
+    An array ``classes`` of names is optional. Nothing is unpickled.
+
+    Raises:
+        InputError: a damaged file, other arrays, or a split that is not there.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except Exception as error:  # zip, zlib and NumPy each have their own errors for damaged files
+        raise InputError(f"{path}: not a readable .npz file ({error}); restore it") from error
+    splits = [name for name in SPLITS if f"{name}_images" in arrays]
+    split = choose_split(splits, wanted, str(path)) if splits else "all"
+    keys = [f"{split}_{part}" if splits else part for part in ("images", "labels")]
+    if not all(key in arrays for key in keys):
+        raise InputError(f"{path}: got arrays {', '.join(arrays)}; expected {' and '.join(keys)}")
+    classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else None
+    return images_from_arrays(arrays[keys[0]], arrays[keys[1]], classes, path.stem, split)
+
+
+def _tensor(value: ArrayLike, name: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    try:
+        return torch.from_numpy(np.array(value))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name}: got {type(value).__name__}, expected an array of numbers ({error})"
+        ) from error
+
+
+def _channels_first(pixels: Tensor, name: str) -> Tensor:
+    if pixels.ndim == 3:
+        return pixels.unsqueeze(1)
+    if pixels.shape[1] in (1, 3, 4):
+        return pixels
+    if pixels.shape[3] in (1, 3, 4):
+        return pixels.permute(0, 3, 1, 2).contiguous()
+    raise InputError(f"{name}: got images of shape {list(pixels.shape)}, expected 1, 3 or 4 channels")
