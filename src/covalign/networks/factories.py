@@ -121,19 +121,23 @@ def _importable(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder.resolve()))
 
 
-def _optional(library: str) -> ModuleType:
-    """Import a library of the ``hub`` extra; whatever goes wrong ends in one line with the remedy."""
+def optional(library: str, extra: str) -> ModuleType:
+    """Import a library of an optional extra.
+
+    Raises:
+        InputError: whatever goes wrong, with the line that installs it.
+    """
     try:
         return importlib.import_module(library)
     except Exception as error:  # torchvision raises RuntimeError beside a torch it was not built for
         raise InputError(
             f"{library} cannot be imported ({type(error).__name__}: {first_line(error)}); install it, in a "
-            "version that fits your torch, with: pip install 'covalign[hub]'"
+            f"version that fits your torch, with: pip install 'covalign[{extra}]'"
         ) from error
 
 
 def _timm(name: str, pretrained: bool) -> Built:
-    timm = _optional("timm")
+    timm = optional("timm", "hub")
     try:
         module = timm.create_model(name, pretrained=pretrained)
     except Exception as error:  # unknown name, no network, damaged download
@@ -147,7 +151,7 @@ def _timm(name: str, pretrained: bool) -> Built:
 
 
 def _torchvision(name: str, pretrained: bool) -> Built:
-    models = _optional("torchvision.models")
+    models = optional("torchvision.models", "hub")
     try:
         weights = models.get_model_weights(name).DEFAULT
         module = models.get_model(name, weights=weights if pretrained else None)
