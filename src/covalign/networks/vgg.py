@@ -42,11 +42,11 @@ class VGG(nn.Module):
 
 def vgg(
     plan: str = "vgg11",
-    form: Literal["joint", "factorized"] = "joint",
+    form: str = "joint",
     width: float = 1.0,
     kernel_size: int = 3,
     classes: int = 10,
-    head: Literal["linear", "mlp"] = "linear",
+    head: str = "linear",
     norm: bool = True,
     in_channels: int = 3,
     filters: FilterBank | None = None,
@@ -85,11 +85,11 @@ def vgg(
 
 
 def vgg11(
-    form: Literal["joint", "factorized"] = "joint",
+    form: str = "joint",
     width: float = 1.0,
     kernel_size: int = 3,
     classes: int = 10,
-    head: Literal["linear", "mlp"] = "linear",
+    head: str = "linear",
     norm: bool = True,
     in_channels: int = 3,
     filters: FilterBank | None = None,

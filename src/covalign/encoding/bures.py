@@ -1,0 +1,86 @@
+"""How far apart are two covariances?
+
+Bures-Wasserstein distance and cosine, computed from factors F_i = V_i diag(lambda_i)^(1/2) [d, r_i], so
+that no d x d matrix is ever formed: ||C_1^(1/2) C_2^(1/2)||_* = ||F_1^T F_2||_*, the sum of the singular
+values of an r_1 x r_2 matrix.
+
+    d^2 = tr C_1 + tr C_2 - 2 ||C_1^(1/2) C_2^(1/2)||_*          (Bhatia, Jain & Lim 2019)
+    cosine = ||C_1^(1/2) C_2^(1/2)||_* / sqrt(tr C_1 tr C_2)      (Guth & Menard 2024, eq. 5)
+"""
+
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.arrays import ArrayLike, as_float64
+from covalign.encoding.covariance import WeightCovariance
+from covalign.errors import InputError
+
+Covariance: TypeAlias = WeightCovariance | ArrayLike
+"""A weight covariance, or a dense symmetric positive semi-definite ``[d, d]`` matrix."""
+
+
+def bures_wasserstein_cosine(c1: Covariance, c2: Covariance) -> float:
+    """Return the cosine of two covariances, in [0, 1]; 1 exactly for proportional ones (eq. 5).
+
+    Invariant under a common rotation and under rescaling either covariance. Noise is not removed here, and
+    independent noise alone is *not* near 0: compare with a chance level.
+
+    Raises:
+        InputError: different dimensions, or a covariance that is zero (its cosine is undefined).
+    """
+    factor_1, factor_2 = _factors(c1, c2)
+    # Each factor is scaled to unit trace first, so that no product over- or underflows.
+    overlap = torch.linalg.svdvals(_unit_trace(factor_1, "c1").T @ _unit_trace(factor_2, "c2"))
+    return min(1.0, float(overlap.sum()))
+
+
+def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
+    """Return the distance d between two covariances; it is a metric, in units of a standard deviation.
+
+    Computed as min_Q ||F_1 - F_2 Q||_F over orthogonal Q, which does not cancel where c1 is close to c2.
+
+    Raises:
+        InputError: different dimensions.
+    """
+    factor_1, factor_2 = _factors(c1, c2)
+    if factor_1.shape[1] < factor_2.shape[1]:
+        factor_1, factor_2 = factor_2, factor_1
+    left, _, right = torch.linalg.svd(factor_2.T @ factor_1, full_matrices=False)
+    return float((factor_1 - factor_2 @ (left @ right)).norm())
+
+
+def _factors(c1: Covariance, c2: Covariance) -> tuple[Float64[Tensor, "d r1"], Float64[Tensor, "d r2"]]:
+    factor_1, factor_2 = _factor(c1, "c1"), _factor(c2, "c2")
+    if len(factor_1) != len(factor_2):
+        raise InputError(
+            f"covariances of dimensions {len(factor_1)} and {len(factor_2)} cannot be compared; "
+            "rotate the narrower one into the wider network's coordinates first"
+        )
+    return factor_1, factor_2
+
+
+def _factor(c: Covariance, name: str) -> Float64[Tensor, "d r"]:
+    if isinstance(c, WeightCovariance):
+        values, vectors = c.eigenvalues, c.eigenvectors
+    else:
+        matrix = as_float64(c, name, "d d")
+        scale = float(matrix.abs().max())
+        if matrix.shape[0] != matrix.shape[1] or float((matrix - matrix.T).abs().max()) > 1e-8 * scale:
+            raise InputError(f"{name}: got a matrix that is not symmetric, expected a covariance [d, d]")
+        values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+        if float(values.min()) < -1e-8 * scale:
+            raise InputError(f"{name}: got eigenvalue {float(values.min()):.3g}, expected none below zero")
+    kept = values > 0
+    return vectors[:, kept] * values[kept].sqrt()
+
+
+def _unit_trace(factor: Float64[Tensor, "d r"], name: str) -> Float64[Tensor, "d r"]:
+    norm = float(factor.norm())
+    if norm == 0:
+        raise InputError(
+            f"{name}: the covariance is zero, so that its cosine is undefined; nothing was learned"
+        )
+    return factor / norm

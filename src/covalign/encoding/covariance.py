@@ -1,0 +1,164 @@
+"""What did a layer learn about its channels?
+
+The weight covariance of ``n`` neurons ``W [n, d]`` in units of the initialization variance,
+
+    C = W^T W / (n sigma^2) = V diag(lambda) V^T    (uncentred; Guth & Menard 2024, section 3.2),
+
+is kept as eigenvalues and eigenvectors of rank r = min(n, d), never as a dense d x d matrix. Before
+training its eigenvalues fill the Marchenko-Pastur bulk around 1; what training adds sticks out. `shrink`
+removes the noise (eq. 3), `rotate` carries the covariance into another network's coordinates (eq. 2).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.arrays import ArrayLike, as_float64
+from covalign.encoding.alignment import Alignment
+from covalign.encoding.shrinkage import shrink_eigenvalues
+from covalign.errors import InputError
+from covalign.networks.filters import canonical_signs
+
+
+@dataclass(frozen=True, eq=False)
+class WeightCovariance:
+    """Eigendecomposition of a weight covariance.
+
+    Attributes:
+        eigenvalues: shape ``[r]``, descending, in units of ``init_variance``.
+        eigenvectors: shape ``[d, r]``, orthonormal columns; signs are arbitrary but fixed.
+        neurons: number n of rows it was estimated from.
+        init_variance: sigma^2 of the initial weights.
+        shrunk: whether noise has been removed from the eigenvalues.
+    """
+
+    eigenvalues: Float64[Tensor, " r"]
+    eigenvectors: Float64[Tensor, "d r"]
+    neurons: int
+    init_variance: float = 1.0
+    shrunk: bool = False
+
+    @property
+    def dimension(self) -> int:
+        """Dimension d of a neuron."""
+        return self.eigenvectors.shape[0]
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Gamma = d / n, d counting all coordinates of a neuron."""
+        return self.dimension / self.neurons
+
+    def shrink(self, method: str = "operator") -> "WeightCovariance":
+        """Remove noise from the eigenvalues (eq. 3 by default); zeros are kept, eigenvectors too.
+
+        Args:
+            method: see `covalign.encoding.shrinkage.shrink_eigenvalues`.
+
+        Raises:
+            InputError: already shrunk, or an unknown method.
+        """
+        if self.shrunk:
+            raise InputError(
+                "weight covariance: got one that is already shrunk; shrink the original only once"
+            )
+        values = shrink_eigenvalues(self.eigenvalues, self.aspect_ratio, method)
+        return replace(self, eigenvalues=values, shrunk=True)
+
+    def rotate(self, alignment: Alignment) -> "WeightCovariance":
+        """Return A C A^T (eq. 2), or (A x I_m) C (A x I_m)^T where the neurons are m = d / d1 times longer.
+
+        The second form is for joint convolutions: neurons flattened (c_in, space), A acting on channels.
+
+        Raises:
+            InputError: d is not a multiple of d1, or A maps into fewer dimensions.
+        """
+        rotation = alignment.rotation.to(self.eigenvectors)
+        d2, d1 = rotation.shape
+        if self.dimension % d1 or d2 < d1:
+            raise InputError(
+                f"rotate: got an alignment [{d2}, {d1}] for neurons of dimension {self.dimension}, expected "
+                "d2 >= d1 and a dimension that is a multiple of d1; align the narrower network to the wider"
+            )
+        blocks = self.eigenvectors.reshape(d1, -1)
+        return replace(self, eigenvectors=(rotation @ blocks).reshape(-1, len(self.eigenvalues)))
+
+    @property
+    def shrunken(self) -> "WeightCovariance":
+        """This covariance without noise: itself if shrunk, else `shrink` with eq. 3."""
+        return self if self.shrunk else self.shrink()
+
+    @property
+    def kept(self) -> int:
+        """Number of eigenvalues that stand out of the noise."""
+        return int((self.shrunken.eigenvalues > 0).sum())
+
+    @property
+    def trace(self) -> float:
+        """Sum of the eigenvalues."""
+        return float(self.eigenvalues.sum())
+
+    @property
+    def effective_rank(self) -> float:
+        """sum_k k lambda_k / sum_k lambda_k on shrunk eigenvalues (eq. 4); NaN where none is kept."""
+        values = self.shrunken.eigenvalues
+        rank = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
+        return _ratio((rank * values).sum(), values.sum())
+
+    @property
+    def participation_ratio(self) -> float:
+        """(tr C)^2 / tr C^2 on shrunk eigenvalues; NaN where none is kept."""
+        values = self.shrunken.eigenvalues
+        return _ratio(values.sum().square(), values.square().sum())
+
+    @property
+    def entropy_rank(self) -> float:
+        """exp(-sum_k p_k log p_k) with p = lambda / sum lambda, shrunk; NaN where none is kept."""
+        values = self.shrunken.eigenvalues
+        if not bool(values.sum() > 0):
+            return math.nan
+        share = values / values.sum()
+        return float(torch.special.entr(share).sum().exp())
+
+    @property
+    def stable_rank(self) -> float:
+        """Return tr C / lambda_1 on shrunk eigenvalues; NaN where none is kept."""
+        values = self.shrunken.eigenvalues
+        return _ratio(values.sum(), values[0])
+
+
+def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCovariance:
+    """Estimate a weight covariance from neurons, without forming a d x d matrix.
+
+    Args:
+        weight: ``[c_out, d]``, or a convolution's ``[c_out, c_in, k_h, k_w]``, flattened (c_in, space).
+        init_variance: variance of the initial weights; 1 / (3 fan_in) for PyTorch's default initializer.
+
+    Returns:
+        Eigenvalues in units of ``init_variance``, not shrunk.
+
+    Raises:
+        InputError: unusable weights or variance.
+    """
+    values = as_float64(weight, "weight")
+    if values.ndim < 2:
+        raise InputError(f"weight: got shape {tuple(values.shape)}, expected [c_out, d], a row per neuron")
+    if not (init_variance > 0 and math.isfinite(init_variance)):
+        raise InputError(
+            f"init_variance: got {init_variance}, expected a positive number such as 1 / (3 fan_in)"
+        )
+    rows = values.flatten(1)
+    _, singular, right = torch.linalg.svd(rows, full_matrices=False)
+    vectors = right.T.contiguous()
+    return WeightCovariance(
+        singular.square() / (len(rows) * init_variance),
+        vectors * canonical_signs(vectors),
+        len(rows),
+        float(init_variance),
+    )
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> float:
+    return float(numerator / denominator) if bool(denominator > 0) else math.nan

@@ -1,0 +1,226 @@
+"""How much of what one layer learned did another one learn too?
+
+The normalized similarity of Guth & Menard (2024, eq. 6) places the Bures-Wasserstein cosine of two shrunk
+weight covariances between a chance level and a ceiling,
+
+    S = (cosine(C_1, C_2) - chance) / (ceiling - chance),
+
+where chance = cosine(C_1, O C_1 O^T) with O Haar-random, and ceiling = cosine(C_1, C_1') with C_1' estimated
+and shrunk from as many neurons drawn from N(0, C_1 + I). Only C_1 normalizes, so S depends on the order. For
+identical populations S stays below 1, because C_2 is noisy too: the calibrated similarity corrects that.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.encoding.bures import bures_wasserstein_cosine
+from covalign.encoding.calibration import calibrated_similarity
+from covalign.encoding.covariance import WeightCovariance
+from covalign.encoding.shrinkage import shrink_eigenvalues
+from covalign.errors import InputError
+
+
+@dataclass(frozen=True)
+class ReferenceLevels:
+    """What the cosine of a covariance with itself is by chance, and at best (eq. 6, z and u)."""
+
+    chance: float
+    ceiling: float
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """The similarity of two aligned weight covariances, with what is needed to read it.
+
+    Attributes:
+        value: S, eq. 6 as published; NaN where undefined.
+        cosine: Bures-Wasserstein cosine of the shrunk covariances.
+        chance: mean cosine after Haar rotation.
+        ceiling: mean cosine of c1 with a resampled self.
+        reason: why ``value`` is NaN; empty otherwise.
+        calibrated: unbiased estimate of the population's similarity; NaN where withheld.
+        low, high: its 95 % interval.
+        p_value: probability of so large a cosine by chance.
+        calibrated_reason: why ``calibrated`` is withheld, or what it means ("same weights").
+    """
+
+    value: float
+    cosine: float = math.nan
+    chance: float = math.nan
+    ceiling: float = math.nan
+    reason: str = ""
+    calibrated: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p_value: float = math.nan
+    calibrated_reason: str = ""
+
+
+def normalized_similarity(
+    c1: WeightCovariance,
+    c2: WeightCovariance,
+    draws: int = 10,
+    seed: int = 0,
+    *,
+    levels: ReferenceLevels | None = None,
+    calibrate: bool = True,
+) -> Similarity:
+    """Compare two weight covariances by eq. 6, exactly as published, and by the calibrated similarity.
+
+    Args:
+        c1, c2: covariances in the same coordinates; ``c1`` is the reference of eq. 6. What is not yet shrunk
+            is shrunk by eq. 3.
+        draws: random draws over which chance and ceiling are averaged.
+        seed: of all draws.
+        levels: chance and ceiling of ``c1`` where they are known already; they do not depend on ``c2``.
+        calibrate: also estimate the calibrated similarity, which needs covariances that are not yet shrunk.
+
+    Raises:
+        InputError: different dimensions, or no draws.
+    """
+    if c1.dimension != c2.dimension:
+        raise InputError(
+            f"covariances of dimensions {c1.dimension} and {c2.dimension} cannot be compared; "
+            "align the narrower network to the wider"
+        )
+    published = _published(c1.shrunken, c2.shrunken, draws, seed, levels)
+    if not calibrate:
+        return published
+    if c1.shrunk or c2.shrunk:
+        return replace(published, calibrated_reason="the unshrunk eigenvalues were not given")
+    calibration = calibrated_similarity(c1, c2, seed=seed)
+    return replace(
+        published,
+        calibrated=calibration.value,
+        low=calibration.low,
+        high=calibration.high,
+        p_value=calibration.p_value,
+        calibrated_reason=calibration.reason,
+    )
+
+
+def _published(
+    c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int, levels: ReferenceLevels | None
+) -> Similarity:
+    if min(c1.kept, c2.kept) <= 1:
+        return Similarity(
+            math.nan,
+            reason=f"nothing learned: {c1.kept} and {c2.kept} eigenvalues above the bulk edge, "
+            "expected at least 2 of each",
+        )
+    cosine = bures_wasserstein_cosine(c1, c2)
+    levels = levels or reference_levels(c1, draws, seed)
+    chance, ceiling = levels.chance, levels.ceiling
+    if not ceiling > chance:
+        return Similarity(math.nan, cosine, chance, ceiling, reason="the ceiling does not exceed chance")
+    return Similarity((cosine - chance) / (ceiling - chance), cosine, chance, ceiling)
+
+
+def reference_levels(c: WeightCovariance, draws: int = 10, seed: int = 0) -> ReferenceLevels:
+    """Return chance and ceiling of a covariance as the reference of eq. 6; NaN where nothing was learned.
+
+    Raises:
+        InputError: no draws.
+    """
+    if draws < 1:
+        raise InputError(f"draws: got {draws}, expected at least 1")
+    spectrum = c.shrunken.eigenvalues
+    spectrum = spectrum[spectrum > 0].cpu()
+    if len(spectrum) == 0:
+        return ReferenceLevels(math.nan, math.nan)
+    return ReferenceLevels(
+        haar_level(spectrum, spectrum, c.dimension, draws, seed),
+        _ceiling(spectrum, c.neurons, c.dimension, draws, seed),
+    )
+
+
+def haar_level(
+    spectrum_1: Float64[Tensor, " r1"],
+    spectrum_2: Float64[Tensor, " r2"],
+    dimension: int,
+    draws: int = 10,
+    seed: int = 0,
+) -> float:
+    """Return the mean of cosine(C_1, O C_2 O^T) over Haar-random rotations O.
+
+    Only the overlaps of eigenvectors with rotated ones matter: the top r1 rows of r2 random orthonormal
+    columns.
+
+    Args:
+        spectrum_1, spectrum_2: non-zero eigenvalues.
+        dimension: of the covariances.
+        draws: how many rotations.
+        seed: of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    total = 0.0
+    for _ in range(draws):
+        gaussian = torch.randn(dimension, len(spectrum_2), generator=generator, dtype=torch.float64)
+        overlaps = torch.linalg.qr(gaussian).Q[: len(spectrum_1)]
+        total += _cosine_of_overlaps(spectrum_1, overlaps, spectrum_2)
+    return total / draws
+
+
+def _ceiling(spectrum: Float64[Tensor, " r"], neurons: int, dimension: int, draws: int, seed: int) -> float:
+    """Mean of cosine(C, C') with C' from ``neurons`` drawn from N(0, C + I), shrunk (eq. 6, u).
+
+    In the eigenbasis of C a neuron has r coordinates of variance 1 + lambda and d - r of pure noise. The
+    noise enters only through its n x n Gram matrix, which is drawn as L L^T with the lower triangular L of
+    Bartlett (1933): standard normal below the diagonal, chi variables on it. A draw that keeps no
+    eigenvalue counts as cosine 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scale = (1 + spectrum).sqrt()
+    total = 0.0
+    for _ in range(draws):
+        signal = torch.randn(neurons, len(spectrum), generator=generator, dtype=torch.float64) * scale
+        noise = _noise_factor(neurons, dimension - len(spectrum), generator)
+        left, singular, _ = torch.linalg.svd(torch.cat([signal, noise], 1), full_matrices=False)
+        shrunk = shrink_eigenvalues(singular.square() / neurons, dimension / neurons)
+        kept = shrunk > 0
+        if bool(kept.any()):
+            overlaps = signal.T @ left[:, kept] / singular[kept]
+            total += _cosine_of_overlaps(spectrum, overlaps, shrunk[kept])
+    return total / draws
+
+
+def eigenvector_cosines(c1: WeightCovariance, c2: WeightCovariance, ranks: int) -> Float64[Tensor, "r1 r2"]:
+    """Return |<u_r, v_s>| for the leading eigenvectors of two covariances in the same coordinates.
+
+    Independent directions give about sqrt(2 / (pi d)). Two noisy estimates of one population give less than
+    1 on the diagonal: about c^2, the overlap of a sample with its population eigenvector.
+
+    Args:
+        c1, c2: aligned covariances.
+        ranks: how many of each; fewer where there are fewer.
+
+    Raises:
+        InputError: different dimensions, or no ranks.
+    """
+    if ranks < 1:
+        raise InputError(f"ranks: got {ranks}, expected at least 1")
+    if c1.dimension != c2.dimension:
+        raise InputError(f"covariances of dimensions {c1.dimension} and {c2.dimension} cannot be compared")
+    return (c1.eigenvectors[:, :ranks].T @ c2.eigenvectors[:, :ranks]).abs()
+
+
+def _cosine_of_overlaps(
+    spectrum_1: Float64[Tensor, " r1"], overlaps: Float64[Tensor, "r1 r2"], spectrum_2: Float64[Tensor, " r2"]
+) -> float:
+    weighted = spectrum_1.sqrt()[:, None] * overlaps * spectrum_2.sqrt()
+    norm = float(torch.linalg.svdvals(weighted).sum())
+    return norm / math.sqrt(float(spectrum_1.sum()) * float(spectrum_2.sum()))
+
+
+def _noise_factor(neurons: int, dimension: int, generator: torch.Generator) -> Float64[Tensor, "n m"]:
+    """L with L L^T distributed like Z Z^T for a standard normal Z of shape ``[neurons, dimension]``."""
+    if dimension <= neurons:
+        return torch.randn(neurons, dimension, generator=generator, dtype=torch.float64)
+    normal = torch.randn(neurons, neurons, generator=generator, dtype=torch.float64).tril(-1)
+    freedom = torch.arange(dimension, dimension - neurons, -1, dtype=torch.float64)
+    chi_squared = 2 * torch._standard_gamma(freedom / 2, generator=generator)
+    return normal + chi_squared.sqrt().diag()

@@ -1,0 +1,29 @@
+"""Shapes are checked in every test: jaxtyping annotations by beartype; warnings are errors (pyproject)."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from jaxtyping import install_import_hook
+
+HOOK = install_import_hook("covalign", "beartype.beartype")
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("covalign", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("covalign")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real images and networks kept beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real images and networks at {SHARED}")
+    return SHARED
