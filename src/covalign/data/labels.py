@@ -7,7 +7,7 @@ list of labels *permuted*, which keeps class counts (Chowers & Weiss 2023). A re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Literal, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 import torch
@@ -19,9 +19,7 @@ from covalign.errors import InputError
 Labelled = TypeVar("Labelled", Images, Listing)
 
 
-def random_labels(
-    images: Images, realization: int, kind: Literal["uniform", "permuted"] = "uniform"
-) -> Images:
+def random_labels(images: Images, realization: int, kind: str = "uniform") -> Images:
     """Return the same images with labels that tell nothing about them.
 
     Args:

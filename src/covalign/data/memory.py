@@ -40,6 +40,8 @@ def images_from_arrays(
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise InputError(f"{name}: got labels of type {labels.dtype}, expected integers")
     labels = labels.long().flatten()
+    if len(labels) != len(pixels):
+        raise InputError(f"{name}: got {len(pixels)} images and {len(labels)} labels, expected one for each")
     numbers = range(int(labels.max()) + 1 if len(labels) else 0)
     return Images(_channels_first(pixels, name), labels, classes or tuple(map(str, numbers)), name, split)
 
