@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
 from covalign.data.decoding import decode_listing
+from covalign.data.folders import image_folder
 from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.data.tables import hub_dataset
@@ -131,6 +133,18 @@ def test_columns_are_found_by_name_where_types_are_not_recorded(table, tmp_path,
         load_images(tmp_path / "plain.parquet")
 
 
+@pytest.mark.parametrize("kind", ["bytes alone", "a path"])
+def test_cells_may_hold_bytes_alone_or_a_path(tmp_path, pictures, encoded, kind):
+    data = [encoded(image) for image in pictures[0]]
+    if kind == "a path":
+        files = [tmp_path / f"{row}.png" for row in range(12)]
+        for file, content in zip(files, data, strict=True):
+            file.write_bytes(content)
+        data = [{"bytes": None, "path": str(file)} for file in files]
+    pq.write_table(pa.table({"image": data, "label": pictures[1]}), tmp_path / "t.parquet")
+    assert torch.equal(load_images(tmp_path / "t.parquet").pixels, channels_first(pictures[0]))
+
+
 def test_labels_must_be_integers(table, tmp_path):
     plain = pq.read_table(table / "train-00000-of-00002.parquet").replace_schema_metadata(None)
     words = plain.set_column(1, "label", [["ant"] * 7])
@@ -141,8 +155,15 @@ def test_labels_must_be_integers(table, tmp_path):
 
 def test_a_split_without_labels_is_refused(tmp_path, pictures, write_table):
     file = write_table(tmp_path / "test-0.parquet", pictures[0][:2], [-1, -1])
-    with pytest.raises(InputError, match=r"got labels from -1 to -1.* a split without labels"):
-        load_images(file)
+    for classes in (None, 3):
+        with pytest.raises(InputError, match=r"column 'label': got labels from -1 to -1.* without labels"):
+            load_images(file, classes=classes)
+
+
+def test_files_of_one_split_must_have_the_same_columns(table, pictures, write_table):
+    write_table(table / "train-00001-of-00002.parquet", *pictures, label_features=("kind",))
+    with pytest.raises(InputError, match=r"train-00001-of-00002\.parquet: cannot be read \(.*label"):
+        load_images(table)
 
 
 def test_classes_that_only_one_split_has_are_refused(tree):
@@ -186,7 +207,7 @@ def test_a_damaged_parquet_file_is_named(table, damage, capfd):
     data = bytearray(file.read_bytes())
     data[4:1000] = bytes(996)
     file.write_bytes({"cut": data[:500], "empty": b""}.get(damage, data))
-    with pytest.raises(InputError, match=r"-00001-of-00002\.parquet: cannot be read as parquet") as caught:
+    with pytest.raises(InputError, match=r"-00001-of-00002\.parquet: cannot be read \(") as caught:
         load_images(table)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
@@ -197,6 +218,13 @@ def test_a_damaged_image_in_a_folder_is_named(tree):
     file.write_bytes(file.read_bytes()[:60])
     with pytest.raises(InputError, match=r"bee/06\.png: not a readable image"):
         load_images(tree)
+
+
+def test_a_file_that_vanishes_while_reading_is_named(tree):
+    listing = image_folder(tree, "train").open()
+    (tree / "train" / "bee" / "06.png").unlink()
+    with pytest.raises(InputError, match=r"bee/06\.png: cannot be read \(No such file or directory\)"):
+        decode_listing(listing)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

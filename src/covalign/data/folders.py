@@ -48,7 +48,11 @@ def _listing(files: tuple[Path, ...], labels: list[int], classes: tuple[str, ...
 
 def _read(files: tuple[Path, ...], rows: list[int]) -> Iterator[tuple[str, bytes]]:
     for row in rows:
-        yield str(files[row]), files[row].read_bytes()
+        try:
+            data = files[row].read_bytes()
+        except OSError as error:
+            raise InputError(f"{files[row]}: cannot be read ({error.strerror}); check the file") from error
+        yield str(files[row]), data
 
 
 def _folders(folder: Path) -> list[Path]:

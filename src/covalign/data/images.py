@@ -39,12 +39,7 @@ class Images:
     def __post_init__(self) -> None:
         if len(self.labels) == 0:
             raise InputError(f"{self.name}: no images in split {self.split!r}; choose other classes or files")
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise InputError(
-                f"{self.name}: got labels from {low} to {high}, expected 0 to {len(self.classes) - 1}; "
-                "a split without labels (-1) cannot be used"
-            )
+        check_labels(self.labels, self.classes, self.name)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,6 +59,16 @@ class Images:
     def sample(self, count: int, seed: int = 0) -> "Images":
         """Return ``count`` images drawn without replacement (all of them if there are fewer)."""
         return self if count >= len(self) else self.take(random_subset(len(self), count, seed))
+
+
+def check_labels(labels: Int64[Tensor, " n"], classes: tuple[str, ...], where: str) -> None:
+    """Refuse labels that are not indices into ``classes``; ``where`` names their source."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(classes):
+        raise InputError(
+            f"{where}: got labels from {low} to {high}, expected 0 to {len(classes) - 1}; "
+            "a split without labels (-1) cannot be used"
+        )
 
 
 def random_subset(total: int, count: int, seed: int) -> Int64[Tensor, " m"]:

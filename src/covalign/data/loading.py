@@ -57,7 +57,7 @@ def load_images(
             "all". A record is used as it is.
         resolution: side in pixels: the central square is box-averaged to it; None keeps the size.
         classes: names, or a number N for the first N; labels are renumbered.
-        label_column: which column to use, where a table has several.
+        label_column: which column holds the labels, where a table has several; other sources ignore it.
         max_images: draw at most so many, at random (sources are often sorted by class).
         channels: 1 or 3; grey images are repeated, colour images converted.
         seed: of the random subset.

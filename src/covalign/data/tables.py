@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from covalign.data.images import check_labels
 from covalign.data.listing import SPLITS, Listing, Source, choose_split
 from covalign.errors import InputError
 
@@ -95,8 +96,6 @@ def _open_files(files: tuple[Path, ...], label_column: str | None) -> Listing:
 
 
 def _listing(parts: Sequence[tuple[str, Any]], label_column: str | None) -> Listing:
-    from datasets import Image
-
     origin, features = parts[0][0], parts[0][1].features
     image_column = _image_column(features, origin)
     label_column = _label_column(features, label_column, origin)
@@ -105,28 +104,28 @@ def _listing(parts: Sequence[tuple[str, Any]], label_column: str | None) -> List
     if len(labels) == 0:
         raise InputError(f"{origin}: the table has no rows")
     names = getattr(features[label_column], "names", None) or map(str, range(int(labels.max()) + 1))
-    raw = [
-        (origin, table.select_columns([image_column]).cast_column(image_column, Image(decode=False)))
-        for origin, table in parts
-    ]
-    read = partial(_read, raw, [len(part) for part in per_part], image_column)
-    return Listing(torch.arange(len(labels)), labels, tuple(names), read)
+    classes = tuple(names)
+    check_labels(labels, classes, f"{origin}: column {label_column!r}")
+    read = partial(_read, parts, [len(part) for part in per_part], image_column)
+    return Listing(torch.arange(len(labels)), labels, classes, read)
 
 
 def _read(
     parts: Sequence[tuple[str, Any]], counts: list[int], column: str, rows: list[int]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield origin and encoded bytes of ascending rows, counted through all parts."""
+    from datasets import Image
+
     first = 0  # row at which a part begins
     for (origin, table), count in zip(parts, counts, strict=True):
         start = first
         first += count
         if bisect_left(rows, start) == bisect_left(rows, first):
             continue
-        for batch in _batches(origin, table):
+        for batch in _batches(origin, table, column, Image(decode=False)):
             stop = start + len(batch)
             inside = rows[bisect_left(rows, start) : bisect_left(rows, stop)]
-            cells = batch[column].take([row - start for row in inside]).to_pylist()
+            cells = batch.take([row - start for row in inside]).to_pylist()
             for row, cell in zip(inside, cells, strict=True):
                 yield (where := f"{origin}, row {row - first + count}"), _bytes(cell, where)
             start = stop
@@ -141,7 +140,7 @@ def _bytes(cell: dict[str, Any] | None, where: str) -> bytes:
 
 
 def _labels(origin: str, table: Any, column: str) -> Int64[Tensor, " n"]:
-    batches = [batch[column] for batch in _batches(origin, table.select_columns([column]))]
+    batches = list(_batches(origin, table, column))
     for values in batches:
         if not pa.types.is_integer(values.type) or values.null_count:
             raise InputError(
@@ -151,9 +150,14 @@ def _labels(origin: str, table: Any, column: str) -> Int64[Tensor, " n"]:
     return torch.tensor([label for values in batches for label in values.to_pylist()], dtype=torch.int64)
 
 
-def _batches(origin: str, table: Any) -> Iterator[Any]:
+def _batches(origin: str, table: Any, column: str, feature: Any = None) -> Iterator[pa.ChunkedArray]:
+    """Yield one column, read as ``feature``, a batch of rows at a time."""
     with _damage(origin):
-        yield from table.with_format("arrow").iter(BATCH)
+        table = table.select_columns([column])
+        if feature is not None:
+            table = table.cast_column(column, feature)
+        for batch in table.with_format("arrow").iter(BATCH):
+            yield batch[column]
 
 
 def _image_column(features: dict[str, Any], origin: str) -> str:
@@ -189,9 +193,7 @@ def _damage(origin: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise InputError(
-            f"{origin}: cannot be read as parquet ({_first_line(error)}); restore the file"
-        ) from error
+        raise InputError(f"{origin}: cannot be read ({_first_line(error)}); restore the file") from error
 
 
 @contextmanager
