@@ -9,6 +9,7 @@ that never stopped, on the same machine.
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -48,7 +49,7 @@ def train(
     store: RunStore | None = None,
     *,
     images: tuple[Images, Images] | None = None,
-    progress: bool = True,
+    progress: bool | Callable[[Epoch], None] = True,
     checkpoint_seconds: float = 30.0,
 ) -> Run:
     """Train one network, or finish it, or return it if it is finished.
@@ -58,7 +59,7 @@ def train(
         store: where the run is kept; None keeps it in memory.
         images: training and test images with their true labels, where they are loaded already; None loads
             what the spec names.
-        progress: show the progress on standard error.
+        progress: show the progress on standard error, or tell a function of every epoch that ends.
         checkpoint_seconds: longest time between two checkpoints; there is one after every epoch as well.
 
     Raises:
@@ -114,7 +115,7 @@ def _finish(
     spec: TrainingSpec,
     train_images: Images,
     test_images: Images,
-    progress: bool,
+    progress: bool | Callable[[Epoch], None],
     checkpoint_seconds: float,
 ) -> None:
     with fixed(spec):

@@ -1,8 +1,8 @@
 """How far is a training? A bar with the time left on a terminal, one line an epoch elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from covalign.training.run import Epoch
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Is told what happens; decides what is shown."""
 
@@ -23,11 +24,15 @@ class Reporter(Protocol):
 
 
 @contextmanager
-def reporter(title: str, epochs: int, steps: int, shown: bool) -> Iterator[Reporter]:
-    """Give the reporter that suits where the output goes (standard error)."""
+def reporter(
+    title: str, epochs: int, steps: int, progress: bool | Callable[[Epoch], None]
+) -> Iterator[Reporter]:
+    """Give the reporter that suits where the output goes (standard error, nowhere, or a function)."""
     console = Console(stderr=True)
-    if not shown:
-        yield _Silent()
+    if not isinstance(progress, bool):
+        yield _Told(progress)
+    elif not progress:
+        yield _Told(lambda row: None)
     elif not console.is_terminal:
         yield _Lines(console, title, epochs)
     else:
@@ -36,11 +41,11 @@ def reporter(title: str, epochs: int, steps: int, shown: bool) -> Iterator[Repor
             yield _Bar(bar, title, epochs * steps)
 
 
-class _Silent:
-    def step(self, done: int) -> None:
-        pass
+class _Told:
+    def __init__(self, tell: Callable[[Epoch], None]) -> None:
+        self.epoch = tell
 
-    def epoch(self, row: Epoch) -> None:
+    def step(self, done: int) -> None:
         pass
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -28,6 +28,7 @@ from covalign.training.recipe import TrainingSpec
 Weights = dict[str, Tensor]
 
 
+@runtime_checkable
 class Files(Protocol):
     """Named byte strings that change together: a `Folder`, or `Memory`."""
 

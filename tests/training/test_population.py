@@ -1,0 +1,34 @@
+import re
+
+import pytest
+
+from covalign.errors import InputError
+from covalign.training.loop import train
+from covalign.training.population import train_population
+from covalign.training.store import RunStore
+
+
+def test_side_by_side_gives_the_same_weights_in_the_same_order(tiny, archive, tmp_path, capsys):
+    specs = [tiny(images=archive, seed=seed) for seed in (2, 0)]
+    runs = train_population(specs, RunStore(tmp_path), workers=2)
+    assert [run.spec.seed for run in runs] == [2, 0]
+    alone = train(specs[1], progress=False)
+    assert runs[1].files.read("final.safetensors") == alone.files.read("final.safetensors")
+    assert re.search(r"2/2 trainings: \S+ seed \d", capsys.readouterr().err)
+
+
+def test_one_failure_does_not_lose_the_others(tiny, archive, tmp_path):
+    store = RunStore(tmp_path)
+    specs = [tiny(images=archive), tiny(images=str(tmp_path / "none.npz")), tiny(images=archive, seed=1)]
+    with pytest.raises(InputError, match=r"1 of 3 trainings failed, the others are kept: training 2: .*none"):
+        train_population(specs, store, workers=1, progress=False)
+    assert sorted(run.spec.seed for run in store.runs()) == [0, 1]
+
+
+def test_no_specs_give_no_runs(tmp_path):
+    assert train_population([], RunStore(tmp_path)) == []
+
+
+def test_a_scheduler_that_is_not_there_is_named(tiny, tmp_path):
+    with pytest.raises(InputError, match=r"scheduler 'nowhere://x': cannot be reached .* tcp://host:8786"):
+        train_population([tiny()], RunStore(tmp_path), scheduler="nowhere://x", progress=False)

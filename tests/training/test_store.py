@@ -1,0 +1,160 @@
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from covalign.errors import InputError
+from covalign.networks.filters import FilterBank, analytic_filters
+from covalign.training.loop import train
+from covalign.training.machine import resolve
+from covalign.training.run import unpacked
+from covalign.training.store import RunStore, identity, load_run
+
+
+@pytest.fixture
+def copied(stored, tmp_path):
+    """A copy of the finished run that a test may damage."""
+    store, run = stored
+    shutil.copytree(store.root, tmp_path / "copy")
+    return RunStore(tmp_path / "copy"), run.key
+
+
+def key(spec, images) -> str:
+    return identity(resolve(spec), *images)["key"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"threads": 2}, {"precision": "bfloat16"}, {"epochs": 1}, {"kernel_size": 5}]
+)
+def test_the_key_changes_with_everything_that_decides_the_weights(tiny, images, change):
+    assert key(tiny(**change), images) != key(tiny(), images)
+
+
+def test_the_key_changes_with_images_and_labels(tiny, images):
+    train_images, test_images = images
+    relabelled = replace(train_images, labels=train_images.labels.flip(0))
+    assert key(tiny(), (relabelled, test_images)) != key(tiny(), images)
+    assert key(tiny(), (train_images, test_images.take(torch.arange(20)))) != key(tiny(), images)
+
+
+def test_the_key_does_not_depend_on_where_things_lie(tiny, images, tmp_path):
+    assert key(tiny(images="elsewhere"), images) == key(tiny(), images)
+    bank = analytic_filters()
+    path = str(bank.save(tmp_path / "bank.safetensors"))
+    assert key(tiny(filters=path), images) == key(tiny(), images)
+    FilterBank.of(bank.filters.flip(0), {}).save(path)
+    assert key(tiny(filters=path), images) != key(tiny(), images)
+
+
+def test_automatic_precision_is_resolved_before_the_key_is_made(tiny, images):
+    assert resolve(tiny(precision="auto")).precision in ("float32", "bfloat16")
+    chosen = resolve(tiny(precision="auto")).precision
+    assert key(tiny(precision="auto"), images) == key(tiny(precision=chosen), images)
+
+
+def test_a_run_is_found_by_folder_key_and_prefix(stored):
+    store, run = stored
+    for name in (run.path, str(run.path), run.key, run.key[:6]):
+        assert load_run(name, store).history == run.history
+
+
+def test_the_default_store_is_named_by_the_environment(stored, monkeypatch):
+    store, run = stored
+    monkeypatch.setenv("COVALIGN_STORE", str(store.root))
+    assert load_run(run.key[:8]).key == run.key
+
+
+def test_a_key_that_names_no_run_or_several_is_refused(stored):
+    store, _ = stored
+    with pytest.raises(InputError, match=r"run 'ffffffff': matches none in .*expected exactly one"):
+        load_run("ffffffff", store)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        load_run(tmp_path)
+
+
+def test_a_truncated_weight_file_is_named_with_the_remedy(copied):
+    store, prefix = copied
+    run = store.load(prefix)
+    path = run.path / "final.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"final\.safetensors: damaged .* train again"):
+        store.load(prefix).network  # noqa: B018
+
+
+def test_a_spec_of_a_later_version_is_refused(copied):
+    store, prefix = copied
+    run = store.load(prefix)
+    details = {**run.details, "spec": {**run.details["spec"], "novelty": 1}}
+    run.files.commit({"spec.json": json.dumps(details).encode()})
+    with pytest.raises(InputError, match="unknown key 'novelty'"):
+        store.load(prefix)
+    run.files.commit({"spec.json": b"{}"})
+    with pytest.raises(InputError, match="not a run that this version can read"):
+        store.load(prefix)
+
+
+def test_a_damaged_run_is_listed_beside_the_others(copied, tiny, images):
+    store, prefix = copied
+    other = train(tiny(epochs=0), store, images=images, progress=False)
+    (store.load(prefix).path / "spec.json").write_text("{")
+    problems = {entry.path.name: entry.problem for entry in store.entries()}
+    assert problems[other.path.name] is None
+    assert "spec.json: damaged" in problems[prefix[:16]]
+    assert [run.key for run in store.runs()] == [other.key]
+
+
+def test_nothing_is_deleted_but_what_is_asked_for(copied, tiny, images):
+    store, prefix = copied
+    other = train(tiny(epochs=0), store, images=images, progress=False)
+    half_written = other.path / ".final.safetensors.77.tmp"
+    half_written.write_bytes(b"half")
+    assert store.leftovers() == [half_written]
+    with pytest.raises(InputError, match="expected at least 8 digits"):
+        store.remove(prefix[:7])
+    store.remove(prefix)
+    assert [run.key for run in store.runs()] == [other.key]
+
+
+def test_an_empty_store_has_no_runs(tmp_path):
+    store = RunStore(tmp_path / "none")
+    assert (store.entries(), store.runs(), store.leftovers()) == ([], [], [])
+
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1]).acquire()
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_key_is_trained_by_one_process_at_a_time_and_a_dead_one_frees_it(tmp_path, capsys):
+    store, key = RunStore(tmp_path), "ab" * 32
+    with store.lock(key):
+        pass
+    for seconds, killed in (("0.5", False), ("60", True)):
+        command = [sys.executable, "-c", HOLD, str(store.folder(key).path / "lock"), seconds]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "held\n"
+            if killed:
+                process.kill()
+                process.wait()
+            with store.lock(key):
+                said = capsys.readouterr().err
+        waited = "abababababababab is being trained by another process; waiting" in said
+        assert waited is not killed
+
+
+def test_weights_are_stored_without_pickle(stored):
+    _, run = stored
+    assert {path.suffix for path in run.path.rglob("*") if path.is_file()} == {".json", ".safetensors", ""}
+    tensors, _ = unpacked(run.files, "final.safetensors")
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
