@@ -68,10 +68,11 @@ def train_linear_cnn(
     """
     x, y = _centred(averages, "averages", "n d"), _centred(targets, "targets", "n outputs")
     weight = as_float64(initial, "initial", "K d")
-    if readout is None:
-        top = block_readout(y.shape[1], len(weight))
-    else:
-        top = as_float64(readout, "readout", "outputs K")
+    top = (
+        block_readout(y.shape[1], len(weight))
+        if readout is None
+        else as_float64(readout, "readout", "outputs K")
+    )
     if len(x) != len(y) or weight.shape[1] != x.shape[1] or top.shape != (y.shape[1], len(weight)):
         raise InputError(
             f"linear CNN: got averages {tuple(x.shape)}, targets {tuple(y.shape)}, initial filters "
