@@ -112,4 +112,4 @@ def test_every_number_has_a_range():
     }
     for name in numbers:
         with pytest.raises(InputError, match=rf"{name} = -1"):
-            replace(TrainingSpec(), **{name: -1})
+            TrainingSpec.of({name: -1})

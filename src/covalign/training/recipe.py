@@ -95,13 +95,7 @@ class TrainingSpec:
     def __post_init__(self) -> None:
         """Check types and ranges; lists become tuples, and whole numbers floats where asked for."""
         for field in fields(self):
-            value = _converted(getattr(self, field.name), field.type)
-            object.__setattr__(self, field.name, value)
-            if not _is_a(value, field.type):
-                raise InputError(
-                    f"training spec: {field.name} = {value!r} ({type(value).__name__}), "
-                    f"expected {_said(field.type)}"
-                )
+            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), field.type))
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, int | float) and not low <= value <= high:
@@ -121,14 +115,14 @@ class TrainingSpec:
         Raises:
             InputError: a key that is no field, or a value of the wrong type or out of range.
         """
-        known = [field.name for field in fields(cls)]
+        known = {field.name: field.type for field in fields(cls)}
         changes = {key: value for key, value in values.items() if key != "preset"}
         if unknown := [key for key in changes if key not in known]:
             raise InputError(
                 f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}"
             )
         base = preset(values["preset"]) if "preset" in values else cls()
-        return replace(base, **changes)
+        return replace(base, **{key: _checked(key, value, known[key]) for key, value in changes.items()})
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "TrainingSpec":
@@ -175,6 +169,19 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+def _checked(name: str, value: Any, expected: Any) -> Any:
+    """Return a field's value in the type that the field has, or say why it cannot be."""
+    if isinstance(value, list):
+        value = tuple(value)
+    elif expected is float and type(value) is int:
+        value = float(value)
+    if not _is_a(value, expected):
+        raise InputError(
+            f"training spec: {name} = {value!r} ({type(value).__name__}), expected {_said(expected)}"
+        )
+    return value
+
+
 def _is_a(value: object, expected: Any) -> bool:
     if isinstance(expected, UnionType):
         return any(_is_a(value, option) for option in get_args(expected))
@@ -193,12 +200,6 @@ def _said(expected: Any) -> str:
     if get_origin(expected) is tuple:
         return f"a list of {get_args(expected)[0].__name__}"
     return "nothing" if expected is NoneType else expected.__name__
-
-
-def _converted(value: Any, expected: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return float(value) if expected is float and type(value) is int else value
 
 
 def learning_rate(spec: TrainingSpec, step: int, steps_per_epoch: int) -> float:
