@@ -1,0 +1,138 @@
+"""Which figures does a comparison make?
+
+Each function composes panels into one figure; `comparison_figures` names those that the record can fill.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from covalign.encoding.comparison import Comparison
+from covalign.figures.eigenvectors import cosine_map
+from covalign.figures.similarity import (
+    calibrated_against_depth,
+    cosine_between_levels,
+    pair_label,
+    pairs,
+    rows_of,
+    similarity_against_depth,
+)
+from covalign.figures.spatial import spatial_eigenvectors
+from covalign.figures.spectra import spectrum
+from covalign.figures.style import journal, plain
+from covalign.figures.training import training_curve
+
+PANELS = 12
+
+
+def similarity_figure(comparison: Comparison) -> Figure:
+    """Draw the similarity of every pair, and its calibrated value beside it where one was given."""
+    table = comparison.table
+    panels: list[Callable] = [similarity_against_depth]
+    if table["calibrated"].notna().any():
+        panels.append(calibrated_against_depth)
+    figure = Figure(layout="constrained")
+    for panel, ax in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+        panel(table, ax)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def level_figure(comparison: Comparison) -> Figure:
+    """Draw every pair's cosine between chance and ceiling, one panel a pair (at most 12)."""
+    every = pairs(comparison.table)[:PANELS]
+    columns = min(3, len(every))
+    rows = -(-len(every) // columns)
+    figure = Figure(layout="constrained", figsize=(2.3 * columns, 1.7 * rows))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for pair, ax in zip(every, axes.flat, strict=False):
+        cosine_between_levels(comparison.table, pair, ax).label_outer()
+    for ax in axes.flat[len(every) :]:
+        ax.set_axis_off()
+    return figure
+
+
+def cosine_map_figure(comparison: Comparison) -> Figure:
+    """Draw the eigenvector-cosine maps: a row a pair, a column a layer (at most 12 of each)."""
+    every = [
+        pair for pair in pairs(comparison.table) if any(key[:2] == pair for key in comparison.cosine_maps)
+    ]
+    every = every[:PANELS]
+    columns = min(PANELS, max(len(rows_of(comparison.table, pair)) for pair in every))
+    figure = Figure(layout="constrained", figsize=(1.15 * columns, 1.25 * len(every)))
+    grid = figure.subplots(len(every), columns, squeeze=False)
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for pair, axes in zip(every, grid, strict=True):
+        for row, ax in zip(rows_of(comparison.table, pair).itertuples(), axes, strict=False):
+            cosines = comparison.cosine_maps.get((*pair, row.layer_a))
+            if cosines is None:
+                continue
+            ax.set_axis_on()
+            ranks = (row.effective_rank_a, row.effective_rank_b)
+            cosine_map(cosines, ax, row.d, ranks).set_title(f"layer {row.depth}", fontsize="small")
+        axes[0].set_ylabel(pair_label(pair).replace(" – ", "\n"), fontsize="x-small")
+    return figure
+
+
+def spectra_figure(comparison: Comparison) -> Figure:
+    """Draw every layer's spectrum over its bulk: a row a network, a column a layer (at most 12 of each)."""
+    layers = comparison.layers
+    names = list(dict.fromkeys(layers["network"]))[:PANELS]
+    columns = min(PANELS, int(layers.groupby("network").size().max()))
+    figure = Figure(layout="constrained", figsize=(1.4 * columns, 1.4 * len(names)))
+    grid = figure.subplots(len(names), columns, squeeze=False, sharey="col")
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for name, axes in zip(names, grid, strict=True):
+        for row, ax in zip(layers[layers["network"] == name].itertuples(), axes, strict=False):
+            ax.set_axis_on()
+            spectrum(comparison.spectra[name, row.layer], ax, (row.lower_edge, row.upper_edge))
+            ax.set(xlabel="", ylabel="", title=f"layer {row.depth}")
+        axes[0].set_ylabel(plain(name), fontsize="x-small")
+    return figure
+
+
+def spatial_figure(comparison: Comparison) -> Figure:
+    """Draw the nine leading spatial eigenvectors of every layer, a row a layer (at most 24)."""
+    chosen = dict(islice(comparison.spatial.items(), 2 * PANELS))
+    columns = min(9, max(len(space.eigenvalues) for space in chosen.values()))
+    figure = Figure(layout="constrained", figsize=(0.55 * columns + 1.5, 0.62 * len(chosen)))
+    grid = figure.subplots(len(chosen), columns, squeeze=False)
+    for ((name, layer), space), axes in zip(chosen.items(), grid, strict=True):
+        spatial_eigenvectors(space, list(axes))
+        axes[0].set_ylabel(
+            f"{plain(name)}\n{plain(layer)}", rotation=0, ha="right", va="center", fontsize="x-small"
+        )
+    return figure
+
+
+def training_figure(comparison: Comparison) -> Figure:
+    """Draw every network's accuracy against epoch."""
+    figure = Figure(layout="constrained")
+    ax = figure.subplots()
+    for index, (name, history) in enumerate(comparison.training.items()):
+        training_curve(history, ax, name, index)
+    ax.legend()
+    return figure
+
+
+def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
+    """Return the figures that the comparison can fill, by file name.
+
+    Draw and save them inside ``matplotlib.rc_context(journal(columns=2))``, which this function sets while
+    drawing.
+    """
+    table = comparison.table
+    wanted: dict[str, tuple[Callable[[Comparison], Figure], bool]] = {
+        "similarity": (similarity_figure, table["similarity"].notna().any()),
+        "cosine-levels": (level_figure, table["cosine"].notna().any()),
+        "cosine-maps": (cosine_map_figure, bool(comparison.cosine_maps)),
+        "spectra": (spectra_figure, bool(comparison.spectra)),
+        "spatial-eigenvectors": (spatial_figure, bool(comparison.spatial)),
+        "training": (training_figure, any(comparison.training.values())),
+    }
+    with matplotlib.rc_context(journal(columns=2.0, ratio=0.5)):
+        return {name: draw(comparison) for name, (draw, filled) in wanted.items() if filled}

@@ -1,0 +1,309 @@
+"""How do records become interactive plots?
+
+Each function returns one `Panel`: Plotly traces as dictionaries. Colours, markers and dashes are those of the
+printed figures. Plotly reads a small subset of HTML in its texts, so every name is escaped here.
+"""
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from covalign.figures.similarity import mean_of_orders, pairs, rows_of, unaligned
+from covalign.figures.style import GREY, series, shorten
+from covalign.report.page import Key, Panel
+
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+}
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+Numbers: TypeAlias = pd.Series | Sequence[float] | Sequence[int]
+
+POINTS = 400
+PANELS = 12
+
+
+def legend(labels: Sequence[str], markers: bool = True) -> tuple[Key, ...]:
+    """Return the legend of the series called ``labels``, in the order of their traces."""
+    styles = [series(index) for index in range(len(labels))]
+    return tuple(
+        Key(
+            label,
+            str(index),
+            style["color"],
+            DASHES[style["linestyle"]],
+            SYMBOLS[style["marker"]] if markers else "",
+        )
+        for index, (label, style) in enumerate(zip(labels, styles, strict=True))
+    )
+
+
+def line(index: int, x: Numbers, y: Numbers, hover: str, **more: Any) -> dict[str, Any]:
+    """Return one trace in the style of the ``index``-th series."""
+    style = series(index)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(x),
+        "y": list(y),
+        "legendgroup": str(index),
+        "line": {"color": style["color"], "dash": DASHES[style["linestyle"]], "width": 1.8},
+        "marker": {"color": style["color"], "symbol": SYMBOLS[style["marker"]], "size": 7},
+        "hovertemplate": hover + "<extra></extra>",
+    } | more
+
+
+def level(y: float, label: str) -> dict[str, Any]:
+    """Return the layout of a horizontal reference line with its name at the right end."""
+    return {
+        "shapes": [
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": y,
+                "y1": y,
+                "line": {"color": GREY, "width": 1},
+            }
+        ],
+        "annotations": [
+            {
+                "text": label,
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": y,
+                "yanchor": "bottom",
+                "showarrow": False,
+            }
+        ],
+    }
+
+
+def depth_axis(depths: Numbers) -> dict[str, Any]:
+    """Return an axis over layers, every one of them ticked where there is room."""
+    deepest = max(depths)
+    return {
+        "title": {"text": "layer"},
+        "dtick": 1 if deepest <= 16 else math.ceil(deepest / 12),
+        "range": [0.6, deepest + 0.4],
+    }
+
+
+def pair_title(pair: tuple[str, str]) -> str:
+    """Return the pair's name as plain text."""
+    return f"{shorten(pair[0], 48)} – {shorten(pair[1], 48)}"
+
+
+def _layers(rows: pd.DataFrame) -> list[str]:
+    """Return what hovering calls each layer, escaped."""
+    names = [a if a == b else f"{a} – {b}" for a, b in zip(rows["layer_a"], rows["layer_b"], strict=True)]
+    return [html.escape(shorten(name, 60)) for name in names]
+
+
+def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
+    """Draw the markers of layers without a noise bulk open: there the numbers only describe."""
+    symbol = trace["marker"]["symbol"]
+    symbols = [symbol if ok else f"{symbol}-open" for ok in rows["bulk_ok"]]
+    trace["marker"] = trace["marker"] | {"symbol": symbols}
+
+
+def similarity_panel(table: pd.DataFrame) -> Panel:
+    """Plot the similarity of every pair, mean of both orders, and the control without alignment, faintly."""
+    data = []
+    for index, pair in enumerate(pairs(table)):
+        rows, name = rows_of(table, pair), html.escape(pair_title(pair))
+        numbers = rows[["similarity", "similarity_reversed", "cosine", "chance", "ceiling"]]
+        hover = (
+            f"<b>{name}</b><br>layer %{{x}}: %{{customdata[0]}}<br>similarity <b>%{{y:.3f}}</b> "
+            "(%{customdata[1]:.3f}, reversed %{customdata[2]:.3f})<br>"
+            "cosine %{customdata[3]:.3f}, chance %{customdata[4]:.3f}, ceiling %{customdata[5]:.3f}"
+        )
+        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers.values.tolist(), strict=True)]
+        data.append(line(index, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
+        _hollow(data[-1], rows)
+        control = unaligned(rows)
+        if control.notna().any():
+            hover = f"{name}<br>layer %{{x}}, without alignment: %{{y:.3f}}"
+            data.append(line(index, rows["depth"], control, hover, mode="lines", opacity=0.35))
+            data[-1]["line"] = data[-1]["line"] | {"width": 1}
+    chance, ceiling = level(0.0, "chance"), level(1.0, "ceiling")
+    layout = {
+        "xaxis": depth_axis(table["depth"]),
+        "yaxis": {"title": {"text": "normalized similarity"}},
+        "shapes": chance["shapes"] + ceiling["shapes"],
+        "annotations": chance["annotations"] + ceiling["annotations"],
+    }
+    return Panel(
+        tuple(data), layout, "Normalized similarity of every pair of networks against depth.", height=440
+    )
+
+
+def calibrated_panel(table: pd.DataFrame) -> Panel:
+    """Plot the calibrated similarity of every pair with its 95 % interval; withheld values are gaps."""
+    data, every = [], pairs(table)
+    for index, pair in enumerate(every):
+        rows = rows_of(table, pair)
+        shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
+        hover = (
+            f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
+            "calibrated <b>%{y:.3f}</b>, 95 % interval %{customdata[2]:.3f} to %{customdata[3]:.3f}<br>"
+            "p = %{customdata[4]:.2g}"
+        )
+        numbers = rows[["depth", "low", "high", "p_value"]].values.tolist()
+        interval = {
+            "type": "data",
+            "symmetric": False,
+            "array": (rows["high"] - rows["calibrated"]).tolist(),
+            "arrayminus": (rows["calibrated"] - rows["low"]).tolist(),
+            "thickness": 1.2,
+            "width": 3,
+            "color": series(index)["color"],
+        }
+        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
+        data.append(
+            line(index, rows["depth"] + shift, rows["calibrated"], hover, customdata=custom, error_y=interval)
+        )
+    layout = {
+        "xaxis": depth_axis(table["depth"]),
+        "yaxis": {"title": {"text": "calibrated similarity"}},
+        **level(0.0, "chance"),
+    }
+    return Panel(tuple(data), layout, "Calibrated similarity with intervals against depth.", height=440)
+
+
+def cosine_panel(table: pd.DataFrame, index: int, pair: tuple[str, str]) -> Panel:
+    """Plot one pair's cosine on grey bars from chance to ceiling."""
+    rows = rows_of(table, pair)
+    bars = {
+        "type": "bar",
+        "x": rows["depth"].tolist(),
+        "base": rows["chance"].tolist(),
+        "y": (rows["ceiling"] - rows["chance"]).tolist(),
+        "width": 0.6,
+        "marker": {"color": "rgba(127,127,127,.28)"},
+        "hoverinfo": "skip",
+    }
+    hover = (
+        "layer %{x}: %{customdata[0]}<br>cosine <b>%{y:.3f}</b><br>"
+        "chance %{customdata[1]:.3f}, ceiling %{customdata[2]:.3f}"
+    )
+    chance = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": rows["depth"].tolist(),
+        "y": rows["chance"].tolist(),
+        "marker": {"symbol": "line-ew-open", "size": 11, "color": GREY, "line": {"width": 1.5}},
+        "hoverinfo": "skip",
+    }
+    levels = zip(_layers(rows), rows["chance"].tolist(), rows["ceiling"].tolist(), strict=True)
+    course = line(index, rows["depth"], rows["cosine"], hover, customdata=[list(row) for row in levels])
+    _hollow(course, rows)
+    layout = {"xaxis": depth_axis(table["depth"]), "yaxis": {"title": {"text": "cosine"}, "range": [0, 1.02]}}
+    return Panel(
+        (bars, chance, course), layout, "Cosine on bars from chance to ceiling.", pair_title(pair), height=230
+    )
+
+
+def spectrum_panel(
+    spectra: Sequence[Tensor], edges: tuple[float, float], title: str, names: Sequence[str]
+) -> Panel:
+    """Plot the spectra of one layer in several networks over the noise bulk.
+
+    Args:
+        spectra: eigenvalues in units of the initialization variance, one tensor a network; may be empty.
+        edges: lower and upper bulk edge; NaN draws none.
+        title: heading.
+        names: the networks, in legend order.
+    """
+    data, extremes = [], []
+    for index, (name, values) in enumerate(zip(names, spectra, strict=True)):
+        ranks, thinned = by_rank(values)
+        hover = f"{html.escape(shorten(name, 48))}<br>rank %{{x}}: <b>%{{y:.3g}}</b>"
+        trace = line(index, ranks, thinned, hover, opacity=0.85)
+        trace["marker"] |= {"size": 3.5}
+        trace["line"] |= {"width": 0.8}
+        data.append(trace)
+        extremes += thinned[:1] + thinned[-1:]
+    lower, upper = edges
+    bulk = {
+        "type": "rect",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": max(lower, min(extremes, default=upper)),
+        "y1": upper,
+        "line": {"width": 0},
+        "fillcolor": "rgba(127,127,127,.18)",
+        "layer": "below",
+    }
+    layout = {
+        "xaxis": {"type": "log", "title": {"text": "rank"}, "dtick": 1},
+        "yaxis": logarithmic("eigenvalue", extremes),
+        "shapes": [bulk] if math.isfinite(upper) else [],
+    }
+    return Panel(tuple(data), layout, f"Spectra of {title} over the noise bulk.", title, height=230)
+
+
+def by_rank(eigenvalues: Tensor) -> tuple[list[int], list[float]]:
+    """Return ranks and positive eigenvalues, descending, thinned to about 400 evenly spaced in log rank.
+
+    Args:
+        eigenvalues: shape ``[r]``; empty where the network has no such layer.
+    """
+    positive = eigenvalues[eigenvalues > 0].sort(descending=True).values
+    if not len(positive):
+        return [], []
+    ranks = torch.unique(torch.logspace(0, math.log10(len(positive)), POINTS).round().long())
+    return ranks.tolist(), [float(f"{value:.4g}") for value in positive[ranks - 1].tolist()]
+
+
+def logarithmic(title: str, values: Sequence[float]) -> dict[str, Any]:
+    """Return a logarithmic axis ticked at 1, 2, 5 ... or, over more than two decades, at powers of ten.
+
+    Args:
+        title: of the axis.
+        values: positive numbers that must fit; may be empty.
+    """
+    low, high = (min(values), max(values)) if values else (1.0, 10.0)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low < 100 else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
+
+
+def training_panel(training: dict[str, list[dict[str, Any]]], key: str, title: str) -> Panel:
+    """Plot a quantity of the histories against epoch, one line a network.
+
+    Args:
+        training: histories by network name.
+        key: ``"train_accuracy"``, ``"test_accuracy"`` or ``"train_loss"``; epochs without it are left out.
+        title: heading and axis.
+    """
+    data = []
+    for index, (name, history) in enumerate(training.items()):
+        rows = [row for row in history if row.get(key) is not None]
+        hover = f"{html.escape(shorten(name, 48))}<br>epoch %{{x}}: <b>%{{y:.3f}}</b>"
+        data.append(
+            line(index, [row["epoch"] for row in rows], [row[key] for row in rows], hover, mode="lines")
+        )
+    layout = {
+        "xaxis": {"title": {"text": "epoch"}},
+        "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
+    }
+    return Panel(tuple(data), layout, f"{title} against epoch.", title.capitalize(), height=260)

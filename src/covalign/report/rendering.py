@@ -1,0 +1,159 @@
+"""How does a page become one file that needs nothing else?
+
+Styles, scripts, pictures and numbers are all inside. A content security policy forbids every request and
+every script but the two whose hashes it names, so that a hostile name in a weight file stays a name. The same
+page gives the same bytes.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from covalign.errors import InputError
+from covalign.report.page import Download, Page, Spark
+
+SPARK_WIDTH, SPARK_HEIGHT = 72.0, 18.0
+
+
+def render(page: Page) -> str:
+    """Return the page as one HTML document."""
+    templates = environment()
+    style = templates.get_template("page.css").render()
+    scripts = [Markup(get_plotlyjs()), Markup(templates.get_template("page.js").render())]
+    return templates.get_template("page.html").render(
+        page=page, style=Markup(style), scripts=scripts, policy=content_policy(scripts)
+    )
+
+
+def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
+    """Render the page into ``path`` and return it; missing folders are made.
+
+    Raises:
+        InputError: the path is a folder or cannot be written.
+    """
+    target = Path(path)
+    text = render(page).encode("utf-8", errors="replace")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        partial.write_bytes(text)
+        partial.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"report: cannot write {str(path)!r} ({error.strerror}); give a file in a writable folder"
+        ) from error
+    return target
+
+
+def environment() -> Environment:
+    """Return the template environment: everything is escaped, an unknown name is an error."""
+    templates = Environment(
+        loader=PackageLoader("covalign.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    templates.filters |= {
+        "png": png_uri,
+        "file": file_uri,
+        "cell": cell_text,
+        "order": cell_order,
+        "spark": spark_path,
+        "numbers": plain_numbers,
+        "zip": zip,
+    }
+    templates.tests["sparkline"] = lambda value: isinstance(value, Spark)
+    return templates
+
+
+def content_policy(scripts: Sequence[str]) -> str:
+    """Return a policy that runs exactly these scripts and lets nothing be fetched."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def plain_numbers(value: Any) -> Any:
+    """Return ``value`` as JSON can carry it: NaN and infinities become null, NumPy numbers plain ones."""
+    if isinstance(value, dict):
+        return {str(key): plain_numbers(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_numbers(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return plain_numbers(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return ``value`` as JSON text, non-finite numbers as null."""
+    return json.dumps(plain_numbers(value), allow_nan=False, indent=1, default=str).encode()
+
+
+def png_uri(pixels: np.ndarray) -> str:
+    """Return an image as a PNG data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def file_uri(file: Download) -> str:
+    """Return a file as a data URI."""
+    return f"data:{file.media_type};charset=utf-8;base64,{base64.b64encode(file.content).decode()}"
+
+
+def cell_text(value: Any, digits: int | None) -> str:
+    """Return a cell as it is printed: a dash for NaN, a true minus sign, yes and no."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return "–"
+    return (f"{value:,}" if digits is None else f"{value:.{digits}f}").replace("-", "\u2212")
+
+
+def cell_order(value: Any) -> str:
+    """Return what a cell sorts by; empty for NaN, which sorts last."""
+    if isinstance(value, Spark):
+        finite = [entry for entry in value.values if math.isfinite(entry)]
+        value = sum(finite) / len(finite) if finite else math.nan
+    if isinstance(value, str):
+        return value
+    return repr(float(value)) if math.isfinite(value) else ""
+
+
+def spark_path(spark: Spark) -> dict[str, str]:
+    """Return the SVG paths of a sparkline and of its reference level, over 72 by 18 units."""
+    finite = [entry for entry in (*spark.values, spark.level) if math.isfinite(entry)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    step = SPARK_WIDTH / max(len(spark.values) - 1, 1)
+
+    def height(entry: float) -> float:
+        return 1 + (SPARK_HEIGHT - 2) * (high - entry) / ((high - low) or 1.0)
+
+    path, drawing = "", False
+    for index, entry in enumerate(spark.values):
+        if math.isfinite(entry):
+            path += f"{'L' if drawing else 'M'}{index * step:.1f} {height(entry):.1f}"
+        drawing = math.isfinite(entry)
+    level = f"M0 {height(spark.level):.1f}H{SPARK_WIDTH:g}" if math.isfinite(spark.level) else ""
+    return {"line": path, "level": level}

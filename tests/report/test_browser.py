@@ -1,0 +1,135 @@
+"""The report as a reader opens it: in a real browser, without a network, on screen, phone and paper."""
+
+import shutil
+
+import pytest
+
+from covalign.report.comparison import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on the path")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, hostile, tmp_path_factory):
+    """A report of networks with hostile names, what the browser complained of, and what it asked for."""
+    path = write_report(hostile, tmp_path_factory.mktemp("report") / "report.html")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    return page, complaints, requests, path
+
+
+def eventually(page, condition):
+    """Wait for a condition (the page's policy forbids the browser's own waiting, which evaluates a string)."""
+    for _ in range(50):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"still not true after 5 s: {condition}")
+
+
+def test_it_opens_without_complaint_and_asks_for_nothing(opened):
+    _, complaints, requests, path = opened
+    assert complaints == []
+    assert [url for url in requests if url != path.as_uri() and not url.startswith("data:")] == []
+
+
+def test_every_plot_is_drawn(opened):
+    page = opened[0]
+    plots = page.locator(".plot")
+    drawn = page.evaluate(
+        "[...document.querySelectorAll('.plot')].filter(p => p.querySelector('.trace, .bars')).length"
+    )
+    assert plots.count() == drawn > 10
+
+
+def test_a_table_sorts_both_ways_with_missing_numbers_last(opened):
+    page = opened[0]
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    table = page.locator("details table")
+    heading = table.locator("th", has_text="similarity").first
+    place = heading.evaluate("cell => cell.cellIndex")
+
+    def column():
+        return table.evaluate("(t, i) => [...t.tBodies[0].rows].map(r => r.cells[i].dataset.order)", place)
+
+    for direction in ("ascending", "descending"):
+        heading.locator("button").click()
+        values = column()
+        numbers = [float(value) for value in values if value]
+        assert numbers == sorted(numbers, reverse=direction == "descending")
+        assert values[-1] == ""
+        assert heading.get_attribute("aria-sort") == direction
+
+
+def test_the_legend_hides_and_shows_its_lines(opened):
+    page = opened[0]
+    button = page.locator(".legend button").first
+    shown = "document.querySelector('.plot').data[0].visible"
+    button.click()
+    assert (page.evaluate(shown), button.get_attribute("aria-pressed")) == (False, "false")
+    button.click()
+    assert (page.evaluate(shown), button.get_attribute("aria-pressed")) == (True, "true")
+
+
+def test_numbers_can_be_saved(opened, tmp_path):
+    page = opened[0]
+    with page.expect_download() as download:
+        page.locator("a[download='comparison.csv']").click()
+    download.value.save_as(tmp_path / "comparison.csv")
+    assert (tmp_path / "comparison.csv").read_text().startswith("a,b,layer_a,layer_b")
+
+
+def test_a_phone_scrolls_only_downwards(opened):
+    page = opened[0]
+    page.set_viewport_size({"width": 360, "height": 740})
+    eventually(page, "document.documentElement.scrollWidth === 360")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_the_dark_theme_reaches_the_plots(opened):
+    page = opened[0]
+    ink = "document.querySelector('.plot')._fullLayout.font.color"
+    light = page.evaluate(ink)
+    page.emulate_media(color_scheme="dark")
+    eventually(page, f"{ink} !== {light!r}")
+    page.emulate_media(color_scheme="light")
+    eventually(page, f"{ink} === {light!r}")
+
+
+def test_it_prints_with_its_folded_tables_open(opened, tmp_path):
+    page = opened[0]
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false; })")
+    page.evaluate(
+        "addEventListener('beforeprint', () => {"
+        " window.open_at_print = document.querySelectorAll('details[open]').length; })"
+    )
+    assert page.pdf(path=tmp_path / "report.pdf")[:4] == b"%PDF"
+    assert page.evaluate("window.open_at_print") == page.locator("details").count()
+    assert page.locator("details[open]").count() == 0

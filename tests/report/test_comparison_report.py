@@ -1,0 +1,126 @@
+import base64
+import dataclasses
+import io
+import json
+import math
+import re
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from covalign.report.comparison import comparison_page, write_report
+from covalign.report.page import Gallery, Plots, Table
+from covalign.report.plots import by_rank, logarithmic
+from covalign.report.provenance import provenance_facts
+
+
+def parts(page, kind):
+    return [part for section in page.sections for part in section.parts if isinstance(part, kind)]
+
+
+@pytest.fixture(scope="module")
+def page(joint):
+    return comparison_page(joint)
+
+
+def test_the_page_tells_its_story_in_order(page):
+    keys = [section.key for section in page.sections]
+    assert keys == [
+        "similarity",
+        "layers",
+        "eigenvectors",
+        "spectra",
+        "spatial",
+        "training",
+        "skipped",
+        "method",
+        "origin",
+    ]
+
+
+def test_sections_without_content_are_left_out(joint):
+    bare = dataclasses.replace(
+        joint, spectra=joint.spectra, spatial={}, cosine_maps={}, training={"a": []}, skipped={}
+    )
+    keys = [section.key for section in comparison_page(bare).sections]
+    assert keys == ["similarity", "layers", "spectra", "method", "origin"]
+
+
+def test_every_plot_is_valid_plotly(page):
+    panels = [panel for plots in parts(page, Plots) for panel in plots.panels]
+    assert len(panels) == 2 + 6 + 8 + 3
+    for panel in panels:
+        go.Figure(data=list(panel.data), layout=panel.layout)
+
+
+def test_every_table_has_a_cell_for_each_column(page):
+    for table in parts(page, Table):
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_maps_are_in_the_grey_scale_of_the_paper(joint, page):
+    gallery = parts(page, Gallery)[0]
+    assert len(gallery.rows) == 6
+    assert {len(tiles) for _, tiles in gallery.rows} == {8}
+    first = gallery.rows[0][1][0]
+    cosines = next(iter(joint.cosine_maps.values()))
+    assert first.pixels.shape == tuple(cosines.shape)
+    chance = 1 / math.sqrt(joint.table["d"][0])
+    assert (first.pixels[(cosines < chance).numpy()] == 255).all()
+    assert (first.pixels[(cosines > 5 * chance).numpy()] == 0).all()
+
+
+def test_names_in_hover_texts_are_escaped(hostile):
+    for plots in parts(comparison_page(hostile), Plots):
+        for panel in plots.panels:
+            assert "<script" not in json.dumps(panel.data)
+
+
+def test_every_number_can_be_downloaded(joint, tmp_path):
+    html = write_report(joint, tmp_path / "report.html").read_text("utf-8")
+    carried = dict(re.findall(r'download="([^"]+)" href="data:[^,]*,([^"]*)"', html))
+    table = pd.read_csv(io.BytesIO(base64.b64decode(carried["comparison.csv"])))
+    assert list(table.columns) == list(joint.table.columns)
+    pd.testing.assert_series_equal(table["similarity"], joint.table["similarity"])
+    numbers = json.loads(base64.b64decode(carried["results.json"]))
+    assert len(numbers["spectra"]) == len(joint.spectra)
+    assert numbers["provenance"] == joint.provenance
+
+
+def test_a_report_is_one_file_below_ten_megabytes_and_the_same_each_time(joint, tmp_path):
+    first = write_report(joint, tmp_path / "a.html").read_bytes()
+    assert first == write_report(joint, tmp_path / "b.html").read_bytes()
+    assert len(first) < 10e6
+
+
+def test_a_report_of_many_large_networks_stays_below_ten_megabytes(joint, tmp_path):
+    table = pd.concat([joint.table.assign(a=joint.table["a"] + f" {index}") for index in range(30)])
+    maps = {
+        (row.a, row.b, row.layer_a): torch.rand(64, 64, dtype=torch.float64) for row in table.itertuples()
+    }
+    large = dataclasses.replace(joint, table=table, cosine_maps=maps)
+    path = write_report(large, tmp_path / "large.html")
+    text = path.read_text("utf-8")
+    assert len(text) < 10e6
+    assert text.count("The first 12 of 180 pairs are shown.") == 2
+
+
+def test_spectra_are_thinned_evenly_in_log_rank():
+    ranks, values = by_rank(torch.linspace(5, 1, 4000, dtype=torch.float64))
+    assert ranks[:3] == [1, 2, 3]
+    assert ranks[-1] == 4000
+    assert len(ranks) == len(values) < 400
+    assert by_rank(torch.zeros(3)) == ([], [])
+
+
+def test_logarithmic_axes_are_ticked_by_their_range():
+    assert logarithmic("x", [1.0, 60.0])["ticktext"][:4] == ["1", "2", "5", "10"]
+    assert logarithmic("x", [0.01, 1e4])["ticktext"] == ["0.01", "0.1", "1", "10", "100", "1000", "10000"]
+    assert logarithmic("x", [])["ticktext"][0] == "1"
+
+
+def test_provenance_is_flattened_and_cut():
+    facts = provenance_facts({"a_b": {"c": [1, 2]}, "d": [{"e": None}, {"e": "x" * 500}], "f": ""})
+    assert facts == (("a b · c", "1, 2"), ("d · 2 · e", "x" * 400 + " …"))
