@@ -1,1 +1,59 @@
 """covalign: do two neural networks learn the same thing? Compare their learned weights."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "covalign.errors": ("InputError",),
+    "covalign.data.images": ("Images",),
+    "covalign.data.loading": ("load_images",),
+    "covalign.data.labels": ("random_labels", "select_classes"),
+    "covalign.data.mixture": ("mixture",),
+    "covalign.data.normalization": ("Normalization",),
+    "covalign.networks.filters": ("FilterBank", "analytic_filters"),
+    "covalign.networks.network": ("Layer", "Network"),
+    "covalign.networks.readers": ("load_network",),
+    "covalign.networks.resnet": ("resnet20", "resnet56"),
+    "covalign.networks.vgg": ("vgg", "vgg11"),
+    "covalign.training.loop": ("train",),
+    "covalign.training.population": ("train_population",),
+    "covalign.training.recipe": ("TrainingSpec", "preset"),
+    "covalign.training.run": ("Run",),
+    "covalign.training.sources": ("open_source",),
+    "covalign.training.store": ("RunStore", "load_run"),
+    "covalign.encoding.alignment": ("Alignment", "procrustes"),
+    "covalign.encoding.archive": ("load_comparison",),
+    "covalign.encoding.bures": ("bures_wasserstein_cosine", "bures_wasserstein_distance"),
+    "covalign.encoding.comparison": ("Comparison", "align", "compare"),
+    "covalign.encoding.covariance": ("WeightCovariance", "weight_covariance"),
+    "covalign.encoding.shrinkage": ("shrink_eigenvalues",),
+    "covalign.encoding.similarity": ("Similarity", "eigenvector_cosines", "normalized_similarity"),
+    "covalign.encoding.spatial": (
+        "SpatialCovariance",
+        "filter_bank",
+        "matched_cosines",
+        "spatial_covariance",
+        "subspace_overlap",
+    ),
+    "covalign.first_layer.energy": ("EnergyProfile", "energy_profile"),
+    "covalign.first_layer.patches": ("PatchCovariance", "patch_covariance"),
+    "covalign.first_layer.prediction": ("fit_energy", "predicted_energy"),
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562), so that the command line starts without torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'covalign' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

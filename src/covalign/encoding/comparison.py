@@ -22,7 +22,7 @@ from covalign.encoding.alignment import Alignment, identity_alignment
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.covariance import WeightCovariance, weight_covariance
 from covalign.encoding.matching import match_layers
-from covalign.encoding.moments import Link, fit_alignments
+from covalign.encoding.moments import Fit, Link, fit_alignments
 from covalign.encoding.noise import BulkCheck, bulk_check, noise_level
 from covalign.encoding.shrinkage import bulk_edges
 from covalign.encoding.similarity import (
@@ -38,6 +38,7 @@ from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers import load_network
 from covalign.training.run import Run
+from covalign.training.sources import open_source
 
 Source: TypeAlias = Network | Run | nn.Module | str | Path
 
@@ -132,12 +133,13 @@ def named_networks(
     """Return networks and training histories by unique name.
 
     Args:
-        networks: networks, runs, modules, or what `load_network` takes; a mapping gives them names.
+        networks: networks, runs, modules, or what `open_source` takes; a mapping gives them names.
     """
     items = networks.items() if isinstance(networks, Mapping) else [(None, source) for source in networks]
     named: dict[str, Network] = {}
     training: dict[str, list[dict[str, float]]] = {}
     for given, source in items:
+        source = open_source(source) if isinstance(source, str | Path) else source
         network = source.network if isinstance(source, Run) else load_network(source)
         name = given or network.name
         copies = itertools.count(2)
@@ -156,7 +158,7 @@ def align(
     layers: Sequence[str] | Mapping[str, str] | None = None,
     *,
     holdout: int = 5,
-    shuffle_seed: int | None = None,
+    shuffled: bool = False,
 ) -> dict[str, Alignment]:
     """Align the inputs of corresponding layers; network a is mapped into network b.
 
@@ -165,7 +167,7 @@ def align(
         images: raw pixels, passed through both networks.
         layers: see `covalign.encoding.matching.match_layers`.
         holdout: every ``holdout``-th image is kept for ``.correlation``.
-        shuffle_seed: a control: pair each image with another one.
+        shuffled: give the control instead, fitted to pairs of different images.
 
     Returns:
         One alignment per layer, by the layer's name in network a. The first layers see the images
@@ -174,8 +176,11 @@ def align(
     named, _ = named_networks([network_a, network_b])
     a, b = named.values()
     links = [_link(a, left, b, right) for left, right in match_layers(a, b, layers)]
-    fitted = fit_alignments(links, images, holdout=holdout, shuffle_seed=shuffle_seed)
-    return {link.layer_a.name: alignment for link, alignment in zip(links, fitted, strict=True)}
+    fits = fit_alignments(links, images, holdout=holdout, control=shuffled)
+    return {
+        link.layer_a.name: (fit.shuffled if shuffled and fit.shuffled else fit.alignment)
+        for link, fit in zip(links, fits, strict=True)
+    }
 
 
 def compare(
@@ -201,7 +206,7 @@ def compare(
         max_images: at most this many, drawn with ``seed``.
         draws: for chance and ceiling.
         seed: of everything random.
-        controls: also fit alignments to shuffled images (doubles the time of the alignment).
+        controls: also fit alignments to shuffled images.
         calibrate: also estimate the calibrated similarity.
         provenance: kept with the results.
         progress: told the stage and the share of it that is done.
@@ -215,8 +220,9 @@ def compare(
     sample = images.sample(max_images, seed) if images is not None and max_images else images
     encodings: dict[tuple[str, str], LayerEncoding] = {}
     links: list[tuple[str, str, Link]] = []
-    for (name_a, a), (name_b, b) in itertools.combinations(named.items(), 2):
-        links += [(name_a, name_b, _link(a, left, b, right)) for left, right in match_layers(a, b, layers)]
+    for (name_a, net_a), (name_b, net_b) in itertools.combinations(named.items(), 2):
+        pairs = match_layers(net_a, net_b, layers)
+        links += [(name_a, name_b, _link(net_a, left, net_b, right)) for left, right in pairs]
     for index, (name_a, name_b, link) in enumerate(links):
         for name, network, layer in (
             (name_a, link.network_a, link.layer_a),
@@ -226,17 +232,14 @@ def compare(
                 depth = [entry.name for entry in network.layers].index(layer.name) + 1
                 encodings[name, layer.name] = layer_encoding(network, layer, depth, draws, seed)
         progress("weight covariances", (index + 1) / len(links))
-    fitted = _alignments([link for _, _, link in links], sample, None, progress)
-    shuffled = _alignments([link for _, _, link in links], sample if controls else None, seed, progress)
+    fits = _fits([link for _, _, link in links], sample, controls, progress)
     rows, maps = [], {}
     for index, (name_a, name_b, link) in enumerate(links):
         a, b = encodings[name_a, link.layer_a.name], encodings[name_b, link.layer_b.name]
-        rows.append(
-            {"a": name_a, "b": name_b, **_row(a, b, fitted[index], shuffled[index], draws, seed, calibrate)}
-        )
-        alignment = fitted[index]
-        if alignment is not None and not _comparable(a, b, alignment):
-            left, right = _carried(a.covariance, b.covariance, alignment)
+        rows.append({"a": name_a, "b": name_b, **_row(a, b, fits[index], draws, seed, calibrate)})
+        fit = fits[index]
+        if fit is not None and not _comparable(a, b, fit):
+            left, right = _carried(a.covariance, b.covariance, fit.alignment)
             maps[name_a, name_b, link.layer_a.name] = eigenvector_cosines(left, right, _map_ranks(a, b))
         progress("similarities", (index + 1) / len(links))
     return Comparison(
@@ -280,26 +283,22 @@ def _link(a: Network, layer_a: Layer, b: Network, layer_b: Layer) -> Link:
     return Link(a, layer_a, b, layer_b, shared)
 
 
-def _alignments(
-    links: Sequence[Link],
-    images: Images | None,
-    shuffle_seed: int | None,
-    progress: Callable[[str, float], None],
-) -> list[Alignment | None]:
+def _fits(
+    links: Sequence[Link], images: Images | None, control: bool, progress: Callable[[str, float], None]
+) -> list[Fit | None]:
     """Fit the narrower layer of each link into the wider one; None where it cannot be aligned."""
-    stage = "alignments" if shuffle_seed is None else "control: shuffled images"
     turned = [_narrower_first(link) for link in links]
     usable = [
         link for link in turned if images is not None and link.network_a.source and link.network_b.source
     ]
-    fitted = (
-        fit_alignments(usable, images, shuffle_seed=shuffle_seed, progress=lambda done: progress(stage, done))
+    fits = (
+        fit_alignments(usable, images, control=control, progress=lambda done: progress("alignments", done))
         if images is not None
         else []
     )
-    found = {id(link): alignment for link, alignment in zip(usable, fitted, strict=True)}
+    found = {id(link): fit for link, fit in zip(usable, fits, strict=True)}
     return [
-        found.get(id(link)) or (identity_alignment(link.layer_a.channels) if link.shared else None)
+        found.get(id(link)) or (Fit(identity_alignment(link.layer_a.channels)) if link.shared else None)
         for link in turned
     ]
 
@@ -324,13 +323,13 @@ def _map_ranks(a: LayerEncoding, b: LayerEncoding) -> int:
     return min(MAP_RANKS, shown)
 
 
-def _comparable(a: LayerEncoding, b: LayerEncoding, alignment: Alignment | None) -> str:
+def _comparable(a: LayerEncoding, b: LayerEncoding, fit: Fit | None) -> str:
     """Why two layers cannot be compared; empty where they can."""
     if a.layer.groups > 1 or b.layer.groups > 1:
         return "grouped convolution: its neurons see different channels, so that no rotation aligns them"
     if a.layer.weight.shape[2:] != b.layer.weight.shape[2:]:
         return "kernels of different size"
-    if alignment is None:
+    if fit is None:
         return "not aligned: a bare weight file has no forward pass, or no images were given"
     return ""
 
@@ -338,21 +337,20 @@ def _comparable(a: LayerEncoding, b: LayerEncoding, alignment: Alignment | None)
 def _row(
     a: LayerEncoding,
     b: LayerEncoding,
-    alignment: Alignment | None,
-    shuffled: Alignment | None,
+    fit: Fit | None,
     draws: int,
     seed: int,
     calibrate: bool,
 ) -> dict[str, Any]:
     """Return one row of the table, without the names of the networks."""
-    reasons = [_comparable(a, b, alignment)]
+    reasons = [_comparable(a, b, fit)]
     measured: dict[str, float] = dict.fromkeys(MEASURED, math.nan)
-    if not reasons[0] and alignment is not None:
+    if not reasons[0] and fit is not None:
         describe = a.describable_only or b.describable_only
         statistic = _descriptive if describe else _calibrated
-        row, row_reasons = statistic(a, b, alignment, shuffled, draws, seed, calibrate)
+        row, row_reasons = statistic(a, b, fit, draws, seed, calibrate)
         measured |= row
-        reasons += [*row_reasons, alignment.reason]
+        reasons += [*row_reasons, fit.alignment.reason]
     return {
         "layer_a": a.layer.name,
         "layer_b": b.layer.name,
@@ -366,7 +364,7 @@ def _row(
         "effective_rank_a": a.covariance.effective_rank,
         "effective_rank_b": b.covariance.effective_rank,
         "bulk_ok": a.check.ok and b.check.ok,
-        "alignment_correlation": alignment.correlation if alignment else math.nan,
+        "alignment_correlation": fit.alignment.correlation if fit else math.nan,
         **measured,
         "reason": "; ".join(dict.fromkeys(reason for reason in reasons if reason)),
     }
@@ -390,8 +388,7 @@ MEASURED = (
 def _calibrated(
     a: LayerEncoding,
     b: LayerEncoding,
-    alignment: Alignment,
-    shuffled: Alignment | None,
+    fit: Fit,
     draws: int,
     seed: int,
     calibrate: bool,
@@ -403,7 +400,7 @@ def _calibrated(
         backward = normalized_similarity(right, left, draws, seed, levels=b.levels, calibrate=False)
         return forward, backward.value
 
-    forward, reversed_value = both(*_carried(a.covariance, b.covariance, alignment), calibrate)
+    forward, reversed_value = both(*_carried(a.covariance, b.covariance, fit.alignment), calibrate)
     row = {
         "cosine": forward.cosine,
         "chance": forward.chance,
@@ -415,7 +412,7 @@ def _calibrated(
         "high": forward.high,
         "p_value": forward.p_value,
     }
-    for name, pair in _controls(a, b, alignment, shuffled).items():
+    for name, pair in _controls(a, b, fit).items():
         one, other = both(*pair, False)
         row[name] = (one.value + other) / 2
     return row, [forward.reason, forward.calibrated_reason]
@@ -424,33 +421,32 @@ def _calibrated(
 def _descriptive(
     a: LayerEncoding,
     b: LayerEncoding,
-    alignment: Alignment,
-    shuffled: Alignment | None,
+    fit: Fit,
     draws: int,
     seed: int,
     calibrate: bool,
 ) -> tuple[dict[str, float], list[str]]:
     """Cosine of the unshrunk covariances, its Haar level, and its value under the controls."""
-    left, right = _carried(a.covariance, b.covariance, alignment)
+    left, right = _carried(a.covariance, b.covariance, fit.alignment)
     spectra = [c.eigenvalues[c.eigenvalues > 0].cpu() for c in (left, right)]
     row = {
         "cosine": bures_wasserstein_cosine(left, right),
         "chance": haar_level(spectra[0], spectra[1], left.dimension, draws, seed),
     }
-    for name, pair in _controls(a, b, alignment, shuffled).items():
+    for name, pair in _controls(a, b, fit).items():
         row[name] = bures_wasserstein_cosine(*pair)
     return row, [DESCRIPTIVE, *(e.check.reason for e in (a, b) if not e.check.ok)]
 
 
 def _controls(
-    a: LayerEncoding, b: LayerEncoding, alignment: Alignment, shuffled: Alignment | None
+    a: LayerEncoding, b: LayerEncoding, fit: Fit
 ) -> dict[str, tuple[WeightCovariance, WeightCovariance]]:
     """Pairs of covariances that share no fitted alignment; the imposed identity has no shuffled control."""
     pairs = {}
     if a.covariance.dimension == b.covariance.dimension:
         pairs["unaligned"] = (a.covariance, b.covariance)
-    if shuffled is not None and alignment.fitted:
-        pairs["shuffled"] = _carried(a.covariance, b.covariance, shuffled)
+    if fit.shuffled is not None:
+        pairs["shuffled"] = _carried(a.covariance, b.covariance, fit.shuffled)
     return pairs
 
 

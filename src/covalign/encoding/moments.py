@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +30,9 @@ BATCH_SIZE = 250
 MEMORY_BUDGET = 2**30
 """Bytes of moments held at a time."""
 
+ROWS = 2**14
+"""Samples whose products are summed in float32 before they are added in float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Link:
@@ -45,6 +48,14 @@ class Link:
     shared: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """An alignment, and as a control one that was fitted to pairs of different images."""
+
+    alignment: Alignment
+    shuffled: Alignment | None = None
+
+
 class CrossMoment:
     """Running sums over positions: phi_b phi_a^T ``[d_b, d_a]``, ||phi_a||^2, ||phi_b||^2, their number."""
 
@@ -54,11 +65,12 @@ class CrossMoment:
         self.energy_b = 0.0
         self.samples = 0
 
-    def add(self, a: Float64[Tensor, "m d_a"], b: Float64[Tensor, "m d_b"]) -> None:
-        """Add samples, a row each."""
-        self.moment = self.moment.to(a.device).addmm_(b.T, a)
-        self.energy_a += float(a.square().sum())
-        self.energy_b += float(b.square().sum())
+    def add(self, a: Float32[Tensor, "m d_a"], b: Float32[Tensor, "m d_b"]) -> None:
+        """Add samples, a row each: products of a few thousand rows in float32, their sum in float64."""
+        for part_a, part_b in zip(a.split(ROWS), b.split(ROWS), strict=True):
+            self.moment += (part_b.T @ part_a).to(self.moment)
+            self.energy_a += float(part_a.flatten().dot(part_a.flatten()))
+            self.energy_b += float(part_b.flatten().dot(part_b.flatten()))
         self.samples += len(a)
 
 
@@ -67,19 +79,19 @@ def fit_alignments(
     images: Images,
     *,
     holdout: int = 5,
-    shuffle_seed: int | None = None,
+    control: bool = False,
     batch_size: int = BATCH_SIZE,
     memory: int = MEMORY_BUDGET,
     progress: Callable[[float], None] = lambda done: None,
-) -> list[Alignment]:
+) -> list[Fit]:
     """Fit one alignment per link, and measure its correlation on held-out images.
 
     Args:
         links: pairs of layers.
         images: raw pixels; every network applies its own normalization.
         holdout: every ``holdout``-th image is kept for the correlation; 0 keeps none.
-        shuffle_seed: pair each image of network a with another one of network b: a control in which
-            nothing but the average image is shared.
+        control: also fit an alignment to pairs of different images (each image of network a with one half a
+            batch away), which share nothing but the average image.
         batch_size: images a pass.
         memory: bytes of moments held at a time.
         progress: told the share of the work that is done.
@@ -89,43 +101,65 @@ def fit_alignments(
     """
     if len(images) < max(2, holdout):
         raise InputError(f"alignment: got {len(images)} images, expected at least {max(2, holdout)}")
-    groups = list(_groups(links, memory))
-    results: list[Alignment] = []
+    results: list[Fit] = []
+    groups = list(_groups(links, memory // (3 if control else 2)))
     for done, group in enumerate(groups):
-        for part in _accumulate(group, images, holdout, shuffle_seed, batch_size):
-            progress((done + part[0]) / len(groups))
-        results += [_solve(link, *sums) for link, sums in zip(group, part[1], strict=True)]
+        sums = [Sums(link) for link in group]
+        for share in _accumulate(sums, images, holdout, control, batch_size):
+            progress((done + share) / len(groups))
+        results += [each.solve(control) for each in sums]
     return results
 
 
-Sums = tuple[CrossMoment, CrossMoment]
-"""What the alignment is fitted to, and what it is judged by."""
+class Sums:
+    """What the alignment of one link is fitted to, what it is judged by, and its control."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.fitted, self.held, self.shuffled = CrossMoment(link), CrossMoment(link), CrossMoment(link)
+
+    def solve(self, control: bool) -> Fit:
+        """Solve the Procrustes problems; first layers that share their coordinates keep the identity."""
+        if self.link.shared:
+            alignment = identity_alignment(self.link.layer_a.channels)
+        else:
+            alignment = procrustes(self.fitted.moment)
+        correlation = math.nan
+        if self.held.samples:
+            energies = self.held.energy_a, self.held.energy_b
+            correlation = alignment_correlation(alignment.rotation, self.held.moment, *energies)
+        return Fit(
+            replace(alignment, correlation=correlation, samples=self.fitted.samples),
+            procrustes(self.shuffled.moment) if control and not self.link.shared else None,
+        )
 
 
 def _accumulate(
-    group: Sequence[Link], images: Images, holdout: int, shuffle_seed: int | None, batch_size: int
-) -> Iterator[tuple[float, list[Sums]]]:
-    """Stream the images once; after each batch give the share that is done, and the sums."""
-    sums = [(CrossMoment(link), CrossMoment(link)) for link in group]
+    sums: Sequence[Sums], images: Images, holdout: int, control: bool, batch_size: int
+) -> Iterator[float]:
+    """Stream the images once; after each batch tell the share that is done."""
+    sides = [(each.link.network_a, each.link.layer_a) for each in sums]
+    others = [(each.link.network_b, each.link.layer_b) for each in sums]
     everyone = torch.arange(len(images))
     held = everyone % holdout == holdout - 1 if holdout else everyone < 0
     seen = 0
-    for which, indices in enumerate((everyone[~held], everyone[held])):
-        partners = indices if shuffle_seed is None else indices[_permutation(len(indices), shuffle_seed)]
-        for part, partner in zip(indices.split(batch_size), partners.split(batch_size), strict=True):
-            sides = [(link.network_a, link.layer_a) for link in group]
-            others = [(link.network_b, link.layer_b) for link in group]
-            if shuffle_seed is None:
-                inputs_a = inputs_b = layer_inputs([*sides, *others], images.pixels[part])
-            else:
-                inputs_a = layer_inputs(sides, images.pixels[part])
-                inputs_b = layer_inputs(others, images.pixels[partner])
-            for link, pair in zip(group, sums, strict=True):
-                a = inputs_a[id(link.network_a), link.layer_a.name]
-                b = inputs_b[id(link.network_b), link.layer_b.name]
-                pair[which].add(*matched_positions(a, b))
+    for indices, is_held in ((everyone[~held], False), (everyone[held], True)):
+        for part in indices.split(batch_size):
+            inputs = layer_inputs([*sides, *others], images.pixels[part])
+            for each in sums:
+                a = inputs[id(each.link.network_a), each.link.layer_a.name]
+                b = inputs[id(each.link.network_b), each.link.layer_b.name]
+                a, b = matched_positions(a, b)
+                if is_held:
+                    each.held.add(_rows(a), _rows(b))
+                    continue
+                if each.link.shared:
+                    continue
+                each.fitted.add(_rows(a), _rows(b))
+                if control and len(part) > 1:
+                    each.shuffled.add(_rows(a), _rows(b.roll(len(part) // 2, 0)))
             seen += len(part)
-            yield seen / len(images), sums
+            yield seen / len(images)
 
 
 def layer_inputs(
@@ -145,30 +179,32 @@ def layer_inputs(
                 "state a normalization (imagenet, cifar or none)"
             )
         names = list(dict.fromkeys(layer.name for owner, layer in layers if owner is network))
-        inputs = network.source.inputs(network.normalization(pixels), names)
+        inputs = network.source.inputs(
+            network.normalization(pixels).contiguous(memory_format=torch.channels_last), names
+        )
         result |= {(id(network), name): value for name, value in inputs.items()}
     return result
 
 
 def matched_positions(
     a: Float32[Tensor, "n d_a ..."], b: Float32[Tensor, "n d_b ..."]
-) -> tuple[Float64[Tensor, "m d_a"], Float64[Tensor, "m d_b"]]:
-    """Give every position a row, float64; a finer map is averaged to the coarser one's size."""
-    if a.shape[2:] != b.shape[2:]:
-        if a.ndim == b.ndim == 4:
-            size = [min(p, q) for p, q in zip(a.shape[2:], b.shape[2:], strict=True)]
-            a, b = functional.adaptive_avg_pool2d(a, size), functional.adaptive_avg_pool2d(b, size)
-        else:
-            a, b = (x.flatten(2).mean(2) if x.ndim > 2 else x for x in (a, b))
-    return _rows(a), _rows(b)
+) -> tuple[Float32[Tensor, "n d_a ..."], Float32[Tensor, "n d_b ..."]]:
+    """Give both inputs the same positions: a finer map is averaged to the coarser one's size."""
+    if a.shape[2:] == b.shape[2:]:
+        return a, b
+    if a.ndim == b.ndim == 4:
+        size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
+        return functional.adaptive_avg_pool2d(a, size), functional.adaptive_avg_pool2d(b, size)
+    return _mean_position(a), _mean_position(b)
 
 
-def _rows(x: Float32[Tensor, "n d ..."]) -> Float64[Tensor, "m d"]:
-    return x.reshape(*x.shape[:2], -1).movedim(1, 2).flatten(0, 1).double()
+def _mean_position(x: Float32[Tensor, "n d ..."]) -> Float32[Tensor, "n d"]:
+    return x.flatten(2).mean(2) if x.ndim > 2 else x
 
 
-def _permutation(count: int, seed: int) -> Int64[Tensor, " count"]:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+def _rows(x: Float32[Tensor, "n d ..."]) -> Float32[Tensor, "m d"]:
+    """Make every position of every image a row."""
+    return x.reshape(*x.shape[:2], -1).movedim(1, 2).flatten(0, 1)
 
 
 def _groups(links: Sequence[Link], memory: int) -> Iterator[list[Link]]:
@@ -176,7 +212,7 @@ def _groups(links: Sequence[Link], memory: int) -> Iterator[list[Link]]:
     group: list[Link] = []
     used = 0
     for link in links:
-        size = 2 * 8 * link.layer_a.channels * link.layer_b.channels
+        size = 8 * link.layer_a.channels * link.layer_b.channels
         if group and used + size > memory:
             yield group
             group, used = [], 0
@@ -184,11 +220,3 @@ def _groups(links: Sequence[Link], memory: int) -> Iterator[list[Link]]:
         used += size
     if group:
         yield group
-
-
-def _solve(link: Link, fitted: CrossMoment, held: CrossMoment) -> Alignment:
-    alignment = identity_alignment(link.layer_a.channels) if link.shared else procrustes(fitted.moment)
-    correlation = math.nan
-    if held.samples:
-        correlation = alignment_correlation(alignment.rotation, held.moment, held.energy_a, held.energy_b)
-    return replace(alignment, correlation=correlation, samples=fitted.samples)

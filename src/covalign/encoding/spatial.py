@@ -62,7 +62,8 @@ def spatial_covariance(weight: ArrayLike, centred: bool = False) -> SpatialCovar
     kernels = values.flatten(2).flatten(0, 1)
     if centred:
         kernels = kernels - kernels.mean(0)
-    return _diagonalize(kernels.T @ kernels / len(kernels), tuple(values.shape[2:]), len(kernels))
+    k_h, k_w = values.shape[2:]
+    return _diagonalize(kernels.T @ kernels / len(kernels), (k_h, k_w), len(kernels))
 
 
 def subspace_overlap(a: SpatialCovariance, b: SpatialCovariance, rank: int = 5) -> float:

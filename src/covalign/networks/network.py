@@ -6,7 +6,7 @@ have ``k_h = k_w = 1``); one row of `Layer.matrix` is one neuron, flattened in t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -90,6 +90,7 @@ class Skipped:
     reason: str
 
 
+@runtime_checkable
 class ActivationSource(Protocol):
     """Runs a network and hands out what chosen layers receive."""
 

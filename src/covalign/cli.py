@@ -1,0 +1,331 @@
+"""The command line: parse, call the library, print where the result is.
+
+Every command is one library call that a notebook could make. Heavy imports happen inside the commands, so that
+``covalign --help`` answers at once. Bad input ends in one line on standard error and exit status 2.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+import covalign
+from covalign.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+app = App(
+    name="covalign",
+    version=covalign.__version__,
+    default_parameter=Parameter(negative_iterable=()),
+    help="Do two neural networks learn the same thing? Compare their learned weights, layer by layer.\n\n"
+    "Start with `covalign demo`: it trains four small networks on embedded photographs, compares them, and "
+    "writes a report, in a few minutes and without any data.",
+    help_epilogue="MODEL is a run of the store (folder or first digits of its key), a weight file (.safetensors, "
+    ".pt, .pth, .onnx), timm:NAME, torchvision:NAME, or module.path:factory. DATA is a hub data set "
+    "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos.",
+)
+runs = App(name="runs", help="List, show and clean up stored trainings.")
+app.command(runs)
+
+Threads = Annotated[int | None, Parameter(help="Threads of the tensor library; its own choice by default.")]
+Store = Annotated[
+    Path, Parameter(help="Folder of stored trainings.", env_var="COVALIGN_STORE", show_env_var=True)
+]
+STORE = Path("covalign-runs")
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except (InputError, CycloptsError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        print("covalign: interrupted; trainings resume when the same command is run again", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f"covalign: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+@app.command
+def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | None = None) -> None:
+    """Train four small networks on embedded photographs, compare them, and write a report.
+
+    Two sets of photographs, two seeds each. The task is which photograph a 32x32 crop is from; training and
+    test crops come from different regions. Trainings are kept under OUT/runs and resume.
+
+    Args:
+        out: folder for the report, tables and trainings.
+        seed: of the first network of each set; the second has the next one.
+        workers: trainings side by side; as many as there are cores by default.
+    """
+    from dataclasses import replace
+
+    from covalign.data.loading import load_images
+    from covalign.data.mixture import mixture
+    from covalign.encoding.comparison import compare as compare_networks
+    from covalign.training.population import train_population
+    from covalign.training.recipe import preset
+    from covalign.training.store import RunStore
+
+    sets = ("photos:a", "photos:b")
+    specs = [replace(preset("demo"), images=name, seed=seed + s) for name in sets for s in (0, 1)]
+    trained = train_population(specs, RunStore(out / "runs"), workers=workers)
+    images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
+    with _progress() as progress:
+        comparison = compare_networks(trained, images, seed=seed, provenance=_provenance(), progress=progress)
+    _write(comparison, out)
+
+
+@app.command
+def train(
+    spec: str,
+    /,
+    *,
+    images: str | None = None,
+    seed: int | None = None,
+    epochs: int | None = None,
+    labels: str | None = None,
+    width: float | None = None,
+    max_images: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    store: Store = STORE,
+) -> None:
+    """Train one network, or finish it, or find it finished.
+
+    A training that was interrupted resumes from its last checkpoint and ends as if it had never stopped.
+
+    Args:
+        spec: a TOML file of settings, or the name of a preset: encodings, encodings-random, first-layer,
+            first-layer-laptop, laptop, demo. A TOML file may say `preset = "laptop"` and change it.
+        images: DATA to train on, instead of the spec's.
+        seed: of initialization, order and augmentation, instead of the spec's.
+        epochs: passes over the images, instead of the spec's.
+        labels: true, uniform or permuted, instead of the spec's.
+        width: multiplier of the number of channels, instead of the spec's.
+        max_images: largest number of training images, instead of the spec's.
+        device: cpu or cuda, instead of the spec's.
+        threads: of the tensor library, instead of the spec's (they decide the last bits of a training).
+    """
+    from dataclasses import replace
+
+    from covalign.training.loop import train as train_network
+    from covalign.training.recipe import PRESETS, TrainingSpec, preset
+    from covalign.training.store import RunStore
+
+    base = preset(spec) if spec in PRESETS else TrainingSpec.from_toml(spec)
+    options = {
+        "images": images,
+        "seed": seed,
+        "epochs": epochs,
+        "labels": labels,
+        "width": width,
+        "max_images": max_images,
+        "device": device,
+        "threads": threads,
+    }
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    run = train_network(replace(base, **changes), RunStore(store))
+    print(run.path)
+    if run.history:
+        last = run.history[-1]
+        print(f"train {last.train_accuracy:.1%}, test {last.test_accuracy:.1%} after {last.epoch} epochs")
+    print(f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison")
+
+
+@app.command
+def compare(
+    *models: str,
+    out: Path,
+    images: list[str] | None = None,
+    layers: list[str] | None = None,
+    architecture: list[str] | None = None,
+    normalization: str | None = None,
+    split: str = "train",
+    label_column: str | None = None,
+    resolution: int | None = None,
+    max_images: int = 10_000,
+    controls: bool = True,
+    calibrate: bool = True,
+    threads: Threads = None,
+    seed: int = 0,
+    store: Store = STORE,
+) -> None:
+    """Compare networks layer by layer: did they learn the same thing?
+
+    Hidden representations are aligned by a rotation, fitted to the images; then the covariances of the learned
+    weights are compared between a chance level and a ceiling. Without images, only what needs no alignment is
+    compared: spectra, spatial patterns, first layers.
+
+    Args:
+        models: two or more MODELs.
+        out: folder for report.html, results.json and the tables.
+        images: DATA that alignments are fitted to; repeated sets are mixed in equal parts.
+        layers: names of layers; all by default.
+        architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
+        normalization: imagenet, cifar or none, for models that do not say how their pixels are normalized.
+        split: which images to use.
+        label_column: which label column to read, where a set has several.
+        resolution: side in pixels to which images are brought; the networks' own by default.
+        max_images: at most this many images, drawn at random.
+        controls: also compare with alignments fitted to shuffled images.
+        calibrate: also estimate the calibrated similarity with its interval.
+        seed: of everything random.
+    """
+    from covalign.data.loading import load_images
+    from covalign.data.mixture import mixture
+    from covalign.encoding.comparison import compare as compare_networks
+    from covalign.training.sources import open_source
+    from covalign.training.store import RunStore
+
+    _set_threads(threads)
+    factories = _one_each(architecture, len(models))
+    opened = [
+        open_source(model, factory, normalization=normalization, store=RunStore(store))
+        for model, factory in zip(models, factories, strict=True)
+    ]
+    sides = {side for source in opened if (side := getattr(source, "resolution", None))}
+    size = resolution or (sides.pop() if len(sides) == 1 else None)
+    sets = [
+        load_images(name, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed)
+        for name in images or []
+    ]
+    with _progress() as progress:
+        comparison = compare_networks(
+            opened,
+            mixture(sets, max_images, seed) if sets else None,
+            layers,
+            max_images=max_images,
+            seed=seed,
+            controls=controls,
+            calibrate=calibrate,
+            provenance=_provenance(),
+            progress=progress,
+        )
+    _write(comparison, out)
+
+
+@runs.command(name="list")
+def runs_list(*, store: Store = STORE) -> None:
+    """List stored trainings: key, images, seed, epochs, accuracy."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from covalign.training.store import RunStore
+
+    table = Table("key", "images", "labels", "seed", "epochs", "train", "test")
+    for entry in RunStore(store).entries():
+        if entry.run is None:
+            table.add_row(entry.path.name, f"unreadable: {entry.problem}", "", "", "", "", "")
+            continue
+        run = entry.run
+        accuracies = (run.history[-1].train_accuracy, run.history[-1].test_accuracy) if run.history else ()
+        table.add_row(
+            run.key[:12],
+            run.details["images"]["name"],
+            run.spec.labels,
+            str(run.spec.seed),
+            f"{len(run.history)}/{run.spec.epochs}",
+            *(f"{accuracy:.1%}" for accuracy in accuracies),
+        )
+    Console().print(table)
+
+
+@runs.command(name="show")
+def runs_show(key: str, /, *, store: Store = STORE) -> None:
+    """Print a training's spec, provenance and history as JSON.
+
+    Args:
+        key: the first digits of the run's key, or its folder.
+    """
+    import json
+    from dataclasses import asdict
+
+    from covalign.training.store import RunStore, load_run
+
+    run = load_run(key, RunStore(store))
+    print(json.dumps({**run.details, "history": [asdict(epoch) for epoch in run.history]}, indent=1))
+
+
+@runs.command(name="gc")
+def runs_gc(*, delete: bool = False, store: Store = STORE) -> None:
+    """List files that killed processes left behind; runs themselves are never touched.
+
+    Args:
+        delete: remove them.
+    """
+    from covalign.training.store import RunStore
+
+    leftovers = RunStore(store).leftovers()
+    for path in leftovers:
+        print(path)
+        if delete:
+            path.unlink()
+    print(f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}")
+
+
+def _one_each(values: list[str] | None, count: int) -> list[str | None]:
+    if not values:
+        return [None] * count
+    if len(values) == 1:
+        return [*values] * count
+    if len(values) != count:
+        raise InputError(
+            f"--architecture: got {len(values)} for {count} models, expected one, or one per model"
+        )
+    return [*values]
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        if threads < 1:
+            raise InputError(f"--threads: got {threads}, expected at least 1")
+        torch.set_num_threads(threads)
+
+
+def _provenance() -> dict[str, Any]:
+    from covalign.training.machine import environment
+
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"command": command, "covalign": covalign.__version__, "environment": environment()}
+
+
+def _write(comparison: Any, out: Path) -> None:
+    """Save tables and report, and say where they are."""
+    comparison.save(out)
+    print(comparison.report(out / "report.html"))
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Show stages and the time left on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=1.0)
+            bar.update(tasks[stage], completed=done)
+
+        yield show
+
+
+if __name__ == "__main__":
+    main()
