@@ -7,7 +7,7 @@ batch norms come from one forward pass (`covalign.networks.tracing`), or from th
 the module cannot be run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -193,7 +193,7 @@ def _trace(
 ) -> tuple[Trace, str]:
     """Follow one forward pass over noise; where none succeeds, take the order of registration."""
     error = "no image size was found that fits its first layer"
-    for channels, side in _image_sizes(next(iter(layers.values())), resolution):
+    for channels, side in _image_sizes(layers.values(), resolution):
         weight = next(iter(layers.values())).weight
         batch = torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(0))
         try:
@@ -206,14 +206,15 @@ def _trace(
     return Trace(tuple(layers)), f"of registration; batch norms not placed (no forward pass: {error})"
 
 
-def _image_sizes(first: Readable, resolution: int | None) -> list[tuple[int, int]]:
-    """Image shapes (channels, side) that the first layer may take, likeliest first."""
-    sides = RESOLUTIONS if resolution is None else (resolution, *RESOLUTIONS)
+def _image_sizes(layers: Iterable[Readable], resolution: int | None) -> list[tuple[int, int]]:
+    """Image shapes (channels, side) that a network with these layers may take, likeliest first."""
+    first, *_ = layers
+    exact: list[tuple[int, int]] = []
     if isinstance(first, nn.Linear):
-        exact = [(c, s) for s in range(1, 257) for c in (3, 1) if c * s * s == first.in_features]
-        return exact or [(c, side) for side in sides for c in (3, 1)]
-    counts = dict.fromkeys((first.in_channels, 3, 1))
-    return [(c, side) for c in counts for side in sides]
+        exact = [(c, side) for side in range(1, 257) for c in (3, 1) if c * side**2 == first.in_features]
+    counts = [part.in_channels for part in layers if not isinstance(part, nn.Linear)][:1]
+    sides = RESOLUTIONS if resolution is None else (resolution, *RESOLUTIONS)
+    return exact + [(c, side) for c in dict.fromkeys((*counts, 3, 1)) for side in sides]
 
 
 def _layer(name: str, part: Readable) -> Layer:

@@ -1,0 +1,163 @@
+"""What sort of change is an update of one layer's weights?
+
+Of D = W' - W, rows being neurons, and in units of ||W||:
+
+    relative change    ||D|| / ||W||
+    rescaling          sqrt(sum_i (|w'_i| - |w_i|)^2) / ||W||             the neurons' lengths
+    rotation           sqrt(sum_i 2 |w_i| |w'_i| (1 - cos_i)) / ||W||     their directions
+    spatial change     d_BW(sum of w w^T over all kernels) / ||W||
+    channel change     d_BW(sum of w w^T over neurons and positions) / ||W||
+
+and without units
+
+    inside             ||D V_r||^2 / ||D||^2, V_r the leading r eigenvectors of the base's weight covariance
+    effective rank     sum_k k s_k^2 / sum_k s_k^2 of the singular values s of D (as Guth & Menard 2024, eq.
+    4) stable rank        sum_k s_k^2 / s_1^2
+
+Squares of rescaling and rotation add up to that of the relative change. The Bures-Wasserstein distances d_BW,
+being min_Q ||W' - Q W|| for a factor W, are at most the relative change: what they leave out only rearranges
+kernels. Each measure has a reference: the same update turned at random, D O with O Haar in the space of
+neurons, which keeps its norm and singular values; for the ranks, a Gaussian update. These measures are our
+choice.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.encoding.bures import bures_wasserstein_distance
+from covalign.encoding.covariance import weight_covariance
+from covalign.networks.network import Layer
+
+CHANGES = ("relative_change", "rescaling", "rotation", "spatial_change", "channel_change")
+RANKS = ("update_effective_rank", "update_stable_rank")
+MEASURES = (*CHANGES, "inside", *RANKS)
+
+
+def measure_update(
+    base: Layer, weight: Float64[Tensor, "c_out c k_h k_w"], learned: Float64[Tensor, "d r"]
+) -> dict[str, float]:
+    """Return all `MEASURES` of the change from ``base`` to ``weight``.
+
+    Args:
+        base: the layer before.
+        weight: its weight after, of the same shape.
+        learned: orthonormal directions of what the base learned; none (r = 0) leaves ``inside`` undefined.
+
+    Returns:
+        0 for every change of a layer that did not change, and NaN for what is undefined: ``inside`` for such
+        layers, spatial change of 1x1 kernels, channel change of grouped ones, any change relative to zero.
+    """
+    before = base.weight.detach().double()
+    update = weight - before
+    size = float(before.norm())
+    lengths = weight.flatten(1).norm(dim=1) - before.flatten(1).norm(dim=1)
+    relative, rescaling = _ratio(float(update.norm()), size), _ratio(float(lengths.norm()), size)
+    grouped = base.groups > 1
+    return {
+        "relative_change": relative,
+        "rescaling": rescaling,
+        "rotation": math.nan if math.isnan(relative) else math.sqrt(max(0.0, relative**2 - rescaling**2)),
+        "spatial_change": _ratio(spatial_distance(before, weight), size),
+        "channel_change": math.nan if grouped else _ratio(channel_distance(before, weight), size),
+        "inside": share_inside(update, learned),
+        **update_ranks(update),
+    }
+
+
+def random_turns(
+    base: Layer,
+    weight: Float64[Tensor, "c_out c k_h k_w"],
+    learned: Float64[Tensor, "d r"],
+    draws: int,
+    seed: int,
+) -> list[dict[str, float]]:
+    """Return the measures of ``draws`` updates as large as that from ``base`` to ``weight`` and else random."""
+    before = base.weight.detach().double()
+    update = (weight - before).flatten(1)
+    factor = _short_factor(update)
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(draws):
+        frame = haar_frame(update.shape[1], factor.shape[1], generator)
+        turned = (factor @ frame.T).view_as(before)
+        noise = float(update.norm()) * torch.randn(update.shape, generator=generator, dtype=torch.float64)
+        found.append({**measure_update(base, before + turned, learned), **update_ranks(noise)})
+    return found
+
+
+def haar_frame(dimension: int, count: int, generator: torch.Generator) -> Float64[Tensor, "d r"]:
+    """Return ``count`` orthonormal columns, uniformly distributed: the Q of a Gaussian's QR with positive R."""
+    gaussian = torch.randn(dimension, count, generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(gaussian)
+    return q * torch.sign(r.diagonal())
+
+
+def learned_directions(base: Layer) -> tuple[Float64[Tensor, "d r"], str]:
+    """Return the leading eigenvectors of a layer's weight covariance, and the rule by which they count.
+
+    Where the initial variance is known, those above the bulk; otherwise as many as the effective rank of the
+    whole spectrum, which noise makes larger.
+    """
+    covariance = weight_covariance(base.matrix, base.init_variance or 1.0)
+    if base.init_variance is not None:
+        rank, rule = covariance.kept, "above the bulk of the initial weights"
+    else:
+        rank = math.ceil(effective_rank(covariance.eigenvalues))
+        rule = "effective rank of the whole spectrum (initial variance unknown)"
+    return covariance.eigenvectors[:, :rank], rule
+
+
+def share_inside(update: Tensor, directions: Float64[Tensor, "d r"]) -> float:
+    """Return ||D V||^2 / ||D||^2; NaN for no update or no directions."""
+    rows = update.flatten(1)
+    total = float(rows.square().sum())
+    return float((rows @ directions).square().sum()) / total if total and directions.shape[1] else math.nan
+
+
+def update_ranks(update: Tensor) -> dict[str, float]:
+    """Return effective and stable rank of an update; 0 for none."""
+    rows = update.flatten(1)
+    rows = rows if len(rows) <= rows.shape[1] else rows.T
+    values = torch.linalg.eigvalsh(rows @ rows.T).flip(0).clamp(min=0)
+    stable = _ratio(float(values.sum()), float(values[0]))
+    return {"update_effective_rank": effective_rank(values), "update_stable_rank": stable}
+
+
+def effective_rank(values: Float64[Tensor, " r"]) -> float:
+    """Return sum_k k lambda_k / sum_k lambda_k of descending eigenvalues; 0 if all are zero."""
+    order = torch.arange(1, len(values) + 1, dtype=values.dtype)
+    return _ratio(float((order * values).sum()), float(values.sum()))
+
+
+def spatial_distance(before: Tensor, after: Tensor) -> float:
+    """Bures-Wasserstein distance of the second moments of kernels; NaN for 1x1 kernels."""
+    if before[0, 0].numel() == 1:
+        return math.nan
+    return _moment_distance(*(weight.flatten(2).flatten(0, 1) for weight in (before, after)))
+
+
+def channel_distance(before: Tensor, after: Tensor) -> float:
+    """Bures-Wasserstein distance of the second moments over input channels."""
+    return _moment_distance(*(weight.transpose(1, 3).flatten(0, 2) for weight in (before, after)))
+
+
+def _short_factor(update: Float64[Tensor, "n d"]) -> Float64[Tensor, "n r"]:
+    """Return L with L L^T = D D^T and r = min(n, d) columns: L times a Haar frame is D O."""
+    if update.shape[1] <= len(update):
+        return update
+    values, vectors = torch.linalg.eigh(update @ update.T)
+    return vectors * values.clamp(min=0).sqrt()
+
+
+def _moment_distance(one: Float64[Tensor, "m p"], two: Float64[Tensor, "m p"]) -> float:
+    return 0.0 if torch.equal(one, two) else bures_wasserstein_distance(one.T @ one, two.T @ two)
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """Return a quotient, 0 for 0 / 0, and NaN for anything else over 0."""
+    if denominator:
+        return numerator / denominator
+    return 0.0 if numerator == 0 else math.nan
