@@ -118,7 +118,10 @@ def test_nothing_is_deleted_but_what_is_asked_for(copied, tiny, images):
     assert store.leftovers() == [half_written]
     with pytest.raises(InputError, match="expected at least 8 digits"):
         store.remove(prefix[:7])
-    store.remove(prefix)
+    with store.lock(prefix), pytest.raises(InputError, match="is being trained; stop that process first"):
+        store.remove(prefix)
+    (store.load(prefix).path / "spec.json").write_text("{")
+    store.remove(prefix[:8])
     assert [run.key for run in store.runs()] == [other.key]
 
 

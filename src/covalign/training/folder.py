@@ -90,6 +90,8 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and renames are durable by themselves
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

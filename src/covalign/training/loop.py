@@ -112,7 +112,7 @@ class _Training:
 
 def _finish(
     files: Files,
-    details: dict,
+    details: dict[str, Any],
     spec: TrainingSpec,
     train_images: Images,
     test_images: Images,
@@ -153,7 +153,7 @@ def _epoch(training: _Training, show: Reporter) -> None:
     training.module.train()
     steps = _steps(training)
     while position.step < steps:
-        rate = _step(training, order)
+        _step(training, order)
         position.seconds = before + time.monotonic() - started
         show.step(position.epoch * steps + position.step)
         if time.monotonic() - saved >= training.checkpoint_seconds and position.step < steps:
@@ -176,8 +176,8 @@ def _epoch(training: _Training, show: Reporter) -> None:
         _checkpoint(training, keep=row.epoch in spec.checkpoint_epochs)
 
 
-def _step(training: _Training, order: Tensor) -> float:
-    """Take one step of gradient descent and advance the position; return its learning rate."""
+def _step(training: _Training, order: Tensor) -> None:
+    """Take one step of gradient descent and advance the position."""
     spec, position, module = training.spec, training.position, training.module
     rate = learning_rate(spec, position.epoch * _steps(training) + position.step, _steps(training))
     training.optimizer.param_groups[0]["lr"] = rate
@@ -200,7 +200,6 @@ def _step(training: _Training, order: Tensor) -> float:
     position.seen += len(batch)
     position.loss += value * len(batch)
     position.correct += int((scores.argmax(1) == labels).sum())
-    return rate
 
 
 def _scores(spec: TrainingSpec, module: nn.Module, pixels: Tensor) -> Float32[Tensor, "n classes"]:

@@ -22,7 +22,7 @@ from rich.console import Console
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
-from covalign.training.folder import Folder
+from covalign.training.folder import MANIFEST, Folder
 from covalign.training.machine import environment
 from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
@@ -119,15 +119,35 @@ class RunStore:
         finally:
             lock.release()
 
-    def entries(self) -> list[Entry]:
-        """Return every run folder, readable or not, in order of name."""
+    def paths(self) -> list[Path]:
+        """Return the run folders, whatever state they are in, in order of name."""
         if not self.root.is_dir():
             return []
-        return [_entry(path) for path in sorted(self.root.iterdir()) if (path / "lock").exists()]
+        marks = ("lock", MANIFEST)
+        return [path for path in sorted(self.root.iterdir()) if any((path / m).exists() for m in marks)]
+
+    def entries(self) -> list[Entry]:
+        """Return every run, readable or not, in order of name."""
+        return [_entry(path) for path in self.paths()]
 
     def runs(self) -> list[Run]:
         """Return the runs that are complete and readable."""
         return [entry.run for entry in self.entries() if entry.run is not None and entry.run.complete]
+
+    def find(self, key: str) -> Path:
+        """Return the one folder of the runs whose key begins with ``key``.
+
+        Raises:
+            InputError: none or several.
+        """
+        found = [path for path in self.paths() if path.name.startswith(key[:KEY_LENGTH])]
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise InputError(
+                f"run {key!r}: matches {names} in {self.root}, expected exactly one; "
+                "list the runs with `covalign runs list`"
+            )
+        return found[0]
 
     def load(self, key: str) -> Run:
         """Return the run whose key begins with ``key``.
@@ -135,27 +155,30 @@ class RunStore:
         Raises:
             InputError: none or several such runs, or a damaged one.
         """
-        found = [path for path in sorted(self.root.glob(f"{key[:KEY_LENGTH]}*")) if (path / "lock").exists()]
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found) or "none"
-            raise InputError(
-                f"run {key!r}: matches {names} in {self.root}, expected exactly one; "
-                "list the runs with `covalign runs list`"
-            )
-        return _opened(Folder(found[0]))
+        return _opened(Folder(self.find(key)))
 
     def leftovers(self) -> list[Path]:
-        """Return files that no run needs: what killed processes left while writing."""
+        """Return files that no readable run needs: what killed processes left while writing.
+
+        A training that is running may be writing one of them.
+        """
         folders = [entry.path for entry in self.entries() if entry.problem is None]
         return [path for folder in folders for path in Folder(folder).leftovers()]
 
     def remove(self, key: str) -> Path:
-        """Delete one run, asked for by at least eight digits of its key; return where it was."""
+        """Delete one run, readable or not, named by eight digits of its key or more; return where it was.
+
+        Raises:
+            InputError: fewer digits, no such run, or one that is being trained.
+        """
         if len(key) < 8:
             raise InputError(f"run {key!r}: expected at least 8 digits of the key of the run to delete")
-        path = self.load(key).path
-        assert path is not None
-        shutil.rmtree(path)
+        path = self.find(key)
+        try:
+            with FileLock(path / "lock", timeout=0):
+                shutil.rmtree(path)
+        except Timeout as error:
+            raise InputError(f"run {path.name}: is being trained; stop that process first") from error
         return path
 
 
