@@ -87,7 +87,9 @@ def test_half_precision_modules_run_in_single_precision():
 
 
 def test_images_of_a_wrong_shape_are_refused_in_one_line():
-    with pytest.raises(InputError, match=r"cannot run on images of 4x8x8 .* give images of the size") as caught:
+    with pytest.raises(
+        InputError, match=r"cannot run on images of 4x8x8 .* give images of the size"
+    ) as caught:
         load_network(small_cnn()).source.inputs(torch.randn(2, 4, 8, 8), ["first"])
     assert "\n" not in str(caught.value)
 

@@ -178,7 +178,7 @@ def _walk(node: Any, weights: dict[str, Tensor], channels: int) -> tuple[list[st
     while remaining:
         key = next(iter(remaining))
         if not _numbered(remaining):
-            key = next((key for key in remaining if _fits(starts[key], channels)), key)
+            key = min(remaining, key=lambda key: _misfit(starts[key], channels))
         names, channels = _walk(remaining.pop(key), weights, channels)
         ordered += names
     return ordered, channels
@@ -196,9 +196,11 @@ def _numbered(keys: Iterable[str]) -> bool:
     return all(key.removesuffix(".").isdigit() for key in keys)
 
 
-def _fits(weights: list[Tensor], channels: int) -> bool:
-    """Whether some weight receives ``channels``, or, if linear, those of several positions."""
-    return any(w.shape[1] == channels or (w.ndim == 2 and w.shape[1] % channels == 0) for w in weights)
+def _misfit(weights: list[Tensor], channels: int) -> int:
+    """Return 0 if some weight receives ``channels``, 1 if a linear one may receive several positions, else 2."""
+    if any(weight.shape[1] == channels for weight in weights):
+        return 0
+    return 2 - any(weight.ndim == 2 and weight.shape[1] % channels == 0 for weight in weights)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -57,9 +57,7 @@ def load_network(
     return replace(network, name=name or network.name, normalization=normalization or network.normalization)
 
 
-def _read(
-    source: str | Path | nn.Module | Network, architecture: str | nn.Module | None, name: str | None
-) -> Network:
+def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -> Network:
     path = Path(str(source)) if isinstance(source, str | Path) else None
     if architecture is not None and not (path and path.suffix in (".safetensors", *TORCH_SUFFIXES)):
         raise InputError(

@@ -12,8 +12,9 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -31,6 +32,7 @@ DEPTH = 8
 
 IMPORTS = {
     "_codecs encode",
+    "__builtin__ set",
     "builtins set",
     "collections Counter",
     "collections OrderedDict",
@@ -139,7 +141,7 @@ def _check_before_unpickling(path: Path) -> bool:
     return archived
 
 
-def _check_archive(path: Path, file: IO[bytes]) -> None:
+def _check_archive(path: Path, file: BufferedReader) -> None:
     """Refuse an archive that unpacks to more than its own size, or that contains code."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
@@ -160,8 +162,8 @@ def _check_archive(path: Path, file: IO[bytes]) -> None:
                     _check_imports(path, pickle)
 
 
-def _check_imports(path: Path, pickle: IO[bytes]) -> None:
-    """Refuse a pickle that would import anything a state dict does not need."""
+def _check_imports(path: Path, pickle: Any) -> None:
+    """Refuse a pickle, given as a stream, that would import anything a state dict does not need."""
     for operation, argument, _ in pickletools.genops(pickle):
         if operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
             argument = f"names by {operation.name}"
