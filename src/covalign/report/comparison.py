@@ -31,7 +31,15 @@ from covalign.report.plots import (
 )
 from covalign.report.provenance import provenance_facts
 from covalign.report.rendering import json_bytes, write_page
-from covalign.report.tables import ROWS, comparison_table, layer_table, left_out, pair_table, reason_table
+from covalign.report.tables import (
+    ROWS,
+    comparison_table,
+    csv_bytes,
+    layer_table,
+    left_out,
+    pair_table,
+    reason_table,
+)
 
 
 def write_report(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
@@ -234,9 +242,14 @@ def origin_section(comparison: Comparison) -> Section:
     }
     files = (
         Download(
-            "comparison.csv", "text/csv", _csv(comparison.table), "every pair at every layer, all columns"
+            "comparison.csv",
+            "text/csv",
+            csv_bytes(comparison.table),
+            "every pair at every layer, all columns",
         ),
-        Download("layers.csv", "text/csv", _csv(comparison.layers), "every network and layer, all columns"),
+        Download(
+            "layers.csv", "text/csv", csv_bytes(comparison.layers), "every network and layer, all columns"
+        ),
         Download(
             "results.json", "application/json", json_bytes(numbers), "spectra, training histories, provenance"
         ),
@@ -244,7 +257,3 @@ def origin_section(comparison: Comparison) -> Section:
     return Section(
         "origin", "Origin and numbers", (), (Downloads(files), Facts(provenance_facts(comparison.provenance)))
     )
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, lineterminator="\n").encode("utf-8", errors="replace")

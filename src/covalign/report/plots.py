@@ -105,10 +105,15 @@ def pair_title(pair: tuple[str, str]) -> str:
     return f"{shorten(pair[0], 48)} – {shorten(pair[1], 48)}"
 
 
+def shorten_escaped(name: str) -> str:
+    """Return a name as a hover text shows it: at most 60 characters, escaped."""
+    return html.escape(shorten(name, 60))
+
+
 def _layers(rows: pd.DataFrame) -> list[str]:
-    """Return what hovering calls each layer, escaped."""
+    """Return what hovering calls each layer."""
     names = [a if a == b else f"{a} – {b}" for a, b in zip(rows["layer_a"], rows["layer_b"], strict=True)]
-    return [html.escape(shorten(name, 60)) for name in names]
+    return [shorten_escaped(name) for name in names]
 
 
 def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
@@ -266,6 +271,47 @@ def by_rank(eigenvalues: Tensor) -> tuple[list[int], list[float]]:
         return [], []
     ranks = torch.unique(torch.logspace(0, math.log10(len(positive)), POINTS).round().long())
     return ranks.tolist(), [float(f"{value:.4g}") for value in positive[ranks - 1].tolist()]
+
+
+def measure_panel(
+    layers: Sequence[str],
+    values: Numbers,
+    low: Numbers,
+    high: Numbers,
+    title: str,
+    spread: Numbers | None = None,
+) -> Panel:
+    """Plot a measure by layer on grey bars of its reference range.
+
+    Args:
+        layers: names, in order of depth.
+        values: the measure, one a layer; NaN is a gap.
+        low, high: ends of the reference range; NaN draws no bar.
+        title: what the measure is.
+        spread: from seed to seed, drawn as an error bar.
+    """
+    depths = list(range(1, len(layers) + 1))
+    names = [shorten_escaped(name) for name in layers]
+    bottoms, tops = list(low), list(high)
+    bars = {
+        "type": "bar",
+        "x": depths,
+        "base": bottoms,
+        "y": [top - bottom for bottom, top in zip(bottoms, tops, strict=True)],
+        "width": 0.7,
+        "marker": {"color": "rgba(127,127,127,.3)", "line": {"color": "rgba(127,127,127,.6)", "width": 1}},
+        "hoverinfo": "skip",
+    }
+    hover = (
+        "layer %{x}: %{customdata[0]}<br><b>%{y:.4g}</b><br>"
+        "reference %{customdata[1]:.4g} to %{customdata[2]:.4g}"
+    )
+    custom = [list(row) for row in zip(names, bottoms, tops, strict=True)]
+    course = line(0, depths, values, hover, customdata=custom)
+    if spread is not None:
+        course["error_y"] = {"type": "data", "array": list(spread), "thickness": 1.2, "width": 3}
+    layout = {"xaxis": depth_axis(depths), "yaxis": {"rangemode": "tozero"}}
+    return Panel((bars, course), layout, f"{title} by layer.", title.capitalize(), height=240)
 
 
 def logarithmic(title: str, values: Sequence[float]) -> dict[str, Any]:

@@ -162,3 +162,8 @@ def spectrum_spark(eigenvalues: Tensor, edge: float) -> Spark:
 def left_out(amount: int, limit: int, noun: str) -> str:
     """Say how much is not shown; empty where all is."""
     return f" The first {limit:,} of {amount:,} {noun} are shown." if amount > limit else ""
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV in UTF-8."""
+    return table.to_csv(index=False, lineterminator="\n").encode("utf-8", errors="replace")

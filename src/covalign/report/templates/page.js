@@ -65,11 +65,13 @@
     closed = folded.filter((entry) => !entry.open);
     closed.forEach((entry) => { entry.open = true; });
     restyle();
-    plots.forEach((plot) => Plotly.relayout(plot, { width: plot.closest(".many") ? 205 : 660 }));
+    for (const plot of plots) {
+      Plotly.relayout(plot, plot.closest(".many") ? { width: 205, height: 180 } : { width: 660, height: 250 });
+    }
   });
   addEventListener("afterprint", () => {
     closed.forEach((entry) => { entry.open = false; });
-    plots.forEach((plot) => Plotly.relayout(plot, { width: null, autosize: true }));
+    plots.forEach((plot) => Plotly.relayout(plot, { width: null, height: null, autosize: true }));
     restyle();
   });
 })();
