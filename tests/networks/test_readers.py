@@ -7,9 +7,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from covalign.data.images import Images
 from covalign.data.normalization import Normalization, normalization
 from covalign.errors import InputError
 from covalign.networks.readers import load_network
+from covalign.training.loop import train
+from covalign.training.recipe import TrainingSpec
+from covalign.training.store import RunStore
 
 from .strangers import SmallCNN, small_cnn
 
@@ -169,3 +173,15 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def test_an_architecture_goes_with_weight_files_alone(source):
     with pytest.raises(InputError, match=r"architecture: given for .*, expected a weight file"):
         load_network(source, SmallCNN())
+
+
+def test_a_run_of_the_store_is_a_network_by_folder_key_or_record(tmp_path, monkeypatch):
+    pixels = torch.randint(256, (20, 3, 32, 32), dtype=torch.uint8)
+    images = Images(pixels, torch.arange(20) % 2, ("a", "b"), "noise", "train")
+    spec = TrainingSpec(images="noise", width=0.02, epochs=0, precision="float32")
+    run = train(spec, RunStore(tmp_path), images=(images, images), progress=False)
+    monkeypatch.setenv("COVALIGN_STORE", str(tmp_path))
+    for source in (run.path, run.key, run):
+        network = load_network(source)
+        assert torch.equal(network.layers[2].weight, run.network.layers[2].weight)
+        assert network.normalization == normalization("imagenet")

@@ -26,7 +26,7 @@ RUNS = "covalign.training.store:load_run"
 
 
 def load_network(
-    source: str | Path | nn.Module | Network,
+    source: Any,
     architecture: str | nn.Module | None = None,
     *,
     name: str | None = None,
@@ -36,8 +36,8 @@ def load_network(
 
     Args:
         source: an `nn.Module`; a file (``.safetensors``; ``.pt``, ``.pth`` and other PyTorch weight files;
-            ``.onnx``); a run's folder or key; ``timm:NAME``; ``torchvision:NAME``; ``module.path:factory``;
-            or a `Network`, to which the options are applied.
+            ``.onnx``); a run, its folder or its key; ``timm:NAME``; ``torchvision:NAME``;
+            ``module.path:factory``; or a `Network`, to which the options are applied.
         architecture: for weight files, what they are the weights of: a module (it is filled), or a name as
             above. Without it there are no layer inputs, and order and kinds are inferred.
         name: short name for tables and captions; the default is taken from the source.
@@ -64,8 +64,9 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
             f"architecture: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); "
             "leave it out, since everything else brings its own"
         )
-    if isinstance(source, Network):
-        return source
+    for network in (source, getattr(source, "network", None)):  # the second is a run's
+        if isinstance(network, Network):
+            return network
     if isinstance(source, nn.Module):
         return _of_module(Built(source), name or type(unwrap(source)).__name__, {})
     if path is None:

@@ -1,0 +1,292 @@
+import numpy as np
+import onnx
+import pytest
+import safetensors.torch
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from covalign.encoding.spatial import spatial_covariance
+from covalign.errors import InputError
+from covalign.networks.readers import load_network
+
+from .strangers import SmallCNN, small_cnn
+
+FLOAT = TensorProto.FLOAT
+
+
+def tensor(name, *shape, dtype=np.float32, seed=0):
+    values = np.random.default_rng(seed).normal(size=shape).astype(dtype)
+    return numpy_helper.from_array(values, name)
+
+
+def graph(folder, nodes, stored, *, image=("n", 3, 8, 8), inputs=("x",), name="net.onnx"):
+    images = [helper.make_tensor_value_info(entry, FLOAT, image) for entry in inputs]
+    result = helper.make_tensor_value_info("y", FLOAT, None)
+    model = helper.make_model(
+        helper.make_graph(nodes, "net", images, [result], stored), opset_imports=[helper.make_opsetid("", 18)]
+    )
+    model.ir_version = 10
+    onnx.save(model, folder / name)
+    return folder / name
+
+
+def conv(*inputs, out="y", kind="Conv", name="", **options):
+    return helper.make_node(kind, list(inputs), [out], name=name, **options)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The same small network as module, weight files, and ONNX by PyTorch's exporter."""
+    folder = tmp_path_factory.mktemp("exported")
+    module = small_cnn()
+    torch.save(module.state_dict(), folder / "net.pt")
+    safetensors.torch.save_file(module.state_dict(), folder / "net.safetensors")
+    shapes = {"x": {0: torch.export.Dim.DYNAMIC}}
+    torch.onnx.export(
+        module, (torch.randn(2, 3, 16, 16),), folder / "net.onnx", dynamic_shapes=shapes, verbose=False
+    )
+    return folder
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
+
+
+def test_one_network_reads_the_same_from_every_format(exported):
+    module, *others = (
+        load_network(source)
+        for source in (
+            small_cnn(),
+            *(exported / f"net{suffix}" for suffix in (".pt", ".safetensors", ".onnx")),
+        )
+    )
+    for other in others:
+        assert len(other.layers) == len(module.layers)
+        for layer, same in zip(module.layers, other.layers, strict=True):
+            assert (same.kind, same.form, same.neurons, same.channels) == (
+                layer.kind, layer.form, layer.neurons, layer.channels
+            )  # fmt: skip
+            torch.testing.assert_close(same.weight, layer.weight, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                spatial_covariance(same.weight).eigenvalues,
+                spatial_covariance(layer.weight).eigenvalues,
+                atol=1e-5,
+                rtol=1e-5,
+            )
+
+
+def test_layer_inputs_are_the_same_from_every_format_that_has_them(exported):
+    x = torch.randn(5, 3, 16, 16)
+    sources = (
+        load_network(small_cnn()),
+        load_network(exported / "net.onnx"),
+        load_network(exported / "net.pt", SmallCNN()),
+        load_network(exported / "net.safetensors", SmallCNN()),
+    )
+    expected, *others = (
+        network.source.inputs(x, [layer.name for layer in network.layers]).values() for network in sources
+    )
+    for other in others:
+        for received, same in zip(expected, other, strict=True):
+            torch.testing.assert_close(same, received, atol=1e-5, rtol=1e-5)
+
+
+def test_options_of_convolutions_are_read(tmp_path):
+    stored = [tensor("a.weight", 4, 3, 5, 5), tensor("w2", 4, 1, 3, 3), tensor("w3", 4, 3, 2, 2)]
+    nodes = [
+        conv("x", "a.weight", out="h", strides=[2, 2], pads=[2, 2, 2, 2]),
+        conv("h", "w2", out="i", name="/deep/Conv", group=4, dilations=[2, 2], auto_pad="SAME_UPPER"),
+        conv("i", "w3", kind="ConvTranspose", group=2, strides=[2, 2]),
+    ]
+    first, second, third = load_network(graph(tmp_path, nodes, stored)).layers
+    assert (first.name, first.kind, first.stride, first.padding) == ("a", "convolution", (2, 2), (2, 2))
+    assert (second.name, second.kind, second.groups) == ("deep/Conv", "depthwise", 4)
+    assert (second.dilation, second.padding) == ((2, 2), (2, 2))
+    assert (third.name, third.kind, third.groups) == ("ConvTranspose_2", "transposed", 2)
+    assert third.weight.shape == (6, 2, 2, 2)
+
+
+def test_weights_are_followed_through_what_exporters_leave_around_them(tmp_path):
+    half = tensor("w", 4, 3, 1, 1, dtype=np.float16)
+    value = tensor("", 4, 6, seed=1)
+    nodes = [
+        helper.make_node("Cast", ["w"], ["w32"], to=FLOAT),
+        helper.make_node("Identity", ["w32"], ["same"]),
+        conv("x", "same", out="h"),
+        helper.make_node("GlobalAveragePool", ["h"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Constant", [], ["c"], value=value),
+        helper.make_node("Transpose", ["c"], ["turned"], perm=[1, 0]),
+        helper.make_node("Gemm", ["f", "turned"], ["y"], transB=1, alpha=2.0),
+    ]
+    first, last = load_network(graph(tmp_path, nodes, [half])).layers
+    assert np.array_equal(first.weight.numpy(), numpy_helper.to_array(half))
+    np.testing.assert_allclose(last.weight[:, :, 0, 0], 2 * numpy_helper.to_array(value).T)
+
+
+def test_bfloat16_weights_are_read(tmp_path):
+    weight = torch.randn(4, 3, 1, 1).bfloat16()
+    stored = helper.make_tensor(
+        "w", TensorProto.BFLOAT16, weight.shape, weight.view(torch.uint16).numpy().tobytes(), raw=True
+    )
+    nodes = [helper.make_node("Cast", ["w"], ["w32"], to=FLOAT), conv("x", "w32")]
+    assert torch.equal(load_network(graph(tmp_path, nodes, [stored])).layers[0].weight, weight.float())
+
+
+def test_batch_norm_is_found_on_either_side(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1, bias=False)).eval()
+    values = {"mean": 1.0, "var": 2.0, "scale": 3.0, "bias": 4.0}
+    stored = [numpy_helper.from_array(np.full(4, value, np.float32), key) for key, value in values.items()]
+    stored += [numpy_helper.from_array(module[i].weight.detach().numpy(), f"w{i}") for i in (0, 2)]
+    nodes = [
+        conv("x", "w0", out="h"),
+        helper.make_node("BatchNormalization", ["h", "scale", "bias", "mean", "var"], ["b"], epsilon=1e-5),
+        conv("b", "w2"),
+    ]
+    module[1].running_mean.fill_(1)
+    module[1].running_var.fill_(2)
+    nn.init.constant_(module[1].weight, 3)
+    nn.init.constant_(module[1].bias, 4)
+    network, expected = load_network(graph(tmp_path, nodes, stored)), load_network(module)
+    for side, index in (("norm_after", 0), ("norm_before", 1)):
+        norm, same = getattr(network.layers[index], side), getattr(expected.layers[index], side)
+        torch.testing.assert_close(norm.scale, same.scale)
+        torch.testing.assert_close(norm.shift, same.shift)
+
+
+def test_what_is_not_a_layer_is_listed_with_its_reason(tmp_path):
+    quantized = numpy_helper.from_array(np.ones((4, 3, 1, 1), np.int8), "q")
+    words = tensor("words", 9, 4)
+    nodes = [
+        conv("x", "w", out="h", name="one"),
+        conv("x", "w", out="i", name="two"),
+        conv("x", "q", out="j", name="int8"),
+        conv("x", "cube", out="k", name="three_d"),
+        conv("x", "h", out="l", name="computed"),
+        helper.make_node("MatMul", ["x", "x"], ["attention"]),
+        helper.make_node("Gather", ["words", "index"], ["m"]),
+        helper.make_node("MatMul", ["x", "batch"], ["y"], name="batched"),
+    ]
+    index = numpy_helper.from_array(np.zeros(1, np.int64), "index")
+    stored = [tensor("w", 4, 3, 1, 1), quantized, tensor("cube", 4, 3, 1, 1, 1), words, index]
+    stored += [tensor("batch", 2, 8, 8), tensor("unused", 2, 2)]
+    network = load_network(graph(tmp_path, nodes, stored))
+    assert [layer.name for layer in network.layers] == ["one"]
+    assert {entry.name: entry.reason for entry in network.skipped} == {
+        "two": "tied: the same weights as one",
+        "int8": "stored as int8 (quantized?), expected real numbers",
+        "three_d": "weight of 5 axes: not a two-dimensional convolution",
+        "computed": "its weight is computed in the graph, expected a constant",
+        "batched": "matrix product with 3 axes: not a linear layer",
+        "words": "used by Gather: no convolution or linear layer",
+        "unused": "used by no node of the main graph: no convolution or linear layer",
+    }
+
+
+@pytest.mark.parametrize("images", [1, 5, 8])
+def test_graphs_exported_for_a_fixed_number_of_images_take_any_number(tmp_path, images):
+    nodes = [conv("x", "v", out="h"), conv("h", "w")]
+    stored = [tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)]
+    fixed = load_network(graph(tmp_path, nodes, stored, image=(4, 3, 8, 8)))
+    free = load_network(graph(tmp_path, nodes, stored, name="free.onnx"))
+    x = torch.randn(images, 3, 8, 8)
+    name = fixed.layers[1].name
+    torch.testing.assert_close(fixed.source.inputs(x, [name]), free.source.inputs(x, [name]))
+    assert fixed.resolution == 8
+
+
+def test_weights_beside_the_graph_are_read_and_used(tmp_path):
+    path = graph(tmp_path, [conv("x", "v", out="h"), conv("h", "w")], [
+        tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)
+    ])  # fmt: skip
+    embedded = load_network(path)
+    other = tmp_path / "external.onnx"
+    onnx.save(onnx.load(path), other, save_as_external_data=True, location="numbers", size_threshold=0)
+    external = load_network(other)
+    assert torch.equal(external.layers[0].weight, embedded.layers[0].weight)
+    x, name = torch.randn(2, 3, 8, 8), embedded.layers[1].name
+    torch.testing.assert_close(external.source.inputs(x, [name]), embedded.source.inputs(x, [name]))
+
+
+@pytest.mark.parametrize(
+    ("location", "offset", "length"),
+    [
+        ("../secret", 0, 48),
+        ("/etc/hostname", 0, 4),
+        ("absent", 0, 48),
+        ("numbers", 0, 10**12),
+        ("numbers", 40, 48),
+    ],
+)
+def test_weights_elsewhere_are_refused(tmp_path, location, offset, length):
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(bytes(48))
+    (folder / "numbers").write_bytes(bytes(48))
+    weight = tensor("w", 4, 3, 1, 1)
+    onnx.external_data_helper.set_external_data(weight, location, offset, length)
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    with pytest.raises(
+        InputError, match=r"tensor 'w' cannot be read .*; keep the files of an export together"
+    ):
+        load_network(graph(folder, [conv("x", "w")], [weight]))
+
+
+@pytest.mark.parametrize("nodes", [
+    [conv("h", "w", out="i"), conv("i", "w", out="h"), conv("h", "w")],
+    [conv("h", "w"), conv("x", "w", out="h")],
+], ids=["cyclic", "not sorted"])  # fmt: skip
+def test_a_graph_out_of_order_is_refused(tmp_path, nodes):
+    with pytest.raises(InputError, match="uses 'h' before it is made: the graph is cyclic or not sorted"):
+        load_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1)]))
+
+
+def test_a_tensor_that_lies_about_its_size_is_refused(tmp_path):
+    weight = tensor("w", 4, 3, 1, 1)
+    weight.dims[0] = 10**9
+    with pytest.raises(InputError, match="tensor 'w' cannot be read"):
+        load_network(graph(tmp_path, [conv("x", "w")], [weight]))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200])
+def test_a_truncated_file_is_refused(tmp_path, keep):
+    path = graph(tmp_path, [conv("x", "w")], [tensor("w", 4, 3, 3, 3)])
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"net.onnx: (not an ONNX file|no two-dimensional convolution)"):
+        load_network(path)
+
+
+def test_a_graph_without_layers_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="no two-dimensional convolution or linear layer with constant weights"
+    ):
+        load_network(graph(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], []))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    weight = numpy_helper.from_array(np.full((4, 3, 1, 1), np.nan, np.float32), "w")
+    with pytest.raises(InputError, match=r"net.onnx: .* has weights that are not finite"):
+        load_network(graph(tmp_path, [conv("x", "w")], [weight]))
+
+
+def test_images_of_a_wrong_shape_are_refused_in_one_line(tmp_path):
+    network = load_network(graph(tmp_path, [conv("x", "v", out="h"), conv("h", "w")], [
+        tensor("v", 3, 3, 1, 1), tensor("w", 3, 3, 1, 1)
+    ]))  # fmt: skip
+    with pytest.raises(InputError, match=r"cannot run on images of 3x9x9") as caught:
+        network.source.inputs(torch.randn(2, 3, 9, 9), [network.layers[1].name])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_with_several_inputs_is_not_run(tmp_path):
+    nodes = [conv("x", "w", out="h"), helper.make_node("Add", ["h", "z"], ["y"])]
+    network = load_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1)], inputs=("x", "z")))
+    with pytest.raises(InputError, match="the graph takes 2 inputs, expected images alone"):
+        network.source.inputs(torch.randn(2, 3, 8, 8), [network.layers[0].name])
+
+
+def test_an_unknown_layer_is_refused(tmp_path):
+    network = load_network(graph(tmp_path, [conv("x", "w")], [tensor("w", 3, 3, 1, 1)]))
+    with pytest.raises(InputError, match="has no layer 'third'"):
+        network.source.inputs(torch.randn(2, 3, 8, 8), ["third"])
