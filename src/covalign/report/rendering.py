@@ -121,14 +121,19 @@ def file_uri(file: Download) -> str:
 
 
 def cell_text(value: Any, digits: int | None) -> str:
-    """Return a cell as it is printed: a dash for NaN, a true minus sign, yes and no."""
+    """Return a cell as it is printed: a dash for NaN, a true minus sign, yes and no.
+
+    What ``digits`` after the point would round to nothing is printed with an exponent.
+    """
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
     if not math.isfinite(value):
         return "–"
-    return (f"{value:,}" if digits is None else f"{value:.{digits}f}").replace("-", "\u2212")
+    vanishes = digits is not None and 0 < abs(value) < 0.5 * 10.0**-digits
+    text = f"{value:,}" if digits is None else f"{value:.0e}" if vanishes else f"{value:.{digits}f}"
+    return text.replace("-", "\u2212")
 
 
 def cell_order(value: Any) -> str:
