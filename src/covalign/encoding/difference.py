@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 from torch import nn
 
-from covalign.encoding.basis import BasisTest, basis_test, shares_basis
+from covalign.encoding.basis import ENOUGH, BasisTest, basis_test, shares_basis
 from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
@@ -118,7 +118,8 @@ def diff(
             row |= _measured(layer, found[layer.name], draws, seed + index)
             row |= _basis_columns(tests[layer.name], row["relative_change"])
         else:
-            row["reason"] = f"{two.name} has no layer of this name and shape"
+            reason = f"{two.name} has no layer of this name and shape"
+            row |= {"rank_rule": "", "shares_basis": False, "reason": reason}
         if layer.name in found and layer.name in repeated:
             row |= _spread(layer, found[layer.name], repeated[layer.name], row)
         rows.append(row)
@@ -163,7 +164,17 @@ def _basis_tests(base: Network, other: Network, seed: int) -> dict[str, BasisTes
         )
         for name, counterpart in _counterparts(base, other).items()
     }
+    if not tests:
+        raise InputError(
+            f"{base.name} and {other.name} have no layer of equal name and shape, expected relatives of one "
+            "architecture; networks that differ so much cannot be subtracted: use compare with images"
+        )
     telling = [test for test in tests.values() if test.conclusive]
+    if not telling:
+        raise InputError(
+            f"{base.name} and {other.name} have fewer than {ENOUGH} channels in every layer, expected at least "
+            "one with more, since so few cannot show whether they share a basis"
+        )
     if shares_basis(telling):
         return tests
     shared = sum(test.shared for test in telling)
