@@ -28,6 +28,7 @@ _PUBLIC = {
     "covalign.encoding.bures": ("bures_wasserstein_cosine", "bures_wasserstein_distance"),
     "covalign.encoding.comparison": ("Comparison", "align", "compare"),
     "covalign.encoding.covariance": ("WeightCovariance", "weight_covariance"),
+    "covalign.encoding.difference": ("Difference", "diff"),
     "covalign.encoding.shrinkage": ("shrink_eigenvalues",),
     "covalign.encoding.similarity": ("Similarity", "eigenvector_cosines", "normalized_similarity"),
     "covalign.encoding.spatial": (

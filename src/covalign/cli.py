@@ -66,7 +66,7 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
 
     Args:
         out: folder for the report, tables and trainings.
-        seed: of the first network of each set; the second has the next one.
+        seed: of the first network; the others have the next ones.
         workers: trainings side by side; as many as there are cores by default.
     """
     from dataclasses import replace
@@ -79,7 +79,8 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
     from covalign.training.store import RunStore
 
     sets = ("photos:a", "photos:b")
-    specs = [replace(preset("demo"), images=name, seed=seed + s) for name in sets for s in (0, 1)]
+    # Four different seeds: networks of equal seed share their initial weights, and look alike for that reason.
+    specs = [replace(preset("demo"), images=name, seed=seed + i) for i, name in enumerate(sets * 2)]
     trained = train_population(specs, RunStore(out / "runs"), workers=workers)
     images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
     with _progress() as progress:
@@ -214,6 +215,55 @@ def compare(
             progress=progress,
         )
     _write(comparison, out)
+
+
+@app.command
+def diff(
+    base: str,
+    other: str,
+    /,
+    *,
+    out: Path,
+    replicate: str | None = None,
+    architecture: list[str] | None = None,
+    fail_above: float | None = None,
+    draws: int = 10,
+    seed: int = 0,
+    store: Store = STORE,
+) -> None:
+    """Show what changed between relatives: a fine-tune and its base, two checkpoints of one training.
+
+    No images are needed, because relatives share their coordinates; whether they do is checked first. Each
+    layer's change is held against the same update randomly turned, or against another seed of the fine-tune.
+
+    Args:
+        base: the MODEL before.
+        other: the MODEL after.
+        out: folder for report.html, results.json and the tables.
+        replicate: what another seed made of the same base; its spread becomes a second reference.
+        architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
+        fail_above: exit with status 1 if a layer's relative change is larger, for pipelines.
+        draws: random turns of each update.
+        seed: of everything random.
+    """
+    from covalign.encoding.difference import diff as difference_of
+    from covalign.report.difference import write_report
+    from covalign.training.sources import open_source
+    from covalign.training.store import RunStore
+
+    names = [base, other, *([replicate] if replicate else [])]
+    opened = [
+        open_source(name, factory, store=RunStore(store))
+        for name, factory in zip(names, _one_each(architecture, len(names)), strict=True)
+    ]
+    with _progress() as progress:
+        difference = difference_of(*opened, draws=draws, seed=seed, progress=progress)
+    difference.save(out)
+    print(write_report(difference, out / "report.html"))
+    print(f"largest relative change of a layer: {difference.largest_change:.4g}")
+    if fail_above is not None and difference.largest_change > fail_above:
+        print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
+        sys.exit(1)
 
 
 @runs.command(name="list")

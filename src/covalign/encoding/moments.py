@@ -26,7 +26,7 @@ from covalign.encoding.alignment import (
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 
-BATCH_SIZE = 250
+BATCH_SIZE = 100
 MEMORY_BUDGET = 2**30
 """Bytes of moments held at a time."""
 
@@ -104,21 +104,22 @@ def fit_alignments(
     results: list[Fit] = []
     groups = list(_groups(links, memory // (3 if control else 2)))
     for done, group in enumerate(groups):
-        sums = [Sums(link) for link in group]
-        for share in _accumulate(sums, images, holdout, control, batch_size):
+        sums = [Sums(link, control) for link in group]
+        for share in _accumulate(sums, images, holdout, batch_size):
             progress((done + share) / len(groups))
-        results += [each.solve(control) for each in sums]
+        results += [each.solve() for each in sums]
     return results
 
 
 class Sums:
     """What the alignment of one link is fitted to, what it is judged by, and its control."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, control: bool) -> None:
         self.link = link
-        self.fitted, self.held, self.shuffled = CrossMoment(link), CrossMoment(link), CrossMoment(link)
+        self.fitted, self.held = CrossMoment(link), CrossMoment(link)
+        self.shuffled = CrossMoment(link) if control and not link.shared else None
 
-    def solve(self, control: bool) -> Fit:
+    def solve(self) -> Fit:
         """Solve the Procrustes problems; first layers that share their coordinates keep the identity."""
         if self.link.shared:
             alignment = identity_alignment(self.link.layer_a.channels)
@@ -130,12 +131,12 @@ class Sums:
             correlation = alignment_correlation(alignment.rotation, self.held.moment, *energies)
         return Fit(
             replace(alignment, correlation=correlation, samples=self.fitted.samples),
-            procrustes(self.shuffled.moment) if control and not self.link.shared else None,
+            procrustes(self.shuffled.moment) if self.shuffled else None,
         )
 
 
 def _accumulate(
-    sums: Sequence[Sums], images: Images, holdout: int, control: bool, batch_size: int
+    sums: Sequence[Sums], images: Images, holdout: int, batch_size: int
 ) -> Iterator[float]:
     """Stream the images once; after each batch tell the share that is done."""
     sides = [(each.link.network_a, each.link.layer_a) for each in sums]
@@ -144,7 +145,7 @@ def _accumulate(
     held = everyone % holdout == holdout - 1 if holdout else everyone < 0
     seen = 0
     for indices, is_held in ((everyone[~held], False), (everyone[held], True)):
-        for part in indices.split(batch_size):
+        for part in indices.split(batch_size) if len(indices) else ():
             inputs = layer_inputs([*sides, *others], images.pixels[part])
             for each in sums:
                 a = inputs[id(each.link.network_a), each.link.layer_a.name]
@@ -156,7 +157,7 @@ def _accumulate(
                 if each.link.shared:
                     continue
                 each.fitted.add(_rows(a), _rows(b))
-                if control and len(part) > 1:
+                if each.shuffled and len(part) > 1:
                     each.shuffled.add(_rows(a), _rows(b.roll(len(part) // 2, 0)))
             seen += len(part)
             yield seen / len(images)
