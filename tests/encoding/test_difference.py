@@ -114,7 +114,7 @@ def test_a_replaced_readout_is_said_to_be_one():
     other = perturbed(base, SIZES)
     other.head = nn.Linear(other.head.in_features, 7, bias=False)
     row = diff(base, other, draws=2).table.set_index("layer").loc["head"]
-    assert row["reason"] == "VGG has no layer of this name and shape"
+    assert row["reason"] == "VGG (other) has no layer of this name and shape"
     assert pd.isna(row["relative_change"])
 
 
@@ -201,6 +201,21 @@ def test_results_are_written_as_tables_and_json(tmp_path):
     assert document["provenance"]["seed"] == 0
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "table.parquet"), found.table)
     assert (folder / "table.csv").read_text().startswith("layer,kind,neurons,d,relative_change")
+
+
+def test_chosen_layers_are_measured_alone():
+    base = network()
+    table = diff(base, perturbed(base, SIZES), layers=["head", "stages.3.convolution"], draws=2).table
+    assert list(table["layer"]) == ["head", "stages.3.convolution"]
+    with pytest.raises(InputError, match="has no layer 'absent'"):
+        diff(base, base, layers=["absent"])
+
+
+def test_progress_is_told():
+    told = []
+    base = network()
+    diff(base, base, layers=["head"], draws=2, progress=lambda *stage: told.append(stage))
+    assert told == [("layers", 1.0)]
 
 
 def test_one_draw_has_no_range():

@@ -286,6 +286,25 @@ def test_a_graph_with_several_inputs_is_not_run(tmp_path):
         network.source.inputs(torch.randn(2, 3, 8, 8), [network.layers[0].name])
 
 
+@pytest.mark.parametrize(
+    "grow",
+    [
+        [
+            helper.make_node("ConstantOfShape", ["huge"], ["big"]),
+            helper.make_node("Add", ["h", "big"], ["i"]),
+        ],
+        [helper.make_node("Tile", ["h", "huge"], ["i"])],
+    ],
+    ids=["constant", "tile"],
+)
+def test_a_graph_that_would_fill_the_memory_is_not_run(tmp_path, grow):
+    huge = numpy_helper.from_array(np.array([1, 1, 10**5, 10**5], np.int64), "huge")
+    nodes = [conv("x", "w", out="h"), *grow, conv("i", "w")]
+    network = load_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1), huge]))
+    with pytest.raises(InputError, match=r"its tensor '\w+' has \d+ numbers, expected at most .* not run"):
+        network.source.inputs(torch.randn(2, 3, 8, 8), [network.layers[0].name])
+
+
 def test_an_unknown_layer_is_refused(tmp_path):
     network = load_network(graph(tmp_path, [conv("x", "w")], [tensor("w", 3, 3, 1, 1)]))
     with pytest.raises(InputError, match="has no layer 'third'"):

@@ -10,8 +10,8 @@ independent noise has a relative change equal to its spread; one that repeats it
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -80,6 +80,7 @@ def diff(
     other: Source,
     replicate: Source | None = None,
     *,
+    layers: Sequence[str] | None = None,
     draws: int = 10,
     seed: int = 0,
     progress: Callable[[str, float], None] = lambda stage, done: None,
@@ -89,6 +90,7 @@ def diff(
     Args:
         base, other: networks, runs, modules, or what `load_network` takes.
         replicate: what another seed made of the same base.
+        layers: names of layers of the base; None takes all. Whether the basis is shared is judged on all.
         draws: random turns of each update, for the reference; at least 2.
         seed: of everything random.
         progress: told the stage and the share of it that is done.
@@ -98,45 +100,39 @@ def diff(
     """
     if draws < 2:
         raise InputError(f"diff: got {draws} draws, expected at least 2 for a range; 10 is the default")
-    one, two = _network(base), _network(other)
-    tests = _basis_tests(one, two, seed)
-    found = _counterparts(one, two)
-    repeated: dict[str, Layer] = {}
-    if replicate is not None:
-        three = _network(replicate)
-        _basis_tests(one, three, seed)
-        repeated = _counterparts(one, three)
+    one, two = load_network(base), load_network(other)
+    if one.name == two.name:
+        two = replace(two, name=f"{two.name} (other)")
+    three = None if replicate is None else load_network(replicate)
+    tests, found = _relatives(one, two, seed)
+    _, again = ({}, {}) if three is None else _relatives(one, three, seed)
+    chosen = one.layers if layers is None else [one.layer(name) for name in layers]
     rows = []
-    for index, layer in enumerate(one.layers):
+    for index, layer in enumerate(chosen):
+        name = layer.name
         row: dict[str, Any] = {
-            "layer": layer.name,
+            "layer": name,
             "kind": layer.kind,
             "neurons": layer.neurons,
             "d": layer.dimension,
         }
-        if layer.name in found:
-            row |= _measured(layer, found[layer.name], draws, seed + index)
-            row |= _basis_columns(tests[layer.name], row["relative_change"])
+        if name in found:
+            row |= _measured(layer, found[name], draws, seed + one.layers.index(layer))
+            row |= _basis_columns(tests[name], row["relative_change"])
+            row |= _spread(layer, found[name], again[name], row) if name in again else {}
         else:
             reason = f"{two.name} has no layer of this name and shape"
             row |= {"rank_rule": "", "shares_basis": False, "reason": reason}
-        if layer.name in found and layer.name in repeated:
-            row |= _spread(layer, found[layer.name], repeated[layer.name], row)
         rows.append(row)
-        progress("layers", (index + 1) / len(one.layers))
-    networks = [one, two] if replicate is None else [one, two, three]
+        progress("layers", (index + 1) / len(chosen))
     provenance = {
         "draws": draws,
         "seed": seed,
         "reference": "the same update, randomly turned at equal norm; for ranks, a Gaussian update",
-        "replicate": None if replicate is None else three.name,
-        "networks": [{"name": network.name, **network.details} for network in networks],
+        "replicate": None if three is None else three.name,
+        "networks": [{"name": network.name, **network.details} for network in (one, two, three) if network],
     }
     return Difference(pd.DataFrame(rows), one.name, two.name, provenance)
-
-
-def _network(source: Source) -> Network:
-    return source.network if isinstance(source, Run) else load_network(source)
 
 
 def _counterparts(base: Network, other: Network) -> dict[str, Layer]:
@@ -154,15 +150,16 @@ def _counterparts(base: Network, other: Network) -> dict[str, Layer]:
     }
 
 
-def _basis_tests(base: Network, other: Network, seed: int) -> dict[str, BasisTest]:
-    """Test every layer; refuse networks that do not share a basis."""
+def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, BasisTest], dict[str, Layer]]:
+    """Return, by the names of the base's layers, basis tests and counterparts; refuse what is no relative."""
+    found = _counterparts(base, other)
     first, last = base.layers[0].name, base.layers[-1].name
     readout = last if last != first and base.layers[-1].kind == "linear" else ""
     tests = {
         name: basis_test(
             base.layer(name), counterpart, outputs=name != readout, inputs=name != first, seed=seed
         )
-        for name, counterpart in _counterparts(base, other).items()
+        for name, counterpart in found.items()
     }
     if not tests:
         raise InputError(
@@ -176,7 +173,7 @@ def _basis_tests(base: Network, other: Network, seed: int) -> dict[str, BasisTes
             "one with more, since so few cannot show whether they share a basis"
         )
     if shares_basis(telling):
-        return tests
+        return tests, found
     shared = sum(test.shared for test in telling)
     raise InputError(
         f"{base.name} and {other.name} do not share a basis: in {shared} of {len(telling)} layers that can be "

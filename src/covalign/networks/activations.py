@@ -7,6 +7,7 @@ positions.
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from torch.utils.hooks import RemovableHandle
 from covalign.errors import InputError
 from covalign.networks.factories import optional
 from covalign.networks.tracing import evaluation, first_tensor
+
+LARGEST = 2**29
+"""Numbers in one tensor of an ONNX graph, per image: two gigabytes (our choice)."""
 
 
 class ModuleSource:
@@ -108,6 +112,8 @@ class OnnxSource:
             raise InputError(f"network {self.name!r} has no layer {unknown[0]!r}; expected names it lists")
         try:
             tensors = self._run(batch, {self.received[name][0] for name in names})
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime has exceptions of its own
             shape = "x".join(map(str, batch.shape[1:]))
             raise InputError(
@@ -122,7 +128,10 @@ class OnnxSource:
     def _run(self, batch: Tensor, wanted: set[str]) -> dict[str, Tensor]:
         """Run the graph, in pieces where it demands a number of images, and return the wanted tensors."""
         if len(self.images) != 1:
-            raise InputError(f"the graph takes {len(self.images)} inputs, expected images alone")
+            raise InputError(
+                f"network {self.name!r}: the graph takes {len(self.images)} inputs, expected images alone; "
+                "export the network with one input"
+            )
         self.session = self.session or self._start()
         image = self.images[0].name
         outputs = sorted(wanted - {image})
@@ -143,6 +152,7 @@ class OnnxSource:
         onnx, runtime = optional("onnx", "onnx"), optional("onnxruntime", "onnx")
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
+        self._check_sizes(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
         known = {value.name for value in (*model.graph.input, *model.graph.output)}
         for tensor in sorted({tensor for tensor, _ in self.received.values()} - known):
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
@@ -155,6 +165,16 @@ class OnnxSource:
         return runtime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+
+    def _check_sizes(self, graph: Any) -> None:
+        """Refuse a graph that makes a tensor too large for memory, as far as its shapes are known."""
+        for value in (*graph.value_info, *graph.output):
+            numbers = math.prod(max(1, d.dim_value) for d in value.type.tensor_type.shape.dim)
+            if numbers > LARGEST:
+                raise InputError(
+                    f"network {self.name!r}: its tensor {value.name!r} has {numbers} numbers, expected at most "
+                    f"{LARGEST}; such a graph is not run"
+                )
 
 
 def channels_second(x: Tensor, images: int, linear: bool) -> Float[Tensor, "n channels ..."]:
