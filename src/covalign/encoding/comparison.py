@@ -21,7 +21,7 @@ from covalign.data.images import Images
 from covalign.encoding.alignment import Alignment, identity_alignment
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.covariance import WeightCovariance, weight_covariance
-from covalign.encoding.matching import match_layers
+from covalign.encoding.matching import Choice, match_layers
 from covalign.encoding.moments import Fit, Link, fit_alignments
 from covalign.encoding.noise import BulkCheck, bulk_check, noise_level
 from covalign.encoding.shrinkage import bulk_edges
@@ -75,7 +75,7 @@ class Comparison:
     spectra: dict[tuple[str, str], Float64[Tensor, " r"]]
     spatial: dict[tuple[str, str], SpatialCovariance] = field(default_factory=dict)
     cosine_maps: dict[tuple[str, str, str], Float64[Tensor, "r1 r2"]] = field(default_factory=dict)
-    training: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    training: dict[str, list[dict[str, float | int]]] = field(default_factory=dict)
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -129,7 +129,7 @@ def layer_encoding(
 
 def named_networks(
     networks: Sequence[Source] | Mapping[str, Source],
-) -> tuple[dict[str, Network], dict[str, list[dict[str, float]]]]:
+) -> tuple[dict[str, Network], dict[str, list[dict[str, float | int]]]]:
     """Return networks and training histories by unique name.
 
     Args:
@@ -137,7 +137,7 @@ def named_networks(
     """
     items = networks.items() if isinstance(networks, Mapping) else [(None, source) for source in networks]
     named: dict[str, Network] = {}
-    training: dict[str, list[dict[str, float]]] = {}
+    training: dict[str, list[dict[str, float | int]]] = {}
     for given, source in items:
         source = open_source(source) if isinstance(source, str | Path) else source
         network = source.network if isinstance(source, Run) else load_network(source)
@@ -155,7 +155,7 @@ def align(
     network_a: Source,
     network_b: Source,
     images: Images,
-    layers: Sequence[str] | Mapping[str, str] | None = None,
+    layers: Choice | None = None,
     *,
     holdout: int = 5,
     shuffled: bool = False,
@@ -186,7 +186,7 @@ def align(
 def compare(
     networks: Sequence[Source] | Mapping[str, Source],
     images: Images | None,
-    layers: Sequence[str] | Mapping[str, str] | None = None,
+    layers: Choice | None = None,
     *,
     max_images: int | None = 10_000,
     draws: int = 10,
@@ -396,8 +396,9 @@ def _calibrated(
     """Eq. 6 in both orders, the calibrated similarity, and eq. 6 under the controls."""
 
     def both(left: WeightCovariance, right: WeightCovariance, calibrate: bool) -> tuple[Similarity, float]:
-        forward = normalized_similarity(left, right, draws, seed, levels=a.levels, calibrate=calibrate)
-        backward = normalized_similarity(right, left, draws, seed, levels=b.levels, calibrate=False)
+        one, two = _levels(a, left), _levels(b, right)
+        forward = normalized_similarity(left, right, draws, seed, levels=one, calibrate=calibrate)
+        backward = normalized_similarity(right, left, draws, seed, levels=two, calibrate=False)
         return forward, backward.value
 
     forward, reversed_value = both(*_carried(a.covariance, b.covariance, fit.alignment), calibrate)
@@ -416,6 +417,11 @@ def _calibrated(
         one, other = both(*pair, False)
         row[name] = (one.value + other) / 2
     return row, [forward.reason, forward.calibrated_reason]
+
+
+def _levels(entry: LayerEncoding, carried: WeightCovariance) -> ReferenceLevels | None:
+    """Chance and ceiling, unless they have to be drawn anew in a wider network's coordinates."""
+    return entry.levels if carried.dimension == entry.covariance.dimension else None
 
 
 def _descriptive(

@@ -33,6 +33,7 @@ class WeightCovariance:
         neurons: number n of rows it was estimated from.
         init_variance: sigma^2 of the initial weights.
         shrunk: whether noise has been removed from the eigenvalues.
+        carried_from: dimension before it was carried into a wider network's coordinates; None where it was not.
     """
 
     eigenvalues: Float64[Tensor, " r"]
@@ -40,16 +41,22 @@ class WeightCovariance:
     neurons: int
     init_variance: float = 1.0
     shrunk: bool = False
+    carried_from: int | None = None
 
     @property
     def dimension(self) -> int:
-        """Dimension d of a neuron."""
+        """Dimension d of the coordinates."""
         return self.eigenvectors.shape[0]
+
+    @property
+    def noise_dimension(self) -> int:
+        """Dimension of a neuron and its noise: less than ``dimension`` in a wider network's coordinates."""
+        return self.carried_from or self.dimension
 
     @property
     def aspect_ratio(self) -> float:
         """Gamma = d / n, d counting all coordinates of a neuron."""
-        return self.dimension / self.neurons
+        return self.noise_dimension / self.neurons
 
     def shrink(self, method: str = "operator") -> "WeightCovariance":
         """Remove noise from the eigenvalues (eq. 3 by default); zeros are kept, eigenvectors too.
@@ -83,7 +90,8 @@ class WeightCovariance:
                 "d2 >= d1 and a dimension that is a multiple of d1; align the narrower network to the wider"
             )
         blocks = self.eigenvectors.reshape(d1, -1)
-        return replace(self, eigenvectors=(rotation @ blocks).reshape(-1, len(self.eigenvalues)))
+        vectors = (rotation @ blocks).reshape(-1, len(self.eigenvalues))
+        return replace(self, eigenvectors=vectors, carried_from=self.noise_dimension)
 
     @property
     def shrunken(self) -> "WeightCovariance":

@@ -15,26 +15,28 @@ from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 
 Pairing = tuple[Layer, Layer]
+Choice = Sequence[str] | Mapping[str, str] | Sequence[tuple[str, str]]
+"""Layers by name: of the first network, or pairs of names of the first and the second."""
 
 
-def match_layers(
-    a: Network, b: Network, layers: Sequence[str] | Mapping[str, str] | None = None, resolution: int = 32
-) -> list[Pairing]:
+def match_layers(a: Network, b: Network, layers: Choice | None = None, resolution: int = 32) -> list[Pairing]:
     """Pair the layers of two networks, in the order of ``a``.
 
     Args:
         a, b: the networks.
-        layers: names of layers of ``a`` (all by default); a mapping pairs names of ``a`` with names of ``b``.
+        layers: names of layers of ``a`` (all by default); a mapping, or pairs, of names of ``a`` and of ``b``.
         resolution: side of the images on which stages are told apart.
 
     Raises:
         InputError: a name that is no layer, or networks that share no comparable layer.
     """
     if isinstance(layers, Mapping):
-        return [(a.layer(left), b.layer(right)) for left, right in layers.items()]
+        layers = list(layers.items())
+    if chosen := [pair for pair in layers or () if isinstance(pair, tuple)]:
+        return [(a.layer(left), b.layer(right)) for left, right in chosen]
     pairs = _same_architecture(a, b) or _by_stage(a, b, resolution)
     if layers is not None:
-        wanted = {a.layer(name).name for name in layers}
+        wanted = {a.layer(name).name for name in layers if isinstance(name, str)}
         pairs = [pair for pair in pairs if pair[0].name in wanted]
     if not pairs:
         raise InputError(
@@ -84,7 +86,8 @@ def _stages(network: Network, resolution: int) -> dict[tuple, list[Layer]]:
     sides: dict[str, int] = {}
     if network.source is not None and network.layers:
         side = network.resolution or resolution
-        channels = network.layers[0].channels if network.layers[0].kind != "linear" else 3
+        first = network.layers[0]
+        channels = first.channels if first.form == "joint" else 3  # the others see patches or flat images
         names = [layer.name for layer in network.layers]
         inputs = network.source.inputs(torch.zeros(1, channels, side, side), names)
         sides = {name: value.shape[-1] if value.ndim == 4 else 1 for name, value in inputs.items()}

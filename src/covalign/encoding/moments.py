@@ -135,9 +135,7 @@ class Sums:
         )
 
 
-def _accumulate(
-    sums: Sequence[Sums], images: Images, holdout: int, batch_size: int
-) -> Iterator[float]:
+def _accumulate(sums: Sequence[Sums], images: Images, holdout: int, batch_size: int) -> Iterator[float]:
     """Stream the images once; after each batch tell the share that is done."""
     sides = [(each.link.network_a, each.link.layer_a) for each in sums]
     others = [(each.link.network_b, each.link.layer_b) for each in sums]

@@ -134,7 +134,7 @@ def reference_levels(c: WeightCovariance, draws: int = 10, seed: int = 0) -> Ref
         return ReferenceLevels(math.nan, math.nan)
     return ReferenceLevels(
         haar_level(spectrum, spectrum, c.dimension, draws, seed),
-        _ceiling(spectrum, c.neurons, c.dimension, draws, seed),
+        _ceiling(spectrum, c.neurons, c.noise_dimension, draws, seed),
     )
 
 
