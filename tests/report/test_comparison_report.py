@@ -14,6 +14,7 @@ from covalign.report.comparison import comparison_page, write_report
 from covalign.report.page import Gallery, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
+from covalign.report.tables import reason_table
 
 
 def parts(page, kind):
@@ -124,3 +125,37 @@ def test_logarithmic_axes_are_ticked_by_their_range():
 def test_provenance_is_flattened_and_cut():
     facts = provenance_facts({"a_b": {"c": [1, 2]}, "d": [{"e": None}, {"e": "x" * 500}], "f": ""})
     assert facts == (("a b · c", "1, 2"), ("d · 2 · e", "x" * 400 + " …"))
+
+
+def test_networks_of_different_depth_share_a_page(joint):
+    name = joint.layers["network"].iloc[-1]
+    short = ~((joint.layers["network"] == name) & (joint.layers["depth"] > 5))
+    page = comparison_page(dataclasses.replace(joint, layers=joint.layers[short]))
+    spectra = next(section for section in page.sections if section.key == "spectra").parts[0]
+    assert [len(panel.data[3]["x"]) > 0 for panel in spectra.panels] == [True] * 5 + [False] * 3
+
+
+def test_without_images_the_page_still_stands(joint):
+    numbers = [
+        "cosine",
+        "chance",
+        "ceiling",
+        "similarity",
+        "similarity_reversed",
+        "calibrated",
+        "low",
+        "high",
+    ]
+    numbers += ["p_value", "unaligned", "shuffled", "alignment_correlation"]
+    table = joint.table.assign(**dict.fromkeys(numbers, math.nan), reason="no images to align with")
+    bare = dataclasses.replace(joint, table=table, cosine_maps={}, provenance={"images": None})
+    page = comparison_page(bare)
+    assert page.summary[0].startswith("No similarity could be given")
+    assert ("Images", "none: nothing was aligned") in page.facts
+    assert not [part for part in page.sections[0].parts if isinstance(part, Plots)]
+
+
+def test_reasons_that_differ_by_numbers_alone_are_counted_together():
+    table = pd.DataFrame({"depth": [1, 2, 2], "reason": ["3 of 16 left; weak", "12 of 16 left", ""]})
+    assert reason_table(table).rows == (("… of … left", 2, "1, 2"), ("weak", 1, "1"))
+    assert reason_table(table[2:]) is None

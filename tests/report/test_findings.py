@@ -66,6 +66,15 @@ def test_alignment_is_praised_only_where_it_helps(table):
     assert "Alignment changes little: 0.90 without it, 0.91 with it." in everything(table)
 
 
+def test_networks_that_started_alike_are_named(table):
+    own = (table["a"] == "grey textures, seed 0") & (table["b"] == "photographs, seed 0")
+    table.loc[own, "unaligned"] = 0.7
+    text = everything(table)
+    assert "1 pair agrees better without alignment (0.70)" in text
+    assert "common initial weights: grey textures, seed 0 and photographs, seed 0." in text
+    assert "Without alignment the same weights score 0.08" in text
+
+
 def test_counts_of_discoveries_and_of_failing_bulks(table):
     text = everything(table)
     tested = table["p_value"].dropna()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from covalign.encoding.comparison import Comparison
 from covalign.figures.similarity import pairs

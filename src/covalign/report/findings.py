@@ -16,6 +16,8 @@ LEVELS = (
     (0.1, "share part of what they learned"),
 )
 FALSE_DISCOVERY_RATE = 0.05
+MARGIN = 0.1
+"""Difference of similarities that is worth a sentence (our choice)."""
 
 
 def findings(table: pd.DataFrame) -> tuple[str, ...]:
@@ -30,6 +32,7 @@ def findings(table: pd.DataFrame) -> tuple[str, ...]:
         extremes(rows),
         depth_trend(rows),
         control(rows),
+        common_start(rows),
         evidence(rows),
         withheld(rows),
         described(rows),
@@ -96,17 +99,39 @@ def depth_trend(rows: pd.DataFrame) -> str:
 
 def control(rows: pd.DataFrame) -> str:
     """Say what alignment reveals, where the unaligned control was measured."""
-    chosen = deep(rows)
-    both = chosen[unaligned(chosen).notna()]
-    if both.empty:
+    means = alignment_gain(rows)
+    fresh = means[means["without"] - means["with"] <= MARGIN]
+    if fresh.empty:
         return ""
-    with_it, without = both["value"].mean(), both["unaligned"].mean()
-    if with_it - without < 0.1:
+    with_it, without = fresh["with"].mean(), fresh["without"].mean()
+    if with_it - without < MARGIN:
         return f"Alignment changes little: {number(without)} without it, {number(with_it)} with it."
     return (
         f"Without alignment the same weights score {number(without)}: what the networks share shows only after "
         "their channels are rotated into each other."
     )
+
+
+def common_start(rows: pd.DataFrame) -> str:
+    """Name the pairs that agree better as they stand than aligned: they share initial weights."""
+    means = alignment_gain(rows)
+    kin = means[means["without"] - means["with"] > MARGIN]
+    if kin.empty:
+        return ""
+    names = "; ".join(f"{a} and {b}" for a, b in kin.index[:3]) + (" …" if len(kin) > 3 else "")
+    return (
+        f"{count(len(kin), 'pair agrees', 'pairs agree')} better without alignment ({number(kin['without'].mean())}) than with it "
+        f"({number(kin['with'].mean())}), which tells of common initial weights: {names}. Their noise is common too, "
+        "and their similarity does not measure what they learned independently."
+    )
+
+
+def alignment_gain(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean similarity with and without alignment, by pair, where both are known."""
+    chosen = deep(rows)
+    both = chosen[unaligned(chosen).notna()]
+    means = both.groupby(["a", "b"], sort=False)[["value", "unaligned"]].mean()
+    return means.set_axis(["with", "without"], axis=1)
 
 
 def evidence(rows: pd.DataFrame) -> str:
@@ -116,7 +141,7 @@ def evidence(rows: pd.DataFrame) -> str:
         return ""
     above = int(discoveries(tested.to_numpy()).sum())
     return (
-        f"{above:,} of {count(len(tested), 'tested layer comparison')} lie above chance "
+        f"{above:,} of {count(len(tested), 'tested layer comparison')} {'lies' if above == 1 else 'lie'} above chance "
         "(false-discovery rate 5 %, Benjamini and Hochberg 1995)."
     )
 

@@ -4,6 +4,7 @@ Tables with at most 1500 rows; every column of every row is among the page's dow
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from covalign.figures.similarity import mean_of_orders, pairs, rows_of, unaligne
 from covalign.report.page import Cell, Column, Spark, Table
 
 ROWS = 1500
+NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?\b")
 FOLDED_FROM = 24
 
 Heading: TypeAlias = tuple[str, int | None, str, str]
@@ -111,13 +113,18 @@ def pair_table(table: pd.DataFrame) -> Table:
 def reason_table(table: pd.DataFrame) -> Table | None:
     """Return the stated reasons for missing or restricted numbers, or None where there are none.
 
+    Reasons that differ by their numbers alone are one row, with an ellipsis for each number.
+
     Args:
         table: `Comparison.table`.
     """
-    stated = table[table["reason"].fillna("") != ""]
+    places: dict[str, list[int]] = {}
+    for depth, reasons in zip(table["depth"], table["reason"].fillna(""), strict=True):
+        for reason in dict.fromkeys(NUMBER.sub("…", reason) for reason in reasons.split("; ") if reason):
+            places.setdefault(reason, []).append(depth)
     rows = tuple(
-        (str(reason), len(own), ", ".join(str(depth) for depth in sorted(set(own["depth"]))))
-        for reason, own in stated.groupby("reason", sort=False)
+        (reason, len(depths), ", ".join(str(depth) for depth in sorted(set(depths))))
+        for reason, depths in places.items()
     )
     columns = (Column("reason"), Column("comparisons", 0), Column("layers"))
     return Table(columns, rows, "Where a number is missing or restricted, and why.") if rows else None
