@@ -10,8 +10,9 @@ from covalign.first_layer.dependence import LabelDependence, Verdict
 from covalign.first_layer.energy import energy_profile
 from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import fit_energy, predicted_energy
+from covalign.first_layer.summary import FirstLayerSummary
 from covalign.first_layer.whitening import autocorrelation
-from covalign.report.energy import FirstLayerStudy, energy_page, findings, write_report
+from covalign.report.energy import energy_page, findings, write_report
 from covalign.report.page import Gallery, Plots, Table
 
 
@@ -26,7 +27,7 @@ def images():
 def alone(images):
     """A prediction without a network."""
     patches = patch_covariance(images, 3)
-    return FirstLayerStudy("noise", patches, {"whitening limit": predicted_energy(patches, math.inf)})
+    return FirstLayerSummary("noise", patches, {"whitening limit": predicted_energy(patches, math.inf)})
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_fit_like_random_weights_is_said_to_be_chance(study):
 
 def test_unknown_initial_weights_are_a_caution(study):
     assert "lifts its tail" in findings(study)[1]
-    assert "lifts its tail" not in " ".join(findings(dataclasses.replace(study, initial_known=True)))
+    assert "lifts its tail" not in " ".join(findings(dataclasses.replace(study, before=study.profile)))
 
 
 def test_without_a_network_it_is_the_prediction_alone(alone):

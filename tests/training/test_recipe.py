@@ -113,3 +113,12 @@ def test_every_number_has_a_range():
     for name in numbers:
         with pytest.raises(InputError, match=rf"{name} = -1"):
             TrainingSpec.of({name: -1})
+
+
+def test_a_residual_network_has_one_form_only():
+    with pytest.raises(
+        InputError, match=r"form = 'factorized', expected 'joint': resnet20 exists as published"
+    ):
+        TrainingSpec(architecture="resnet20")
+    with pytest.raises(InputError, match=r"width = 0\.5, expected 1\.0"):
+        TrainingSpec(architecture="resnet20", form="joint", width=0.5)

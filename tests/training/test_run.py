@@ -37,6 +37,14 @@ def test_a_joint_network_is_read_as_joint(tiny, images):
     assert run.network.layers[0].dimension == 27
 
 
+def test_a_residual_network_trains_by_the_same_recipe(tiny, images):
+    spec = tiny(architecture="resnet20", form="joint", width=1.0, epochs=1, batch_size=48, drop_last=True)
+    run = train(spec, images=images, progress=False)
+    first = run.network.layers[0]
+    assert (first.name, first.neurons, first.dimension) == ("conv1", 16, 27)
+    assert not torch.equal(first.weight, first.initial)
+
+
 def test_the_module_gives_the_recorded_test_accuracy(stored, images):
     _, run = stored
     _, test = images

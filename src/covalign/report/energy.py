@@ -1,26 +1,22 @@
 """What does a person read about a first layer and its prediction?
 
-`FirstLayerStudy` gathers what `covalign.first_layer` computed; `energy_page` arranges it as a `Page`. Without
-a network it is the prediction alone.
+`energy_page` arranges a `FirstLayerSummary` as a `Page`. Without a network it is the prediction alone.
 """
 
 import html
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float
 from torch import Tensor
 
 from covalign.figures.first_layer import mosaic
-from covalign.first_layer.dependence import LabelDependence, Verdict
-from covalign.first_layer.energy import EnergyProfile, profile_correlation
+from covalign.first_layer.energy import EnergyProfile
 from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import EnergyFit
+from covalign.first_layer.summary import FirstLayerSummary
 from covalign.first_layer.whitening import Autocorrelation
 from covalign.report.findings import number
 from covalign.report.page import (
@@ -46,55 +42,7 @@ CLOSE = 0.9
 """Correlation from which a profile is said to follow its prediction (our choice)."""
 
 
-@dataclass(frozen=True, eq=False)
-class FirstLayerStudy:
-    """A first layer beside its prediction.
-
-    Attributes:
-        images: what the images are called.
-        patches: their patch covariance.
-        predictions: predicted profiles by name.
-        network: what the network is called; empty without one.
-        weight: its first-layer filters.
-        profile: their measured energy profile.
-        initial_known: whether initial weights were subtracted from it.
-        fit: of the published formula to the measured profile.
-        autocorrelations: by name (images, responses, whitener ...).
-        dependence: correlations of classes with components.
-        verdict: whether labels will change the profile.
-        provenance: JSON-serializable.
-    """
-
-    images: str
-    patches: PatchCovariance
-    predictions: Mapping[str, EnergyProfile] = field(default_factory=dict)
-    network: str = ""
-    weight: Float[Tensor, "K c k k"] | None = None
-    profile: EnergyProfile | None = None
-    initial_known: bool = False
-    fit: EnergyFit | None = None
-    autocorrelations: Mapping[str, Autocorrelation] = field(default_factory=dict)
-    dependence: LabelDependence | None = None
-    verdict: Verdict | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def profiles(self) -> dict[str, EnergyProfile]:
-        """Measured, fitted and predicted profiles by name, the measured one first."""
-        measured = {} if self.profile is None else {"measured": self.profile}
-        fitted = {} if self.fit is None else {"formula, fitted": self.fit.predicted}
-        return measured | fitted | dict(self.predictions)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row per patch component: its standard deviation and every profile, not normalized."""
-        columns = {name: profile.energy.tolist() for name, profile in self.profiles.items()}
-        rank = range(1, self.patches.dimension + 1)
-        deviations = self.patches.standard_deviations.tolist()
-        return pd.DataFrame({"component": rank, "standard deviation": deviations, **columns})
-
-
-def write_report(study: FirstLayerStudy, path: str | os.PathLike[str]) -> Path:
+def write_report(study: FirstLayerSummary, path: str | os.PathLike[str]) -> Path:
     """Write the report of a first layer into one HTML file and return its path.
 
     Args:
@@ -107,7 +55,7 @@ def write_report(study: FirstLayerStudy, path: str | os.PathLike[str]) -> Path:
     return write_page(energy_page(study), path)
 
 
-def energy_page(study: FirstLayerStudy) -> Page:
+def energy_page(study: FirstLayerSummary) -> Page:
     """Arrange a study as a page."""
     patches = study.patches
     sections = (
@@ -140,11 +88,12 @@ def energy_page(study: FirstLayerStudy) -> Page:
     )
 
 
-def findings(study: FirstLayerStudy) -> tuple[str, ...]:
+def findings(study: FirstLayerSummary) -> tuple[str, ...]:
     """Return what a study shows, in plain words."""
     sentences = (
         fit_sentence(study),
         peak_sentence(study),
+        time_sentence(study),
         exact_sentence(study),
         hidden_sentence(study),
         white_sentence(study),
@@ -152,7 +101,7 @@ def findings(study: FirstLayerStudy) -> tuple[str, ...]:
     return tuple(sentence for sentence in (*sentences, label_sentence(study)) if sentence)
 
 
-def fit_sentence(study: FirstLayerStudy) -> str:
+def fit_sentence(study: FirstLayerSummary) -> str:
     """Say how well the published formula fits, against random weights."""
     if study.fit is None:
         return (
@@ -166,36 +115,47 @@ def fit_sentence(study: FirstLayerStudy) -> str:
         f"What the first layer learned {verb if fit.p_value < 0.05 else 'cannot be told from chance by'} the formula "
         "computed from the images alone: the fitted prediction "
         f"correlates {number(fit.correlation)} with the measured profile, where random weights reach "
-        f"{number(baseline.mean)} ± {number(baseline.spread)} (p = {fit.p_value:.2g})."
+        f"{number(baseline.mean)} ± {number(baseline.spread)} (p = {fit.p_value:.2g}). Sampling alone limits "
+        f"{study.profile and study.profile.filters} filters to about {number(study.sampling_limit or math.nan)}."
     )
 
 
-def peak_sentence(study: FirstLayerStudy) -> str:
+def peak_sentence(study: FirstLayerSummary) -> str:
     """Say where the profile peaks, and what an unknown initialization does to it."""
     if study.profile is None:
         return ""
     peak = int(study.profile.energy.argmax()) + 1
     caution = (
         ""
-        if study.initial_known
+        if study.before is not None
         else " The initial weights are not known: their noise is still in the profile and lifts its tail."
     )
     return f"The filters respond most strongly to component {peak} of {study.patches.dimension}.{caution}"
 
 
-def exact_sentence(study: FirstLayerStudy) -> str:
+def exact_sentence(study: FirstLayerSummary) -> str:
     """Say how the other predictions agree with the measurement."""
     measured = study.profile
     if measured is None or not study.predictions:
         return ""
-    agreements = [
-        f"{name} {number(profile_correlation(measured, profile))}"
-        for name, profile in study.predictions.items()
-    ]
+    agreements = [f"{name} {number(study.agreements[name])}" for name in study.predictions]
     return f"Other predictions correlate with the measured profile as follows: {', '.join(agreements)}."
 
 
-def hidden_sentence(study: FirstLayerStudy) -> str:
+def time_sentence(study: FirstLayerSummary) -> str:
+    """Say at what training time predictions are made, and what the training would imply."""
+    if study.scaled_time is None:
+        return ""
+    implied = (
+        ""
+        if study.linear_cnn_time is None
+        else f"; rate, width and steps of this training would imply {study.linear_cnn_time:.3g} for a linear network"
+    )
+    source = "fitted" if study.fit else "where the formula fits published networks"
+    return f"Training time τλ₁² of all predictions: {study.scaled_time:.3g} ({source}){implied}."
+
+
+def hidden_sentence(study: FirstLayerSummary) -> str:
     """Say how much of the filters' covariance a profile does not show."""
     if study.profile is None or study.profile.off_diagonal is None:
         return ""
@@ -205,7 +165,7 @@ def hidden_sentence(study: FirstLayerStudy) -> str:
     )
 
 
-def white_sentence(study: FirstLayerStudy) -> str:
+def white_sentence(study: FirstLayerSummary) -> str:
     """Say how far each bank is from whitening."""
     if not study.autocorrelations:
         return ""
@@ -213,7 +173,7 @@ def white_sentence(study: FirstLayerStudy) -> str:
     return f"Remaining autocorrelation between neighbouring positions (root mean square): {', '.join(parts)}."
 
 
-def label_sentence(study: FirstLayerStudy) -> str:
+def label_sentence(study: FirstLayerSummary) -> str:
     """Say whether labels will change the profile."""
     if study.verdict is None:
         return ""
@@ -221,7 +181,7 @@ def label_sentence(study: FirstLayerStudy) -> str:
     return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."
 
 
-def profile_section(study: FirstLayerStudy) -> Section:
+def profile_section(study: FirstLayerSummary) -> Section:
     """Measured and predicted profiles on one plot, the fit's baseline, and the table."""
     parts: list[Part] = []
     if study.profiles:
@@ -231,6 +191,11 @@ def profile_section(study: FirstLayerStudy) -> Section:
         parts.append(Plots((profile_panel(study.profiles),), caption, legend(list(study.profiles))))
     panels = [deviation_panel(study.patches)]
     caption = "Standard deviation of the patches along each component, from which the formula is computed."
+    if study.fourier is not None:
+        caption += (
+            f" Components are nearly Fourier modes: one mode holds {study.fourier.shares.median():.0%} of a "
+            f"component’s power (median); rank and frequency correlate {study.fourier.rank_correlation:.2f}."
+        )
     if study.fit is not None:
         panels.append(baseline_panel(study.fit))
         draws = len(study.fit.baseline.correlations)
@@ -291,7 +256,7 @@ def baseline_panel(fit: EnergyFit) -> Panel:
     )
 
 
-def picture_section(study: FirstLayerStudy) -> Section:
+def picture_section(study: FirstLayerSummary) -> Section:
     """Filters and patch components as pictures."""
     galleries = []
     if study.weight is not None:
@@ -338,7 +303,7 @@ def whitening_section(curves: Mapping[str, Autocorrelation]) -> Section | None:
     return Section("whitening", "Does it whiten?", (), (Plots((panel,), caption, legend(list(curves))),))
 
 
-def label_section(study: FirstLayerStudy) -> Section | None:
+def label_section(study: FirstLayerSummary) -> Section | None:
     """Correlation of classes with components, and the verdict."""
     if study.dependence is None:
         return None
@@ -381,28 +346,14 @@ def label_section(study: FirstLayerStudy) -> Section | None:
     return Section("labels", "Will labels change it?", prose, (Plots((panel,), caption),))
 
 
-def origin_section(study: FirstLayerStudy) -> Section:
+def origin_section(study: FirstLayerSummary) -> Section:
     """Provenance and downloads."""
-    fit = study.fit
-    numbers = {
-        "network": study.network,
-        "images": study.images,
-        "fit": None
-        if fit is None
-        else {"tau": fit.tau, "correlation": fit.correlation, "p_value": fit.p_value},
-        "baseline": None if fit is None else fit.baseline.correlations.tolist(),
-        "autocorrelations": {
-            name: {"horizontal": curve.horizontal.tolist(), "vertical": curve.vertical.tolist()}
-            for name, curve in study.autocorrelations.items()
-        },
-        "provenance": study.provenance,
-    }
     files = (
         Download("profiles.csv", "text/csv", csv_bytes(study.table), "every component, all profiles"),
         Download(
             "results.json",
             "application/json",
-            json_bytes(numbers),
+            json_bytes(study.numbers()),
             "fit, baseline, autocorrelation, provenance",
         ),
     )

@@ -30,7 +30,8 @@ class TrainingSpec:
         resolution: height and width after box averaging; None keeps the source's.
         labels: "true", "uniform" (one uniform random label per training image) or "permuted".
         label_realization: which draw of the random labels.
-        architecture: name of the network family.
+        architecture: "vgg11", "vgg13", "vgg16", or "resnet20", which exists as published only: joint, width
+            1, kernel size 3, linear head, batch norm.
         form: "joint" or "factorized" stages.
         width: multiplier of the number of channels.
         kernel_size: side of the joint kernels or of the frozen filters.
@@ -65,7 +66,7 @@ class TrainingSpec:
     resolution: int | None = None
     labels: Literal["true", "uniform", "permuted"] = "true"
     label_realization: int = 0
-    architecture: Literal["vgg11", "vgg13", "vgg16"] = "vgg11"
+    architecture: Literal["vgg11", "vgg13", "vgg16", "resnet20"] = "vgg11"
     form: Literal["joint", "factorized"] = "factorized"
     width: float = 1.0
     kernel_size: int = 3
@@ -106,6 +107,13 @@ class TrainingSpec:
             raise InputError(
                 f"training spec: checkpoint_epochs has {beyond[0]}, expected 0 to {self.epochs} (epochs)"
             )
+        if self.architecture == "resnet20":
+            for name, value in _RESNET.items():
+                if getattr(self, name) != value:
+                    raise InputError(
+                        f"training spec: {name} = {getattr(self, name)!r}, expected {value!r}: resnet20 exists "
+                        "as published only; choose a vgg to change it"
+                    )
         normalization(self.normalization)
 
     @classmethod
@@ -149,6 +157,8 @@ class TrainingSpec:
         )
         return "\n".join(lines) + "\n"
 
+
+_RESNET = {"form": "joint", "width": 1.0, "kernel_size": 3, "head": "linear", "norm": True}
 
 _RANGES: dict[str, tuple[float, float]] = {
     "classes": (1, math.inf),

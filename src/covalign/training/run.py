@@ -21,6 +21,7 @@ from covalign.errors import InputError
 from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers import load_network
+from covalign.networks.resnet import resnet
 from covalign.networks.vgg import vgg
 from covalign.training.folder import Folder
 from covalign.training.recipe import TrainingSpec
@@ -198,6 +199,8 @@ class Run:
 
 def build(spec: TrainingSpec, classes: int, bank: FilterBank | None) -> nn.Module:
     """Return the untrained network of a spec, drawn from torch's global generator."""
+    if spec.architecture == "resnet20":
+        return resnet(20, classes, spec.in_channels)
     return vgg(
         spec.architecture,
         form=spec.form,
