@@ -1,10 +1,12 @@
 """Shapes are checked in every test: jaxtyping annotations by beartype; warnings are errors (pyproject)."""
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("COVALIGN_CACHE", tempfile.mkdtemp(prefix="covalign-cache-"))
 
 from jaxtyping import install_import_hook
 

@@ -1,7 +1,12 @@
 """covalign: do two neural networks learn the same thing? Compare their learned weights."""
 
+import os
 from importlib import import_module
 from typing import Any
+
+# Left alone, Intel's library chooses its kernels by the memory alignment of their arguments, and the same command
+# gives other last bits from call to call. This has to be set before its first use.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __version__ = "0.1.0"
 

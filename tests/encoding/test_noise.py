@@ -49,6 +49,13 @@ def test_noise_that_has_decayed_is_noticed(n, d):
     assert "does not look like noise" in check.reason
 
 
+def test_a_direction_that_has_decayed_is_noticed():
+    c = weight_covariance(noise(64, 320, 0))
+    values = c.eigenvalues.clone()
+    values[-1] = 0.01
+    assert "was the network trained with weight decay" in bulk_check(values, 64, 320).reason
+
+
 def test_a_spectrum_without_bulk_is_noticed():
     check = checked(spiked(64, 64, 60, 40.0, seed=1))
     assert not check.ok
