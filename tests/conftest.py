@@ -16,6 +16,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+import covalign  # noqa: F401  sets the environment before torch computes anything
+
 torch.set_num_threads(1)
 settings.register_profile("covalign", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("covalign")
