@@ -20,8 +20,8 @@ from .planted import generator, orthonormal, spiked
 
 DESIGN = """
     a, b, layer_a, layer_b, form, d, neurons_a, neurons_b, kept_a, kept_b, effective_rank_a, effective_rank_b,
-    bulk_ok, alignment_correlation, cosine, chance, ceiling, similarity, similarity_reversed, calibrated, low, high, p_value,
-    reason"""
+    bulk_ok, alignment_correlation, cosine, chance, ceiling, similarity, similarity_reversed, calibrated, low, high,
+    p_value, reason"""
 MORE = ["depth", "unaligned", "shuffled"]
 WIDTHS = (12, 24, 24)
 

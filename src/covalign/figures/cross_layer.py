@@ -21,13 +21,9 @@ def cross_layer_similarity(cross: CrossLayerMap, ax: Axes, measure: str | None =
     found = square.dropna(how="all")
     if not found.empty:
         best = found.idxmax(axis=1)
-        ax.plot(
-            [square.columns.get_loc(column) for column in best],
-            [square.index.get_loc(row) for row in best.index],
-            "o",
-            markerfacecolor="none",
-            markeredgecolor=PALETTE[1],
-        )
+        across = square.columns.get_indexer(best.to_numpy())
+        down = square.index.get_indexer(best.index)
+        ax.plot(across, down, "o", markerfacecolor="none", markeredgecolor=PALETTE[1])
     ax.set_xticks(range(square.shape[1]), range(1, square.shape[1] + 1))
     ax.set_yticks(range(square.shape[0]), range(1, square.shape[0] + 1))
     ax.set(xlabel="layer of b", ylabel="layer of a")
