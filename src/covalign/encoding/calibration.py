@@ -1,0 +1,362 @@
+"""How similar are the populations behind two noisy weight covariances?
+
+Asked for is a property of the populations, which no amount of noise should change:
+
+    S* = (cosine(C₁, C₂) - z) / (1 - z),    z = E cosine(C₁, O C₂ Oᵀ) over Haar-random O,
+
+where C_i is the second moment of a neuron minus σ²I and the cosine is that of Bures and Wasserstein. S* is 0
+on average for unrelated populations and 1 only for proportional ones. Two statistics of the observed matrices
+are informative. With x the spikes seen above the bulk edge, c² the overlap of sample with population
+eigenvectors and M = diag(√x₁) V₁ᵀV₂ diag(√x₂),
+
+    T = ‖M‖_nuclear / √(Σ c₁²x₁ Σ c₂²x₂),    F = (‖M‖² - Σx₁ Σx₂ / d) / √(Σ c₁⁴x₁² Σ c₂⁴x₂²),
+
+T is near S* and F near its quadratic analogue; together they tell few common directions from many directions
+that partly agree. T is read relative to its mean t₀ over rotations of the *observed* eigenvectors, as
+U = (T - t₀)/(1 - t₀), which is exactly centred at chance whatever the spectra are.
+
+What noise, missed spikes and finite size do to (U, F) is simulated: populations that could have shown the
+observed spectra (`covalign.encoding.population`), in all degrees of agreement, give samples with known S*.
+Over these, the combination of 1, U, F, U² that best predicts S* is found (Fearnhead & Prangle 2012), and the
+regression of that index on S* is inverted at the observed value (classical calibration, Eisenhart 1939): the
+estimate is unbiased where the simulation is right, and not clipped. Its spread among simulations of similar
+S* gives the interval; the uncertainty of the spectra is part of it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.encoding.covariance import WeightCovariance
+from covalign.encoding.noise import bulk_check
+from covalign.encoding.population import Spectrum, plausible_populations
+from covalign.encoding.resampling import haar_block, sample_eigenvectors, sample_overlaps
+from covalign.encoding.spiked import bulk_edges, eigenvector_overlap, population_spike
+from covalign.errors import InputError
+
+SAMPLES, PAIRINGS = 12, 5
+"""Simulated pairs of spectra, and degrees of agreement tried with each."""
+
+CHANCE_ROTATIONS = 16
+"""Rotations per simulated pair from which its chance level is averaged."""
+
+WINDOW = 0.25
+"""Simulations within about this distance in S* tell the spread of an estimate."""
+
+
+SHARED_NOISE = 0.3
+"""Largest correlation between the bulks of two matrices that still count as independent; our choice."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Estimate of the similarity of two populations.
+
+    Attributes:
+        value: estimate of S*, not clipped; NaN where withheld.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        p_value: share of random rotations that agree at least as well, from 1/(rotations + 1).
+        reason: why the value is withheld or what it means; empty for an ordinary estimate.
+        detectable: populations of this strength that agree fully would be told from chance (at 5 %) in at
+            least half of all samples.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    reason: str = ""
+    detectable: bool = False
+
+
+def calibrated_similarity(
+    c1: WeightCovariance, c2: WeightCovariance, *, draws: int = 400, seed: int = 0
+) -> Calibration:
+    """Estimate S* of two aligned weight covariances, with a 95 % interval and a p-value.
+
+    Symmetric in its arguments. Weights that are equal up to a rotation are one sample, not two: value 1, reason
+    "same weights". Withheld (NaN, with the reason) where nothing was learned, where the bulk does not look like
+    noise, where the noise is shared, and where not even full agreement could be told from chance.
+
+    Args:
+        c1: not shrunk.
+        c2: not shrunk, in the same coordinates.
+        draws: random rotations behind the p-value and the chance level of the observed pair.
+        seed: of all draws.
+
+    Raises:
+        InputError: different dimensions, shrunk covariances, or no draws.
+    """
+    _checked(c1, c2, draws)
+    if _same_weights(c1, c2):
+        return Calibration(1.0, math.nan, math.nan, math.nan, "same weights")
+    spectra = [Spectrum(c.eigenvalues.cpu(), c.neurons, c.noise_dimension) for c in (c1, c2)]
+    for which, spectrum in zip(("first", "second"), spectra, strict=True):
+        if spectrum.kept < 2:
+            return _withheld(
+                f"undetectable: {spectrum.kept} eigenvalues above the noise in the {which} network"
+            )
+        check = bulk_check(spectrum.eigenvalues, spectrum.neurons, spectrum.dimension)
+        if not check.ok:
+            return _withheld(f"bulk check failed in the {which} network: {check.reason}")
+    shared = _shared_noise(c1, c2, spectra[0].kept, spectra[1].kept)
+    if shared > SHARED_NOISE:
+        return _withheld(
+            f"not independent: the noise of both networks has correlation {shared:.2f}; "
+            "was one trained from the other?"
+        )
+    if (c1.neurons, c1.trace) > (c2.neurons, c2.trace):
+        c1, c2, spectra = c2, c1, spectra[::-1]
+    return _estimate(c1, c2, spectra, draws, torch.Generator().manual_seed(seed))
+
+
+def _estimate(
+    c1: WeightCovariance,
+    c2: WeightCovariance,
+    spectra: list[Spectrum],
+    draws: int,
+    generator: torch.Generator,
+) -> Calibration:
+    kept1, kept2 = (spectrum.kept for spectrum in spectra)
+    overlaps = (c1.eigenvectors[:, :kept1].T @ c2.eigenvectors[:, :kept2]).cpu()
+    first, second = (_Visible.of(s.eigenvalues[None, : s.kept], s.gamma) for s in spectra)
+    nuclear, quadratic = _statistics(first, second, overlaps[None], c1.dimension)
+    chance = _chance(first, second, c1.dimension, draws, generator)
+    level = chance.mean(0)
+    p_value = (1 + int((chance >= nuclear).sum())) / (1 + draws)
+    simulated = _simulate(spectra[0], spectra[1], c1.dimension, generator)
+    if simulated.power < 0.5:
+        return _withheld(
+            f"undetectable: even full agreement would be told from chance in {simulated.power:.0%} of samples",
+            p_value,
+        )
+    observed = torch.stack([(nuclear - level) / (1 - level), quadratic], -1)
+    value, error = _calibrate(simulated, observed)
+    reach = _student_quantile(SAMPLES - 1) * error
+    return Calibration(value, value - reach, value + reach, p_value, "", True)
+
+
+def corrected_eigenvector_cosines(
+    c1: WeightCovariance, c2: WeightCovariance, ranks: int
+) -> Float64[Tensor, "r1 r2"]:
+    """Cosines |⟨u_i, v_j⟩| of the population eigenvectors, estimated as |⟨û_i, v̂_j⟩| / (c_i c_j).
+
+    c² is the overlap of sample with population eigenvector that the spiked model expects
+    (`covalign.encoding.spiked.eigenvector_overlap`); chance is not subtracted. Values above 1 are noise, and
+    left so that they can be seen. Rows and columns end at the last eigenvalue above the bulk edge.
+
+    Args:
+        c1: not shrunk.
+        c2: not shrunk, in the same coordinates.
+        ranks: how many of each; fewer where fewer stand out.
+
+    Raises:
+        InputError: different dimensions, shrunk covariances, or no ranks.
+    """
+    _checked(c1, c2, ranks)
+    counted = []
+    for c in (c1, c2):
+        spikes = population_spike(c.eigenvalues, c.aspect_ratio)
+        counted.append(eigenvector_overlap(spikes[spikes > 0], c.aspect_ratio)[:ranks].sqrt())
+    left, right = counted
+    cosines = (c1.eigenvectors[:, : len(left)].T @ c2.eigenvectors[:, : len(right)]).abs()
+    return cosines / left[:, None] / right
+
+
+@dataclass(frozen=True, eq=False)
+class _Visible:
+    """What is seen of b samples: spikes above the edge (zero below), and their eigenvector overlaps."""
+
+    spikes: Float64[Tensor, "b k"]
+    overlap: Float64[Tensor, "b k"]
+
+    @classmethod
+    def of(cls, eigenvalues: Float64[Tensor, "b k"], gamma: float) -> "_Visible":
+        spikes = population_spike(eigenvalues, gamma)
+        return cls(spikes, eigenvector_overlap(spikes, gamma))
+
+    def take(self, index: Tensor) -> "_Visible":
+        return _Visible(self.spikes[index], self.overlap[index])
+
+
+@dataclass(frozen=True, eq=False)
+class _Simulation:
+    """Simulated statistics (U, F) with the S* behind them, and the power of the test against chance."""
+
+    statistics: Float64[Tensor, "b 2"]
+    truth: Float64[Tensor, " b"]
+    power: float
+
+
+def _statistics(
+    first: _Visible, second: _Visible, overlaps: Float64[Tensor, "b k1 k2"], dimension: int
+) -> tuple[Float64[Tensor, " b"], Float64[Tensor, " b"]]:
+    """T and F of the module's docstring (0 where nothing is visible)."""
+    weighted = first.spikes.sqrt()[:, :, None] * overlaps * second.spikes.sqrt()[:, None]
+    singular = torch.linalg.svdvals(weighted)
+    signal1, signal2 = first.spikes * first.overlap, second.spikes * second.overlap
+    nuclear = singular.sum(1) / _geometric(signal1.sum(1), signal2.sum(1))
+    excess = singular.square().sum(1) - first.spikes.sum(1) * second.spikes.sum(1) / dimension
+    return nuclear, excess / _geometric(signal1.square().sum(1), signal2.square().sum(1))
+
+
+def _geometric(a: Float64[Tensor, " b"], b: Float64[Tensor, " b"]) -> Float64[Tensor, " b"]:
+    return (a * b).sqrt().clamp(min=1e-12)
+
+
+def _chance(
+    first: _Visible, second: _Visible, dimension: int, draws: int, generator: torch.Generator
+) -> Float64[Tensor, "draws b"]:
+    """T of randomly rotated eigenvectors, spectra as observed."""
+    batch, k1 = first.spikes.shape
+    k2 = second.spikes.shape[1]
+    blocks = haar_block(draws * batch, dimension, k1, k2, generator).reshape(draws, batch, k1, k2)
+    return torch.stack([_statistics(first, second, block, dimension)[0] for block in blocks])
+
+
+def _simulate(first: Spectrum, second: Spectrum, dimension: int, generator: torch.Generator) -> _Simulation:
+    """Samples of plausible populations in all degrees of agreement.
+
+    An eighth of the populations share no direction and a quarter all of them; otherwise a uniform share of
+    the directions is common, and in two fifths of the cases at a uniform angle cosine.
+    """
+    spikes1, spikes2 = plausible_populations(first, second, SAMPLES, generator)
+    (visible1, axes1), (visible2, axes2) = (
+        _draw(spikes, spectrum, generator) for spikes, spectrum in ((spikes1, first), (spikes2, second))
+    )
+    chance = _chance(visible1, visible2, dimension, CHANCE_ROTATIONS, generator)
+    level = _population_chance(spikes1, spikes2, dimension, generator)
+    pick = torch.arange(SAMPLES * PAIRINGS) % SAMPLES
+    agreement, full = _agreements(spikes1.shape[1], spikes2.shape[1], dimension, generator)
+    overlaps = sample_overlaps(axes1[pick], axes2[pick], agreement, dimension, generator)
+    nuclear, quadratic = _statistics(visible1.take(pick), visible2.take(pick), overlaps, dimension)
+    mean = chance.mean(0)[pick]
+    cosine = _population_cosine(spikes1[pick], agreement, spikes2[pick])
+    threshold = mean + 1.645 * chance.std(0).mean()
+    return _Simulation(
+        torch.stack([(nuclear - mean) / (1 - mean), quadratic], 1),
+        (cosine - level[pick]) / (1 - level[pick]),
+        float((nuclear > threshold)[full].double().mean()),
+    )
+
+
+def _draw(
+    spikes: Float64[Tensor, "b r"], spectrum: Spectrum, generator: torch.Generator
+) -> tuple[_Visible, Float64[Tensor, "b r k"]]:
+    """Sample eigenvalues and eigenvector coordinates, as far as any sample shows them above the edge."""
+    count = min(spikes.shape[1] + 3, len(spectrum.eigenvalues))
+    values, axes = sample_eigenvectors(spikes, spectrum.neurons, spectrum.dimension, count, generator)
+    seen = max(int((values > bulk_edges(spectrum.gamma)[1]).sum(1).max()), 2)
+    return _Visible.of(values[:, :seen], spectrum.gamma), axes[:, :, :seen]
+
+
+def _agreements(
+    rank1: int, rank2: int, dimension: int, generator: torch.Generator
+) -> tuple[Float64[Tensor, "b r1 r2"], Tensor]:
+    """Overlap matrices U₁ᵀU₂ of population eigenvectors, and which of them agree fully."""
+    count, rank = SAMPLES * PAIRINGS, min(rank1, rank2)
+    share = torch.rand(count, generator=generator, dtype=torch.float64)
+    cosine = torch.where(
+        torch.rand(count, generator=generator) < 0.6,
+        1.0,
+        torch.rand(count, generator=generator, dtype=torch.float64),
+    )
+    none, full = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
+    none[: count // 8] = True
+    full[count // 8 : 3 * count // 8] = True
+    share = torch.where(none, 0.0, torch.where(full, 1.0, share))
+    if rank1 + rank2 > dimension:
+        cosine = torch.ones_like(cosine)
+    cosine = torch.where(full, 1.0, cosine)
+    order = torch.rand(count, rank, generator=generator).argsort(1).argsort(1)
+    shared = order < (share * rank).round()[:, None]
+    overlap = haar_block(count, dimension, rank1, rank2, generator, shared)
+    common = torch.nn.functional.pad(shared, (0, rank2 - rank))
+    return torch.where(common[:, None], overlap * cosine[:, None, None], overlap), full
+
+
+def _population_chance(
+    spikes1: Float64[Tensor, "b r1"],
+    spikes2: Float64[Tensor, "b r2"],
+    dimension: int,
+    generator: torch.Generator,
+) -> Float64[Tensor, " b"]:
+    """The level z of every simulated pair of populations."""
+    batch, r1 = spikes1.shape
+    r2 = spikes2.shape[1]
+    blocks = haar_block(CHANCE_ROTATIONS * batch, dimension, r1, r2, generator).reshape(-1, batch, r1, r2)
+    return torch.stack([_population_cosine(spikes1, block, spikes2) for block in blocks]).mean(0)
+
+
+def _population_cosine(
+    spikes1: Float64[Tensor, "b r1"],
+    overlap: Float64[Tensor, "b r1 r2"],
+    spikes2: Float64[Tensor, "b r2"],
+) -> Float64[Tensor, " b"]:
+    weighted = spikes1.sqrt()[:, :, None] * overlap * spikes2.sqrt()[:, None]
+    return torch.linalg.svdvals(weighted).sum(1) / (spikes1.sum(1) * spikes2.sum(1)).sqrt()
+
+
+def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 2"]) -> tuple[float, float]:
+    """Estimate of S* at the observed statistics, and its standard error."""
+
+    def terms(statistics: Float64[Tensor, "b 2"]) -> Float64[Tensor, "b 4"]:
+        u, f = statistics.unbind(1)
+        return torch.stack([torch.ones_like(u), u, f, u.square()], 1)
+
+    truth = simulated.truth
+    weights = torch.linalg.lstsq(terms(simulated.statistics), truth[:, None]).solution[:, 0]
+    index = terms(simulated.statistics) @ weights
+    line = torch.stack([torch.ones_like(truth), truth], 1)
+    offset, slope = torch.linalg.lstsq(line, index[:, None]).solution[:, 0]
+    value = float((terms(observed)[0] @ weights - offset) / slope)
+    residual = (index - offset) / slope - truth
+    near = (-0.5 * ((truth - min(max(value, 0.0), 1.0)) / WINDOW).square()).exp()
+    return value, float(((near * residual.square()).sum() / near.sum()).sqrt())
+
+
+def _student_quantile(freedom: int) -> float:
+    """97.5 % quantile of Student's t (Cornish & Fisher 1938, to second order)."""
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def _same_weights(c1: WeightCovariance, c2: WeightCovariance) -> bool:
+    """Whether the unshrunk covariances are proportional: equal spectra, and a cosine of 1 to 1e-8."""
+    a, b = c1.eigenvalues / c1.trace, c2.eigenvalues / c2.trace
+    if len(a) != len(b) or not torch.allclose(a, b, rtol=1e-6, atol=1e-9):
+        return False
+    weighted = a.clamp(min=0).sqrt()[:, None] * (c1.eigenvectors.T @ c2.eigenvectors) * b.clamp(min=0).sqrt()
+    return float(torch.linalg.svdvals(weighted).sum()) > 1 - 1e-8
+
+
+def _shared_noise(c1: WeightCovariance, c2: WeightCovariance, kept1: int, kept2: int) -> float:
+    """Correlation tr B₁B₂ / (|B₁||B₂|) of the bulks, each minus its mean over all d directions.
+
+    About ±1/d for independent noise; near 1 where one network was trained on from the other.
+    """
+    first, second = c1.eigenvalues[kept1:], c2.eigenvalues[kept2:]
+    squared = (c1.eigenvectors[:, kept1:].T @ c2.eigenvectors[:, kept2:]).square()
+    together = first @ squared @ second - first.sum() * second.sum() / c1.dimension
+    apart = [b.square().sum() - b.sum().square() / c1.dimension for b in (first, second)]
+    return float(together / (apart[0] * apart[1]).sqrt())
+
+
+def _withheld(reason: str, p_value: float = math.nan) -> Calibration:
+    return Calibration(math.nan, math.nan, math.nan, p_value, reason)
+
+
+def _checked(c1: WeightCovariance, c2: WeightCovariance, draws: int) -> None:
+    if c1.dimension != c2.dimension:
+        raise InputError(
+            f"covariances of dimensions {c1.dimension} and {c2.dimension} cannot be compared; "
+            "align the narrower network to the wider"
+        )
+    if c1.shrunk or c2.shrunk:
+        raise InputError("calibration: got a shrunk covariance, expected the original with its noise")
+    if draws < 1:
+        raise InputError(f"calibration: got {draws} draws or ranks, expected at least 1")

@@ -1,0 +1,189 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from covalign.encoding.calibration import (
+    _student_quantile,
+    calibrated_similarity,
+    corrected_eigenvector_cosines,
+)
+from covalign.encoding.covariance import weight_covariance
+from covalign.errors import InputError
+
+from .planted import generator, neurons, orthonormal, spiked
+
+
+def pair(n=64, d=320, strength=3.0, shared=16, seed=0, rank=16):
+    """Two layers whose populations share their first directions."""
+    frame = orthonormal(d, 2 * rank - shared, seed=seed)
+    spikes = strength * (d / n) ** 0.5 * torch.linspace(3, 1, rank, dtype=torch.float64)
+    order = torch.randperm(rank, generator=generator(seed))
+    second = torch.cat([frame[:, :shared], frame[:, rank:]], 1)
+    return (
+        weight_covariance(neurons(n, frame[:, :rank], spikes[order], 2 * seed + 100)),
+        weight_covariance(neurons(n, second, spikes[order], 2 * seed + 101)),
+    )
+
+
+def test_populations_that_agree_are_at_one():
+    values = [calibrated_similarity(*pair(seed=seed)).value for seed in range(8)]
+    assert sum(values) / 8 == pytest.approx(1, abs=0.05)
+
+
+def test_unrelated_populations_are_at_zero():
+    found = []
+    for seed in range(8):
+        first, _ = pair(seed=seed)
+        _, second = pair(seed=seed + 50)
+        found.append(calibrated_similarity(first, second))
+    assert sum(c.value for c in found) / 8 == pytest.approx(0, abs=0.03)
+    assert sum(c.low <= 0 <= c.high for c in found) >= 6
+    assert min(c.value for c in found) < 0
+    assert sum(c.p_value <= 0.05 for c in found) <= 2
+
+
+def test_half_of_the_directions_in_common_is_about_one_half():
+    values = [calibrated_similarity(*pair(shared=8, seed=seed)).value for seed in range(8)]
+    assert sum(values) / 8 == pytest.approx(0.44, abs=0.06)
+
+
+@pytest.mark.parametrize(("n", "d", "strength"), [(64, 64, 2.0), (64, 64, 8.0), (48, 480, 3.0)])
+def test_intervals_reach_the_truth(n, d, strength):
+    found = [calibrated_similarity(*pair(n, d, strength, rank=8, shared=8, seed=seed)) for seed in range(8)]
+    assert sum(c.low <= 1 <= c.high for c in found) >= 6
+    assert all(c.p_value == pytest.approx(1 / 401) for c in found)
+    assert all(c.detectable and c.reason == "" for c in found)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "rademacher"])
+def test_noise_need_not_be_gaussian(kind):
+    values = []
+    for seed in range(6):
+        c = []
+        for half in (0, 1):
+            g = generator(10 * seed + half)
+            uniform = torch.rand(64, 320, generator=g, dtype=torch.float64)
+            noise = (uniform - 0.5) * 12**0.5 if kind == "uniform" else torch.sign(uniform - 0.5)
+            basis = orthonormal(320, 12, seed)
+            spikes = torch.linspace(30, 12, 12, dtype=torch.float64)
+            signal = torch.sign(torch.rand(64, 12, generator=g, dtype=torch.float64) - 0.5) * spikes.sqrt()
+            c.append(weight_covariance(noise + signal @ basis.T))
+        values.append(calibrated_similarity(*c).value)
+    assert sum(values) / 6 == pytest.approx(1, abs=0.08)
+
+
+def test_spectra_that_differ_keep_the_similarity_below_one():
+    d, n = 320, 64
+    basis = orthonormal(d, 12, seed=0)
+    flat = torch.full((12,), 40.0, dtype=torch.float64)
+    steep = 250 * 0.6 ** torch.arange(12, dtype=torch.float64)
+    cosine = float((flat * steep).sqrt().sum() / (flat.sum() * steep.sum()).sqrt())
+    values = [
+        calibrated_similarity(
+            weight_covariance(neurons(n, basis, flat, seed)),
+            weight_covariance(neurons(n, basis, steep, seed + 100)),
+        ).value
+        for seed in range(6)
+    ]
+    assert sum(values) / 6 == pytest.approx((cosine - 0.15) / 0.85, abs=0.1)
+
+
+def test_the_order_does_not_matter():
+    first, second = pair(shared=8)
+    assert calibrated_similarity(first, second) == calibrated_similarity(second, first)
+
+
+def test_the_estimate_is_deterministic_and_its_seed_moves_it_little():
+    first, second = pair(shared=8)
+    a, b, other = (calibrated_similarity(first, second, seed=s) for s in (0, 0, 1))
+    assert a == b
+    assert other.value == pytest.approx(a.value, abs=a.high - a.value)
+
+
+def test_a_common_rotation_changes_nothing():
+    first, second = pair(shared=8, d=128)
+    turn = orthonormal(128, 128, seed=9)
+    turned = [replace(c, eigenvectors=turn @ c.eigenvectors) for c in (first, second)]
+    assert calibrated_similarity(*turned).value == pytest.approx(calibrated_similarity(first, second).value)
+
+
+def test_a_rotated_permuted_copy_has_the_same_weights():
+    w = spiked(48, 96, 6, 3.0, seed=1)
+    turn = orthonormal(96, 96, seed=3)
+    copy = w[torch.randperm(48, generator=generator(0))] @ turn.T
+    back = weight_covariance(copy)
+    aligned = replace(back, eigenvectors=turn.T @ back.eigenvectors)
+    found = calibrated_similarity(weight_covariance(w), aligned)
+    assert found.value == 1
+    assert found.reason == "same weights"
+    assert calibrated_similarity(weight_covariance(w), back).reason != "same weights"
+
+
+def test_networks_that_share_their_noise_are_not_two_samples():
+    w = spiked(64, 128, 8, 3.0, seed=1)
+    later = w + 0.05 * torch.randn(64, 128, generator=generator(2), dtype=torch.float64)
+    found = calibrated_similarity(weight_covariance(w), weight_covariance(later))
+    assert math.isnan(found.value)
+    assert "not independent: the noise of both networks has correlation" in found.reason
+
+
+@pytest.mark.parametrize(("n", "d"), [(64, 64), (64, 320)])
+def test_untrained_networks_are_undetectable_or_contain_zero(n, d):
+    for seed in range(5):
+        c = [weight_covariance(spiked(n, d, 1, 1e-9, seed=2 * seed + half)) for half in (0, 1)]
+        found = calibrated_similarity(*c)
+        assert "undetectable" in found.reason or found.low <= 0 <= found.high
+
+
+def test_a_bulk_that_has_decayed_withholds_the_value():
+    w = spiked(64, 320, 6, 8.0, seed=1)
+    basis = orthonormal(320, 6, seed=0)
+    decayed = weight_covariance(0.5 * w + 0.5 * w @ basis @ basis.T)
+    found = calibrated_similarity(weight_covariance(w), decayed)
+    assert math.isnan(found.value)
+    assert "bulk check failed in the second network" in found.reason
+
+
+def test_different_widths_can_be_compared():
+    basis = orthonormal(200, 8, seed=0)
+    spikes = torch.linspace(60, 20, 8, dtype=torch.float64)
+    values = [
+        calibrated_similarity(
+            weight_covariance(neurons(50, basis, spikes, seed)),
+            weight_covariance(neurons(120, basis, spikes, seed + 100)),
+        ).value
+        for seed in range(6)
+    ]
+    assert sum(values) / 6 == pytest.approx(1, abs=0.05)
+
+
+def test_corrected_cosines_are_those_of_the_population():
+    n, d = 200, 400
+    basis, spikes = orthonormal(d, 3, seed=0), torch.tensor([60.0, 30.0, 12.0]).double()
+    corrected = torch.stack(
+        [
+            corrected_eigenvector_cosines(
+                *(weight_covariance(neurons(n, basis, spikes, 2 * seed + half)) for half in (0, 1)), ranks=3
+            )
+            for seed in range(20)
+        ]
+    ).mean(0)
+    assert corrected.diagonal() == pytest.approx(torch.ones(3).double(), abs=0.08)
+
+
+def test_unusable_input_is_named():
+    first, second = pair(16, 32, 3.0, 2, rank=4)
+    wider, _ = pair(16, 64, 3.0, 2, rank=4)
+    with pytest.raises(InputError, match="align the narrower network"):
+        calibrated_similarity(first, wider)
+    with pytest.raises(InputError, match="expected the original with its noise"):
+        calibrated_similarity(first.shrink(), second)
+    with pytest.raises(InputError, match="expected at least 1"):
+        calibrated_similarity(first, second, draws=0)
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(8, 2.306), (11, 2.201), (30, 2.042)])
+def test_student_quantiles_are_the_tabulated_ones(freedom, quantile):
+    assert _student_quantile(freedom) == pytest.approx(quantile, abs=0.01)
