@@ -87,6 +87,15 @@ def test_weights_that_do_not_fit_the_architecture_are_refused_by_name(tmp_path, 
         load_network(tmp_path / "net.pt", SmallCNN())
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_quantized_weights_do_not_fill_an_architecture(tmp_path, dtype):
+    state = small_cnn().state_dict()
+    state["second.weight"] = state["second.weight"].to(dtype)
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"'second.weight' is stored as torch.* expected real numbers"):
+        load_network(tmp_path / "net.pt", SmallCNN())
+
+
 @pytest.mark.parametrize("name", ["my_nets:make", "my_nets:net", "my_nets:Holder.make", "my_nets.py:make"])
 def test_a_factory_is_found_beside_the_user(factory, name):
     network = load_network(name)

@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from covalign.errors import InputError
 from covalign.networks.factories import optional
 from covalign.networks.tracing import evaluation, first_tensor
+from covalign.networks.weight_files import one_line
 
 LARGEST = 2**29
 """Numbers in one tensor of an ONNX graph, per image: two gigabytes (our choice)."""
@@ -195,9 +196,3 @@ def along_positions(calls: Sequence[Tensor]) -> Float[Tensor, "n channels ..."]:
     if len(calls) == 1:
         return calls[0]
     return torch.cat([call.flatten(2) if call.ndim > 2 else call[..., None] for call in calls], 2)
-
-
-def one_line(error: BaseException, length: int = 200) -> str:
-    """Return an error's message on one line, shortened."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= length else text[: length - 3] + "..."

@@ -77,7 +77,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _reason(name: str, tensor: Tensor, tensors: dict[str, Tensor]) -> str:
     """Say why a tensor is not the weight of a layer, or "" where it is or belongs to one."""
     leaf = name.rpartition(".")[2]
-    if tensor.is_quantized or (tensor.ndim > 1 and not _is_real(tensor)):
+    if tensor.is_quantized or (tensor.ndim > 1 and not is_real(tensor)):
         return f"stored as {str(tensor.dtype).removeprefix('torch.')} (quantized?), expected real numbers"
     if tensor.ndim > 1 and tensor.layout != torch.strided:
         return "stored as a sparse tensor, expected a dense one"
@@ -92,7 +92,8 @@ def _reason(name: str, tensor: Tensor, tensors: dict[str, Tensor]) -> str:
     return "empty" if tensor.numel() == 0 and tensor.ndim > 1 else ""
 
 
-def _is_real(tensor: Tensor) -> bool:
+def is_real(tensor: Tensor) -> bool:
+    """Whether a tensor holds real numbers of a type that weights have when they are not quantized."""
     return tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from covalign.data.normalization import NORMALIZATIONS, Normalization
 from covalign.errors import InputError
-from covalign.networks.weight_files import first_line
+from covalign.networks.weight_files import one_line
 
 HUBS = ("timm", "torchvision")
 
@@ -69,7 +69,7 @@ def build(name: str, pretrained: bool = True) -> Built:
         made = factory()
     except Exception as error:  # a stranger's factory may raise anything
         raise InputError(
-            f"{name}: failed with {type(error).__name__}: {first_line(error)}; expected a factory that works "
+            f"{name}: failed with {type(error).__name__}: {one_line(error)}; expected a factory that works "
             "without arguments"
         ) from error
     if not isinstance(made, nn.Module):
@@ -90,7 +90,7 @@ def attribute_of(name: str) -> Any:
             found = getattr(found, part)
     except Exception as error:  # importing runs the module, which may raise anything
         raise InputError(
-            f"{name}: cannot be imported ({type(error).__name__}: {first_line(error)}); expected "
+            f"{name}: cannot be imported ({type(error).__name__}: {one_line(error)}); expected "
             "module.path:factory, importable from here, or path/to/file.py:factory"
         ) from error
     return found
@@ -131,7 +131,7 @@ def optional(library: str, extra: str) -> ModuleType:
         return importlib.import_module(library)
     except Exception as error:  # torchvision raises RuntimeError beside a torch it was not built for
         raise InputError(
-            f"{library} cannot be imported ({type(error).__name__}: {first_line(error)}); install it, in a "
+            f"{library} cannot be imported ({type(error).__name__}: {one_line(error)}); install it, in a "
             f"version that fits your torch, with: pip install 'covalign[{extra}]'"
         ) from error
 
@@ -142,7 +142,7 @@ def _timm(name: str, pretrained: bool) -> Built:
         module = timm.create_model(name, pretrained=pretrained)
     except Exception as error:  # unknown name, no network, damaged download
         raise InputError(
-            f"timm:{name}: {type(error).__name__}: {first_line(error)}; see timm.list_models() for names, "
+            f"timm:{name}: {type(error).__name__}: {one_line(error)}; see timm.list_models() for names, "
             "and check the connection for weights"
         ) from error
     config = getattr(module, "pretrained_cfg", {})
@@ -158,7 +158,7 @@ def _torchvision(name: str, pretrained: bool) -> Built:
         images = weights.transforms()
     except Exception as error:  # unknown name, no network, damaged download
         raise InputError(
-            f"torchvision:{name}: {type(error).__name__}: {first_line(error)}; see "
+            f"torchvision:{name}: {type(error).__name__}: {one_line(error)}; see "
             "torchvision.models.list_models() for names, and check the connection for weights"
         ) from error
     crop = getattr(images, "crop_size", None) or [None]

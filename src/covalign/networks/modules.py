@@ -23,6 +23,7 @@ from covalign.networks.blocks import FactorizedStage
 from covalign.networks.network import Kind, Layer, Skipped
 from covalign.networks.tracing import Readable, Trace, batch_norm, is_norm, trace
 from covalign.networks.vgg import VGG
+from covalign.networks.weight_files import one_line
 
 RESOLUTIONS = (32, 64, 224, 28, 96, 128, 299, 16, 8)
 
@@ -192,18 +193,20 @@ def _trace(
     module: nn.Module, layers: dict[str, Readable], norms: dict[str, nn.Module], resolution: int | None
 ) -> tuple[Trace, str]:
     """Follow one forward pass over noise; where none succeeds, take the order of registration."""
-    error = "no image size was found that fits its first layer"
+    failures = []
+    weight = next(iter(layers.values())).weight
     for channels, side in _image_sizes(layers.values(), resolution):
-        weight = next(iter(layers.values())).weight
+        shape = f"{channels}x{side}x{side}"
         batch = torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(0))
         try:
             followed = trace(module, batch.to(weight), layers, norms)
-        except Exception as caught:  # a stranger's forward pass may raise anything
-            error = error if error.startswith("on ") else f"on {channels}x{side}x{side}: {caught}"
+        except Exception as error:  # a stranger's forward pass may raise anything
+            failures.append(f"on {shape}: {one_line(error)}")
             continue
         if followed.order:
-            return followed, f"of execution, on noise of {channels}x{side}x{side}"
-    return Trace(tuple(layers)), f"of registration; batch norms not placed (no forward pass: {error})"
+            return followed, f"of execution, on noise of {shape}"
+        failures.append(f"on {shape}: no layer was called")
+    return Trace(tuple(layers)), f"of registration; batch norms not placed (no forward pass {failures[0]})"
 
 
 def _image_sizes(layers: Iterable[Readable], resolution: int | None) -> list[tuple[int, int]]:

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from covalign.errors import InputError
-from covalign.networks.activations import OnnxSource, one_line
+from covalign.networks.activations import OnnxSource
 from covalign.networks.factories import optional
 from covalign.networks.modules import layer_of
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
+from covalign.networks.weight_files import one_line
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 PASSED_ON = ("Identity", "Cast", "Transpose")

@@ -15,7 +15,7 @@ from covalign.data.normalization import Normalization
 from covalign.data.normalization import normalization as named_normalization
 from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
-from covalign.networks.bare_weights import read_bare, strip_common_prefix
+from covalign.networks.bare_weights import is_real, read_bare, strip_common_prefix
 from covalign.networks.factories import Built, attribute_of, build, is_factory
 from covalign.networks.modules import read_module, require_finite, unwrap
 from covalign.networks.network import Network
@@ -144,6 +144,11 @@ def fill(module: nn.Module, file: WeightFile) -> None:
         given, wanted = list(tensor.shape), list(expected[name].shape)
         if given != wanted:
             raise InputError(f"{name!r} is {given} in the file and {wanted} in {kind}; {advice}")
+        if expected[name].is_floating_point() and not is_real(tensor):
+            raise InputError(
+                f"{name!r} is stored as {tensor.dtype} (quantized?), expected real numbers; use the weights "
+                "from before quantization"
+            )
         require_finite(name, tensor)
     module.load_state_dict(tensors)
 

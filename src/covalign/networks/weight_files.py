@@ -90,7 +90,7 @@ def _read_safetensors(path: Path) -> WeightFile:
             metadata = dict(sorted((file.metadata() or {}).items()))
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{path}: not a safetensors file ({first_line(error)}); get it again, it may be truncated"
+            f"{path}: not a safetensors file ({one_line(error)}); get it again, it may be truncated"
         ) from error
     if not tensors:
         raise InputError(f"{path}: holds no tensors, expected the weights of a network")
@@ -105,7 +105,7 @@ def _read_torch(path: Path) -> WeightFile:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged pickle may raise anything
         raise InputError(
-            f"{path}: cannot be read as PyTorch weights ({first_line(error)}); get it again, or save "
+            f"{path}: cannot be read as PyTorch weights ({one_line(error)}); get it again, or save "
             "model.state_dict() alone"
         ) from error
     tensors, place = _state_dict(content, path)
@@ -136,7 +136,7 @@ def _check_before_unpickling(path: Path) -> bool:
         raise
     except Exception as error:  # a damaged pickle or archive may raise anything
         raise InputError(
-            f"{path}: not a PyTorch weight file ({first_line(error)}); get it again, it may be truncated"
+            f"{path}: not a PyTorch weight file ({one_line(error)}); get it again, it may be truncated"
         ) from error
     return archived
 
@@ -229,7 +229,7 @@ def _flat(content: Mapping) -> dict[str, Tensor]:
     return flat
 
 
-def first_line(error: BaseException, length: int = 160) -> str:
-    """Return the first line of an error's message, or its name, shortened."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+def one_line(error: BaseException, length: int = 160) -> str:
+    """Return an error's message, or its name if it has none, on one line and shortened."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= length else text[: length - 3] + "..."
