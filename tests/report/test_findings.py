@@ -78,7 +78,9 @@ def test_networks_that_started_alike_are_named(table):
 def test_counts_of_discoveries_and_of_failing_bulks(table):
     text = everything(table)
     tested = table["p_value"].dropna()
-    assert f"{int((tested < 0.05).sum())} of {len(tested)} tested layer comparisons lie above chance" in text
+    assert (
+        f"{int((tested < 0.05).sum())} of {len(tested)} tested layer comparisons stand above chance" in text
+    )
     assert "In 1 of 48 layer comparisons the unlearned part of the weights does not look like noise" in text
 
 

@@ -19,8 +19,9 @@ from covalign.encoding.comparison import Comparison
 from covalign.figures.similarity import pairs
 from covalign.report.findings import findings
 from covalign.report.galleries import cosine_maps, spatial_eigenvectors
-from covalign.report.page import Column, Download, Downloads, Facts, Notes, Page, Part, Plots, Section, Table
+from covalign.report.page import Column, Download, Notes, Page, Part, Plots, Section, Table
 from covalign.report.plots import (
+    LINES,
     PANELS,
     calibrated_panel,
     cosine_panel,
@@ -30,7 +31,7 @@ from covalign.report.plots import (
     spectrum_panel,
     training_panel,
 )
-from covalign.report.provenance import provenance_facts
+from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes, write_page
 from covalign.report.tables import (
     ROWS,
@@ -76,7 +77,7 @@ def comparison_page(comparison: Comparison) -> Page:
         training_section(comparison.training),
         skipped_section(comparison.skipped),
         method_section(),
-        origin_section(comparison),
+        origin_section(files(comparison), comparison.provenance),
     )
     return Page(
         kicker="comparison report",
@@ -91,7 +92,7 @@ def comparison_page(comparison: Comparison) -> Page:
 def similarity_section(table: pd.DataFrame) -> Section:
     """Similarity against depth, the levels behind it, and why some values are missing."""
     every = pairs(table)
-    keys = legend([pair_title(pair) for pair in every])
+    keys = legend([pair_title(pair) for pair in every[:LINES]])
     parts: list[Part] = []
     if table["similarity"].notna().any():
         parts.append(
@@ -99,7 +100,8 @@ def similarity_section(table: pd.DataFrame) -> Section:
                 (similarity_panel(table),),
                 "Normalized similarity (Guth and Ménard 2024, eq. 6) of every pair against depth, mean of both "
                 "orders. Thin lines: the same weights without alignment. Open markers: the layer’s unlearned "
-                "weights do not look like noise. Gaps: no value; the reason is in the table below.",
+                "weights do not look like noise. Gaps: no value; the reason is in the table below."
+                + left_out(len(every), LINES, "pairs"),
                 keys,
             )
         )
@@ -108,7 +110,8 @@ def similarity_section(table: pd.DataFrame) -> Section:
             Plots(
                 (calibrated_panel(table),),
                 "Calibrated similarity with its 95 % interval: an estimate for the populations the neurons were "
-                "drawn from, both networks treated as noisy. Withheld where the noise model does not hold.",
+                "drawn from, both networks treated as noisy. Withheld where the noise model does not hold."
+                + left_out(len(every), LINES, "pairs"),
                 keys,
             )
         )
@@ -226,10 +229,12 @@ def method_section() -> Section:
     return Section("method", "How this was measured", (), (Notes(notes),))
 
 
-def origin_section(comparison: Comparison) -> Section:
-    """Where the numbers come from, and the numbers themselves."""
+def files(comparison: Comparison) -> tuple[Download, ...]:
+    """Return the numbers as files."""
     numbers = {
         "provenance": comparison.provenance,
+        "training": comparison.training,
+        "skipped": comparison.skipped,
         "spectra": [
             {
                 "network": name,
@@ -238,10 +243,8 @@ def origin_section(comparison: Comparison) -> Section:
             }
             for (name, layer), values in comparison.spectra.items()
         ],
-        "training": comparison.training,
-        "skipped": comparison.skipped,
     }
-    files = (
+    return (
         Download(
             "comparison.csv",
             "text/csv",
@@ -254,7 +257,4 @@ def origin_section(comparison: Comparison) -> Section:
         Download(
             "results.json", "application/json", json_bytes(numbers), "spectra, training histories, provenance"
         ),
-    )
-    return Section(
-        "origin", "Origin and numbers", (), (Downloads(files), Facts(provenance_facts(comparison.provenance)))
     )

@@ -11,9 +11,9 @@ import pandas as pd
 
 from covalign.encoding.difference import Difference
 from covalign.report.findings import count, number
-from covalign.report.page import Download, Downloads, Facts, Key, Notes, Page, Panel, Part, Plots, Section
+from covalign.report.page import Download, Key, Notes, Page, Panel, Part, Plots, Section
 from covalign.report.plots import depth_axis, legend, line, measure_panel, shorten_escaped
-from covalign.report.provenance import provenance_facts
+from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes, write_page
 from covalign.report.tables import Heading, csv_bytes, frame_table
 
@@ -85,7 +85,7 @@ def difference_page(difference: Difference) -> Page:
                 measure_parts(table),
             ),
             Section("method", "How this was measured", (), (Notes(notes(table)),)),
-            Section("origin", "Origin and numbers", (), origin_parts(difference)),
+            origin_section(files(difference), difference.provenance),
         ),
     )
 
@@ -254,11 +254,10 @@ def notes(table: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def origin_parts(difference: Difference) -> tuple[Part, ...]:
-    """Provenance and downloads."""
+def files(difference: Difference) -> tuple[Download, ...]:
+    """Return the numbers as files."""
     numbers = {"base": difference.base, "other": difference.other, "provenance": difference.provenance}
-    files = (
+    return (
         Download("difference.csv", "text/csv", csv_bytes(difference.table), "every layer, all columns"),
         Download("results.json", "application/json", json_bytes(numbers), "names and provenance"),
     )
-    return Downloads(files), Facts(provenance_facts(difference.provenance))

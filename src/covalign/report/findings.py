@@ -120,9 +120,10 @@ def common_start(rows: pd.DataFrame) -> str:
         return ""
     names = "; ".join(f"{a} and {b}" for a, b in kin.index[:3]) + (" …" if len(kin) > 3 else "")
     return (
-        f"{count(len(kin), 'pair agrees', 'pairs agree')} better without alignment ({number(kin['without'].mean())}) than with it "
-        f"({number(kin['with'].mean())}), which tells of common initial weights: {names}. Their noise is common too, "
-        "and their similarity does not measure what they learned independently."
+        f"{count(len(kin), 'pair agrees', 'pairs agree')} better without alignment "
+        f"({number(kin['without'].mean())}) than with it ({number(kin['with'].mean())}), which tells of common "
+        f"initial weights: {names}. Their noise is common too, and their similarity does not measure what they "
+        "learned independently."
     )
 
 
@@ -141,7 +142,7 @@ def evidence(rows: pd.DataFrame) -> str:
         return ""
     above = int(discoveries(tested.to_numpy()).sum())
     return (
-        f"{above:,} of {count(len(tested), 'tested layer comparison')} {'lies' if above == 1 else 'lie'} above chance "
+        f"{above:,} of {count(len(tested), 'tested layer comparison')} stand above chance "
         "(false-discovery rate 5 %, Benjamini and Hochberg 1995)."
     )
 

@@ -30,6 +30,8 @@ Numbers: TypeAlias = pd.Series | Sequence[float] | Sequence[int]
 
 POINTS = 400
 PANELS = 12
+LINES = 24
+"""As many series as differ in colour, marker and dash."""
 
 
 def legend(labels: Sequence[str], markers: bool = True) -> tuple[Key, ...]:
@@ -126,7 +128,7 @@ def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
 def similarity_panel(table: pd.DataFrame) -> Panel:
     """Plot the similarity of every pair, mean of both orders, and the control without alignment, faintly."""
     data = []
-    for index, pair in enumerate(pairs(table)):
+    for index, pair in enumerate(pairs(table)[:LINES]):
         rows, name = rows_of(table, pair), html.escape(pair_title(pair))
         numbers = rows[["similarity", "similarity_reversed", "cosine", "chance", "ceiling"]]
         hover = (
@@ -156,7 +158,7 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
 
 def calibrated_panel(table: pd.DataFrame) -> Panel:
     """Plot the calibrated similarity of every pair with its 95 % interval; withheld values are gaps."""
-    data, every = [], pairs(table)
+    data, every = [], pairs(table)[:LINES]
     for index, pair in enumerate(every):
         rows = rows_of(table, pair)
         shift = 0.3 * ((index + 0.5) / len(every) - 0.5)

@@ -1,9 +1,31 @@
-"""Where does a report's content come from, as lines a person can read?"""
+"""Where does a report's content come from, and how does a reader take its numbers along?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from covalign.report.page import Download, Downloads, Facts, Section
+
 LENGTH = 400
+CARRIED = 3_000_000
+"""Bytes of downloads in one page, which stays below 10 MB (our choice)."""
+
+
+def origin_section(files: Sequence[Download], provenance: dict[str, Any]) -> Section:
+    """Return the last section of a report: the numbers as files, then where they come from.
+
+    Args:
+        files: in order of importance; those that would make the page too large are named instead.
+        provenance: JSON-serializable.
+    """
+    kept: list[Download] = []
+    for file in files:
+        if sum(len(other.content) for other in kept) + len(file.content) <= CARRIED:
+            kept.append(file)
+    missing = ", ".join(file.name for file in files if file not in kept)
+    prose = (f"Too large for this page, but saved with the results: {missing}.",) if missing else ()
+    return Section(
+        "origin", "Origin and numbers", prose, (Downloads(tuple(kept)), Facts(provenance_facts(provenance)))
+    )
 
 
 def provenance_facts(provenance: dict[str, Any]) -> tuple[tuple[str, str], ...]:
