@@ -42,7 +42,7 @@ STORE = Path("covalign-runs")
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
         _fail(str(error))
     except OSError as error:
@@ -264,6 +264,112 @@ def diff(
     if fail_above is not None and difference.largest_change > fail_above:
         print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
         sys.exit(1)
+
+
+@app.command
+def spatial(
+    *models: str,
+    out: Path,
+    layers: list[str] | None = None,
+    architecture: list[str] | None = None,
+    store: Store = STORE,
+) -> None:
+    """Show the spatial patterns that convolutions learned, and whether layers and networks share them.
+
+    Weights are enough: no images are needed, and no architecture for a weight file.
+
+    Args:
+        models: one or more MODELs.
+        out: folder for report.html, results.json and the tables.
+        layers: names of layers; all by default.
+        architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
+    """
+    from covalign.encoding.spatial_summary import spatial_summary
+    from covalign.training.sources import open_source
+    from covalign.training.store import RunStore
+
+    opened = [
+        open_source(model, factory, store=RunStore(store))
+        for model, factory in zip(models, _one_each(architecture, len(models)), strict=True)
+    ]
+    _write(spatial_summary(opened, layers, provenance=_provenance()), out)
+
+
+@app.command
+def energy(
+    model: str | None = None,
+    /,
+    *,
+    images: str,
+    out: Path,
+    kernel_size: int = 3,
+    time: float | None = None,
+    architecture: str | None = None,
+    normalization: str | None = None,
+    split: str = "train",
+    label_column: str | None = None,
+    resolution: int | None = None,
+    max_images: int | None = None,
+    draws: int = 200,
+    threads: Threads = None,
+    seed: int = 0,
+    store: Store = STORE,
+) -> None:
+    """Predict what a first layer learns from these images; with a MODEL, beside what its own learned.
+
+    The prediction is computed from the patches of the images alone. It is fitted to the measured energy profile
+    with one free number, the training time, beside the same fit on random filters. Whether the labels will
+    change the first layer is judged as well.
+
+    Args:
+        model: the MODEL to measure; without one, the prediction alone.
+        images: DATA that it was trained on, or would be.
+        out: folder for report.html, results.json and the tables.
+        kernel_size: side of the patches, where no MODEL fixes it.
+        time: training time of the predictions, times the leading patch variance; fitted by default.
+        architecture: module.path:factory that a weight file belongs to.
+        normalization: imagenet, cifar or none, for models that do not say how their pixels are normalized.
+        split: which images to use.
+        label_column: which label column to read, where a set has several.
+        resolution: side in pixels to which images are brought; the network's own by default.
+        max_images: at most this many images, drawn at random; all by default.
+        draws: random initializations behind the fit.
+        seed: of everything random.
+    """
+    from covalign.data.loading import load_images
+    from covalign.data.normalization import normalization as named
+    from covalign.first_layer.summary import first_layer_summary
+    from covalign.training.run import Run
+    from covalign.training.sources import open_source
+    from covalign.training.store import RunStore
+
+    _set_threads(threads)
+    opened = None if model is None else open_source(model, architecture, store=RunStore(store))
+    network = opened.network if isinstance(opened, Run) else opened
+    summary = first_layer_summary(
+        load_images(
+            images,
+            split,
+            resolution=resolution or (network.resolution if network else None),
+            label_column=label_column,
+            max_images=max_images,
+            seed=seed,
+        ),
+        opened,
+        kernel_size=kernel_size,
+        scaled_time=time,
+        normalization=named(normalization) if normalization else None,
+        draws=draws,
+        seed=seed,
+        provenance=_provenance(),
+    )
+    summary.save(out)
+    print(summary.report(out / "report.html"))
+    if summary.fit is not None:
+        fit = summary.fit
+        print(f"the formula fits at r = {fit.correlation:.2f}, random filters at {fit.baseline.mean:.2f}")
+    if summary.verdict is not None:
+        print(summary.verdict.sentence)
 
 
 @runs.command(name="list")
