@@ -467,20 +467,25 @@ def _write(comparison: Any, out: Path) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """Show stages and the time left on standard error."""
+    """Show stages and the time left on standard error, where somebody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    tasks: dict[str, Any] = {}
 
-        def show(stage: str, done: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=1.0)
-            bar.update(tasks[stage], completed=done)
+    def show(stage: str, done: float) -> None:
+        bar.start()
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=1.0)
+        bar.update(tasks[stage], completed=done)
 
+    try:
         yield show
+    finally:
+        bar.stop()
 
 
 if __name__ == "__main__":

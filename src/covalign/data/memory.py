@@ -55,7 +55,7 @@ def images_from_npz(path: Path, wanted: str) -> Images:
         InputError: a damaged file, other arrays, or a split that is not there.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zip, zlib and NumPy each have their own errors for damaged files
         raise InputError(f"{path}: not a readable .npz file ({error}); restore it") from error

@@ -24,7 +24,7 @@ def cross_layer_similarity(cross: CrossLayerMap, ax: Axes, measure: str | None =
         across = square.columns.get_indexer(best.to_numpy())
         down = square.index.get_indexer(best.index)
         ax.plot(across, down, "o", markerfacecolor="none", markeredgecolor=PALETTE[1])
-    ax.set_xticks(range(square.shape[1]), range(1, square.shape[1] + 1))
-    ax.set_yticks(range(square.shape[0]), range(1, square.shape[0] + 1))
+    ax.set_xticks(range(square.shape[1]), [str(depth + 1) for depth in range(square.shape[1])])
+    ax.set_yticks(range(square.shape[0]), [str(depth + 1) for depth in range(square.shape[0])])
     ax.set(xlabel="layer of b", ylabel="layer of a")
     return ax

@@ -1,0 +1,251 @@
+"""The command line as a person uses it: what it prints, what it leaves behind, and how it refuses."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from covalign.cli import main
+from covalign.encoding.archive import load_comparison
+
+SPEC = """
+width = 0.02
+form = "joint"
+epochs = 1
+batch_size = 16
+learning_rate = 0.02
+schedule = "one-cycle"
+precision = "float32"
+"""
+
+
+def squares(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with a bright square whose corner tells the class; channels last, as archives have them."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(4, size=count)
+    pixels = rng.integers(120, size=(count, 32, 32, 3), dtype=np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        top, left = 16 * (label // 2), 16 * (label % 2)
+        image[top : top + 14, left : left + 14, label % 3] += 130
+    return pixels, labels
+
+
+def covalign(capsys, *arguments: object) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit status, standard output and standard error."""
+    before, sys.argv = sys.argv, ["covalign", *map(str, arguments)]
+    try:
+        main()
+        status = 0
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    finally:
+        sys.argv = before
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with images, a spec, and a store."""
+    folder = tmp_path_factory.mktemp("place")
+    arrays = {}
+    for split, count, seed in (("train", 48, 0), ("test", 24, 1)):
+        arrays[f"{split}_images"], arrays[f"{split}_labels"] = squares(count, seed)
+    np.savez(folder / "squares.npz", **arrays)
+    (folder / "spec.toml").write_text(f'images = "{(folder / "squares.npz").as_posix()}"\n{SPEC}')
+    return folder
+
+
+@pytest.fixture
+def command(capsys, place):
+    """The command line with the store of `place`."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        return covalign(capsys, *arguments, "--store", place / "runs")
+
+    return call
+
+
+@pytest.fixture
+def keys(command, place) -> list[str]:
+    """Two trained networks; the second time they are found finished."""
+    found = []
+    for seed in (0, 1):
+        status, out, err = command("train", place / "spec.toml", "--seed", seed)
+        assert status == 0, err
+        found.append(Path(out.splitlines()[0]).name)
+    return found
+
+
+@pytest.fixture
+def weights(keys, place) -> Path:
+    return place / "runs" / keys[0] / "final.safetensors"
+
+
+def refused(result: tuple[int, str, str], *said: str) -> None:
+    """One line on standard error that says all of ``said``, and status 2."""
+    status, out, err = result
+    assert status == 2, err
+    assert err.startswith("covalign: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in out + err
+    for text in said:
+        assert text in err
+
+
+def test_training_prints_where_it_is_and_what_to_do_next(command, keys, place):
+    status, out, _ = command("train", place / "spec.toml")
+    path, accuracy, following = out.splitlines()
+    assert status == 0
+    assert Path(path) == place / "runs" / keys[0]
+    assert accuracy.startswith("train ")
+    assert following.startswith(f"next: covalign compare {keys[0][:12]}")
+
+
+def test_runs_are_listed_shown_and_swept(command, keys, place):
+    listed = command("runs", "list")[1]
+    assert all(key[:8] in listed for key in keys)
+    shown = json.loads(command("runs", "show", keys[1][:8])[1])
+    assert shown["spec"]["seed"] == 1
+    assert len(shown["history"]) == 1
+    leftover = place / "runs" / keys[1] / "left.tmp"
+    leftover.write_bytes(b"")
+    assert "1 leftover files found" in command("runs", "gc")[1]
+    assert leftover.exists()
+    assert "1 leftover files deleted" in command("runs", "gc", "--delete")[1]
+    assert not leftover.exists()
+
+
+def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_path):
+    status, out, err = command(
+        "compare", *keys, "--images", place / "squares.npz", "--out", tmp_path, "--no-calibrate"
+    )
+    assert status == 0, err
+    assert out.strip() == str(tmp_path / "report.html")
+    assert "<html" in (tmp_path / "report.html").read_text()[:200]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["schema_version"] == 1
+    assert results["provenance"]["command"].startswith("covalign compare")
+    assert len(load_comparison(tmp_path).table) == len(pd.read_csv(tmp_path / "table.csv")) == 8
+
+
+def test_weight_files_are_enough_for_spatial_patterns(command, weights, tmp_path):
+    status, out, err = command("spatial", weights, "--out", tmp_path)
+    assert status == 0, err
+    assert out.strip() == str(tmp_path / "report.html")
+    assert json.loads((tmp_path / "results.json").read_text())["kind"] == "spatial"
+    assert len(pd.read_parquet(tmp_path / "table.parquet")) == 3 * 28
+
+
+def test_weight_files_are_compared_as_far_as_they_go(command, weights, place, tmp_path):
+    images = place / "squares.npz"
+    status, _, err = command("compare", weights, weights, "--images", images, "--out", tmp_path)
+    assert status == 0, err
+    assert load_comparison(tmp_path).table["reason"].str.contains("bare weight file").any()
+
+
+def test_what_is_no_command_option_or_number_is_refused(command, keys, place, tmp_path):
+    refused(command("compere", "a"), "compere")
+    refused(command("train", place / "spec.toml", "--beauty", "3"), "beauty")
+    refused(command("train", place / "spec.toml", "--epochs", "many"), "many")
+    refused(command("train", place / "spec.toml", "--width", "-1"), "width = -1.0")
+    refused(command("compare", keys[0], keys[1]), "out")
+    refused(command("compare", *keys, "--out", tmp_path, "--threads", "0"), "--threads: got 0")
+
+
+def test_specs_that_do_not_exist_or_say_nothing_are_refused(command, place, tmp_path):
+    refused(command("train", tmp_path / "none.toml"), "none.toml", "cannot be read")
+    spec = tmp_path / "spec.toml"
+    spec.write_text("width = ")
+    refused(command("train", spec), "cannot be read as TOML")
+    spec.write_text("beauty = 1\n")
+    refused(command("train", spec), "unknown key 'beauty'")
+    spec.write_text((place / "spec.toml").read_text() + 'classes = ["dragon"]\n')
+    refused(command("train", spec), "dragon")
+
+
+def test_images_that_cannot_be_read_are_refused(command, place, tmp_path):
+    def train(images: Path) -> tuple[int, str, str]:
+        return command("train", place / "spec.toml", "--images", images)
+
+    refused(train(tmp_path / "none.npz"), "none.npz")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused(train(empty), "empty")
+    parquet = tmp_path / "parquet"
+    parquet.mkdir()
+    (parquet / "train-00000-of-00001.parquet").write_bytes(b"PAR1" + bytes(200) + b"PAR1")
+    refused(train(parquet), "train-00000-of-00001.parquet")
+    photographs = tmp_path / "photographs"
+    for split in ("train", "test"):
+        (photographs / split / "cat").mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(photographs / split / "cat" / "good.png")
+    (photographs / "train" / "cat" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    refused(train(photographs), "bad.png")
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes((place / "squares.npz").read_bytes()[:3000])
+    refused(train(cut), "cut.npz")
+
+
+def test_networks_that_cannot_be_read_are_refused(command, keys, weights, tmp_path):
+    def compare(model: object) -> tuple[int, str, str]:
+        return command("compare", keys[0], model, "--out", tmp_path / "out")
+
+    refused(compare(tmp_path / "none.safetensors"), "none.safetensors")
+    refused(compare("0123456789ab"), "0123456789ab", "expected exactly one")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(weights.read_bytes()[:-100])
+    refused(compare(cut), "cut.safetensors")
+    sick = tmp_path / "sick.safetensors"
+    tensors = load_file(weights)
+    tensors["stages.2.convolution.weight"][0, 0, 0, 0] = torch.nan
+    save_file(tensors, sick)
+    refused(compare(sick), "stages.2.convolution", "not finite")
+    words = tmp_path / "words.pt"
+    words.write_text("no weights here")
+    refused(compare(words), "words.pt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_comparisons_of_too_little_are_refused(command, keys, place, tmp_path):
+    images = ("--images", place / "squares.npz", "--out", tmp_path)
+    refused(command("compare", keys[0], *images), "got 1 network, expected at least two")
+    refused(command("compare", *keys, *images, "--layers", "elsewhere"), "no layer 'elsewhere'")
+    refused(command("compare", *keys, *images, "--max-images", "2"), "got 2 images, expected at least 5")
+    two = ("--architecture", "a:b", "--architecture", "c:d", "--architecture", "e:f")
+    refused(command("compare", *keys, *images, *two), "--architecture: got 3 for 2 models")
+    refused(command("spatial", "--out", tmp_path), "got no network")
+    refused(command("spatial", keys[0], "--out", tmp_path, "--layers", "head"), "larger than 1x1")
+
+
+def test_what_was_computed_survives_what_goes_wrong_later(command, keys, place, tmp_path):
+    images = ("--images", place / "squares.npz", "--out", tmp_path, "--no-calibrate", "--no-controls")
+    assert command("compare", *keys, *images)[0] == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    refused(command("compare", *keys, *images, "--layers", "elsewhere"))
+    refused(command("train", place / "spec.toml", "--images", tmp_path / "none.npz"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert all(key[:8] in command("runs", "list")[1] for key in keys)
+
+
+def test_a_damaged_run_is_named_and_the_others_still_listed(capsys, keys, place, tmp_path):
+    store = shutil.copytree(place / "runs", tmp_path / "runs")
+    final = store / keys[0] / "final.safetensors"
+    final.write_bytes(final.read_bytes()[:-100])
+    run = covalign(capsys, "compare", *keys, "--out", tmp_path / "out", "--store", store)
+    refused(run, "final.safetensors", "damaged")
+    status, out, _ = covalign(capsys, "runs", "list", "--store", store)
+    assert status == 0
+    assert keys[1][:8] in out
+
+
+def test_an_unwritable_place_is_named(command, keys, place):
+    file = place / "file"
+    file.write_text("in the way")
+    refused(command("spatial", keys[0], "--out", file / "report"), "file")
