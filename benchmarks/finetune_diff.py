@@ -1,9 +1,13 @@
 """What does `diff` say of a fine-tune in which we know what changed?
 
-No rival: the answer is planted. A published CIFAR-10 ResNet-20 is fine-tuned on other images with its stem
-and first stage frozen. `diff` must read exactly 0 there; planted perturbations of known size must come out
-in order; a copy with permuted channels must be refused. A second seed of the same fine-tune gives the
-seed-to-seed spread.
+No rival: the answer is planted. A published CIFAR-10 ResNet-20 is fine-tuned on other images for 300 steps
+with its stem and first stage frozen, twice. Measured (40 Tiny-ImageNet classes at 32x32, 38.8 % and 37.5 %
+of the last training batches right, one core, 3 to 5 minutes each): the frozen layers read exactly 0; the
+others change by 4.6 % to 7.4 %, the last one by 14.7 %; all neurons are rescaled by 1.2 %, which is the
+weight decay; the updates have a stable rank of 3 to 7 (Gaussian ones: 15 to 37), lie 2.7 to 13 times more
+than chance in what the base had learned, and agree between the two seeds with cosines from 0.74 down to
+0.26 in the last layer. Planted changes of 1 %, 10 % and 3 % come out as such, and a copy with permuted
+channels is refused.
 
     python benchmarks/finetune_diff.py resnet20.safetensors path/to/tiny-imagenet-40a --out finetunes
 """

@@ -9,6 +9,7 @@ network.
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -154,7 +155,10 @@ def _torchvision(name: str, pretrained: bool) -> Built:
     models = optional("torchvision.models", "hub")
     try:
         weights = models.get_model_weights(name).DEFAULT
-        module = models.get_model(name, weights=weights if pretrained else None)
+        options = {"weights": weights if pretrained else None}
+        if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
+            options["weights_backbone"] = None  # else fetched even for untrained networks
+        module = models.get_model(name, **options)
         images = weights.transforms()
     except Exception as error:  # unknown name, no network, damaged download
         raise InputError(

@@ -171,7 +171,8 @@ def _reason(part: nn.Module) -> str:
     if is_norm(part):
         return ""
     if not isinstance(part, Readable):
-        return f"{kind} is neither a two-dimensional convolution nor a linear layer"
+        own = ", ".join(name for name, value in part._parameters.items() if value is not None)
+        return f"{kind} is neither a two-dimensional convolution nor a linear layer (parameters: {own})"
     if isinstance(part.weight, UninitializedParameter):
         return f"{kind} has no weights before its first forward pass"
     if not part.weight.is_floating_point():
