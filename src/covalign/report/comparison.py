@@ -7,18 +7,21 @@ Where a comparison is too large to print whole, the page says what it left out.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from covalign.encoding.comparison import Comparison
+from covalign.encoding.spatial import SpatialCovariance
 from covalign.figures.similarity import pairs
 from covalign.report.findings import findings
-from covalign.report.galleries import cosine_maps, spatial_eigenvectors
+from covalign.report.galleries import cosine_maps, kernel_gallery, spatial_eigenvectors
 from covalign.report.page import Column, Download, Notes, Page, Part, Plots, Section, Table
 from covalign.report.plots import (
     LINES,
@@ -73,7 +76,7 @@ def comparison_page(comparison: Comparison) -> Page:
         layer_section(comparison),
         map_section(comparison),
         spectrum_section(comparison, names),
-        spatial_section(comparison),
+        spatial_section(comparison.spatial, getattr(comparison, "filters", None)),
         training_section(comparison.training),
         skipped_section(comparison.skipped),
         method_section(),
@@ -176,10 +179,15 @@ def spectrum_section(comparison: Comparison, names: Sequence[str]) -> Section | 
     return Section("spectra", "How much was learned?", (), (plots,))
 
 
-def spatial_section(comparison: Comparison) -> Section | None:
-    """Spatial eigenvectors by network and layer."""
-    gallery = spatial_eigenvectors(comparison.spatial)
-    return Section("spatial", "Spatial patterns", (), (gallery,)) if gallery else None
+def spatial_section(
+    spatial: Mapping[tuple[str, str], SpatialCovariance], filters: Float[Tensor, "count k k"] | None
+) -> Section | None:
+    """Spatial eigenvectors by network and layer, and frozen filters, where there are some."""
+    parts: list[Part] = [part for part in (spatial_eigenvectors(spatial),) if part is not None]
+    if filters is not None:
+        caption = "The frozen filters that factorized networks apply to every channel, with both signs."
+        parts.append(kernel_gallery("Filter bank", list(filters), caption))
+    return Section("spatial", "Spatial patterns", (), tuple(parts)) if parts else None
 
 
 def training_section(training: dict[str, list[dict[str, Any]]]) -> Section | None:

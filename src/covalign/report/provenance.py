@@ -5,7 +5,8 @@ from typing import Any
 
 from covalign.report.page import Download, Downloads, Facts, Section
 
-LENGTH = 400
+LENGTH = 1200
+EMPTY: tuple[Any, ...] = (None, "", [], ())
 CARRIED = 3_000_000
 """Bytes of downloads in one page, which stays below 10 MB (our choice)."""
 
@@ -29,21 +30,32 @@ def origin_section(files: Sequence[Download], provenance: dict[str, Any]) -> Sec
 
 
 def provenance_facts(provenance: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return nested provenance as pairs of a dotted path and a text.
+    """Return nested provenance as pairs of a path and a text; what holds values alone is one line.
 
     Args:
-        provenance: JSON-serializable; long texts are cut after 400 characters (the download has them whole).
+        provenance: JSON-serializable; long texts are cut after 1200 characters (the download has them whole).
     """
     return tuple((" · ".join(path), text) for path, text in _leaves(provenance, ()))
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, dict):
+    if (
+        isinstance(value, dict)
+        and path
+        and not any(isinstance(entry, dict | list) for entry in value.values())
+    ):
+        stated = {key: entry for key, entry in value.items() if entry not in EMPTY}
+        yield from _leaves("; ".join(f"{_words(key)} {entry}" for key, entry in stated.items()), path)
+    elif isinstance(value, dict):
         for key, entry in value.items():
-            yield from _leaves(entry, (*path, str(key).replace("_", " ")))
+            yield from _leaves(entry, (*path, _words(key)))
     elif isinstance(value, list | tuple) and any(isinstance(entry, dict | list) for entry in value):
         for index, entry in enumerate(value, start=1):
             yield from _leaves(entry, (*path, str(index)))
-    elif value is not None and value != "":
+    elif value not in EMPTY:
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         yield path, text if len(text) <= LENGTH else f"{text[:LENGTH]} …"
+
+
+def _words(key: Any) -> str:
+    return str(key).replace("_", " ")
