@@ -71,6 +71,7 @@ def test_what_is_not_read_is_listed_with_its_reason(stranger):
     [
         (lambda: nn.utils.spectral_norm(nn.Conv2d(4, 4, 1)), "computed from other parameters"),
         (lambda: nn.Conv3d(4, 4, 1), "Conv3d is neither"),
+        (lambda: nn.BatchNorm3d(4), "neither directly precedes nor directly follows a layer"),
         (lambda: nn.LazyConv2d(4, 1), "has no weights before its first forward pass"),
         (lambda: nn.Conv2d(4, 4, 1, dtype=torch.complex64), "complex64"),
         (lambda: nn.LSTM(4, 4), "LSTM is neither"),

@@ -11,8 +11,8 @@ Of D = W' - W, rows being neurons, and in units of ||W||:
 and without units
 
     inside             ||D V_r||^2 / ||D||^2, V_r the leading r eigenvectors of the base's weight covariance
-    effective rank     sum_k k s_k^2 / sum_k s_k^2 of the singular values s of D (as Guth & Menard 2024, eq.
-    4) stable rank        sum_k s_k^2 / s_1^2
+    effective rank     sum_k k s_k^2 / sum_k s_k^2, s the singular values of D (as Guth & Menard 2024, eq. 4)
+    stable rank        sum_k s_k^2 / s_1^2
 
 Squares of rescaling and rotation add up to that of the relative change. The Bures-Wasserstein distances d_BW,
 being min_Q ||W' - Q W|| for a factor W, are at most the relative change: what they leave out only rearranges
@@ -31,9 +31,16 @@ from covalign.encoding.bures import bures_wasserstein_distance
 from covalign.encoding.covariance import weight_covariance
 from covalign.networks.network import Layer
 
-CHANGES = ("relative_change", "rescaling", "rotation", "spatial_change", "channel_change")
-RANKS = ("update_effective_rank", "update_stable_rank")
-MEASURES = (*CHANGES, "inside", *RANKS)
+MEASURES = (
+    "relative_change",
+    "rescaling",
+    "rotation",
+    "spatial_change",
+    "channel_change",
+    "inside",
+    "update_effective_rank",
+    "update_stable_rank",
+)
 
 
 def measure_update(
