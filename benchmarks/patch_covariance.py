@@ -1,8 +1,9 @@
 """Patch covariance of 50,000 images of 32 x 32 pixels, against the obvious way: unfold and multiply.
 
 The rival unfolds each batch with `torch.nn.functional.unfold` and adds up p p^T, in float64 like ours and in
-batches of the same size, so that both stay in bounded memory. Prints a Markdown table of seconds, peak memory
-of a fresh process and the largest difference of the two covariances relative to the leading variance.
+batches of the same size, so that both stay in bounded memory. Prints a Markdown table of processor seconds
+(one thread, so that a busy machine does not blur them), peak memory of a fresh process, and the largest
+difference of the two covariances relative to the leading variance.
 
     python benchmarks/patch_covariance.py [--images FOLDER] [--kernels 3 7] [--count 50000]
 
@@ -56,13 +57,13 @@ METHODS = {"covalign": streamed, "unfold and multiply": unfolded}
 def measure(
     method: str, folder: str | None, count: int, kernel_size: int
 ) -> tuple[float, float, torch.Tensor]:
-    """Seconds, peak resident memory in megabytes and the covariance, in this process."""
+    """Processor seconds, peak resident memory in megabytes and the covariance, in this process."""
     torch.set_num_threads(1)
     pixels = load(folder, count)
     METHODS[method](pixels[:500], kernel_size)
-    start = time.perf_counter()
+    start = time.process_time()
     covariance = METHODS[method](pixels, kernel_size)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, covariance
 
 
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--kernels", type=int, nargs="+", default=[3, 7])
     parser.add_argument("--count", type=int, default=50000)
     options = parser.parse_args()
-    print("| kernel | method | seconds | peak memory (MB) | difference |\n|-|-|-|-|-|")
+    print("| kernel | method | processor seconds | peak memory (MB) | difference |\n|-|-|-|-|-|")
     for kernel_size in options.kernels:
         reference = None
         for method in METHODS:
