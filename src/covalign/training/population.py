@@ -145,6 +145,7 @@ def _shown(specs: Sequence[TrainingSpec], progress: bool) -> Iterator[Show]:
             said = f"{finished}/{len(specs)} trainings"
             bar.update(task, completed=sum(done.values()), description=said)
             if progress and not console.is_terminal and news and epochs >= specs[index].epochs:
-                console.print(f"{said}: {specs[index].images} seed {specs[index].seed}", highlight=False)
+                line = f"{said}: {specs[index].images} seed {specs[index].seed}"
+                console.print(line, highlight=False, soft_wrap=True)
 
         yield show
