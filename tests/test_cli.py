@@ -135,6 +135,32 @@ def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_pa
     assert len(load_comparison(tmp_path).table) == len(pd.read_csv(tmp_path / "table.csv")) == 8
 
 
+def test_a_first_layer_is_predicted_alone_and_beside_a_measured_one(command, keys, place, tmp_path):
+    images = place / "squares.npz"
+    for name, models in (("alone", ()), ("measured", keys[:1])):
+        status, out, err = command("energy", *models, "--images", images, "--out", tmp_path / name)
+        assert status == 0, err
+        assert out.splitlines()[0] == str(tmp_path / name / "report.html")
+        assert out.splitlines()[-1].startswith("labels will")
+        results = json.loads((tmp_path / name / "results.json").read_text())
+        assert results["provenance"]["command"].startswith("covalign energy")
+        assert (results["fit"] is None) == (name == "alone")
+    assert results["initial_weights_subtracted"]
+    assert results["linear_cnn_time"] > 0
+    assert "measured" in pd.read_csv(tmp_path / "measured" / "profiles.csv")
+
+
+def test_a_first_layer_needs_a_network_that_reads_pixels(command, place, tmp_path):
+    save_file({"head.weight": torch.randn(4, 12)}, tmp_path / "head.safetensors")
+    refused(
+        command(
+            "energy", tmp_path / "head.safetensors", "--images", place / "squares.npz", "--out", tmp_path
+        ),
+        "first layer 'head'",
+        "expected a convolution of the images' 3 channels",
+    )
+
+
 def test_weight_files_are_enough_for_spatial_patterns(command, weights, tmp_path):
     status, out, err = command("spatial", weights, "--out", tmp_path)
     assert status == 0, err
