@@ -59,6 +59,12 @@ def procrustes(cross_moment: ArrayLike) -> Alignment:
     Args:
         cross_moment: M = E[phi_2 phi_1^T], shape ``[d2, d1]``; its scale is irrelevant.
 
+    Example:
+        A network whose second channel has the other's sign flipped, and whose channels are swapped:
+
+        >>> procrustes([[0.0, -2.0], [1.0, 0.0]]).rotation.tolist()
+        [[0.0, -1.0], [1.0, 0.0]]
+
     Raises:
         InputError: not a finite matrix.
     """

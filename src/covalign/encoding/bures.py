@@ -30,6 +30,12 @@ def bures_wasserstein_cosine(c1: Covariance, c2: Covariance) -> float:
 
     Raises:
         InputError: different dimensions, or a covariance that is zero (its cosine is undefined).
+
+    Example:
+        Equal directions with different variances are not quite the same covariance:
+
+        >>> round(bures_wasserstein_cosine([[1.0, 0.0], [0.0, 1.0]], [[9.0, 0.0], [0.0, 1.0]]), 4)
+        0.8944
     """
     factor_1, factor_2 = _factors(c1, c2)
     # Each factor is scaled to unit trace first, so that no product over- or underflows.

@@ -79,8 +79,8 @@ def bulk_check(eigenvalues: ArrayLike, neurons: int, dimension: int) -> BulkChec
     if float(bulk[-1]) < LOWEST * lower:
         return BulkCheck(
             False,
-            f"the bulk does not look like noise: its smallest eigenvalue is {float(bulk[-1]) / lower:.2f} of the lower "
-            f"bulk edge, expected at least {LOWEST}; was the network trained with weight decay?",
+            f"the bulk does not look like noise: its smallest eigenvalue is {float(bulk[-1]) / lower:.2f} of the "
+            f"lower bulk edge, expected at least {LOWEST}; was the network trained with weight decay?",
             spikes,
             found,
         )
