@@ -53,7 +53,7 @@ def test_half_of_the_directions_in_common_is_about_one_half():
 def test_intervals_reach_the_truth(n, d, strength):
     found = [calibrated_similarity(*pair(n, d, strength, rank=8, shared=8, seed=seed)) for seed in range(8)]
     assert sum(c.low <= 1 <= c.high for c in found) >= 6
-    assert all(c.p_value == pytest.approx(1 / 401) for c in found)
+    assert all(c.p_value == pytest.approx(1 / 201) for c in found)
     assert all(c.detectable and c.reason == "" for c in found)
 
 

@@ -5,22 +5,27 @@ Asked for is a property of the populations, which no amount of noise should chan
     S* = (cosine(C₁, C₂) - z) / (1 - z),    z = E cosine(C₁, O C₂ Oᵀ) over Haar-random O,
 
 where C_i is the second moment of a neuron minus σ²I and the cosine is that of Bures and Wasserstein. S* is 0
-on average for unrelated populations and 1 only for proportional ones. Two statistics of the observed matrices
+on average for unrelated populations and 1 only for proportional ones. Three statistics of the observed matrices
 are informative. With x the spikes seen above the bulk edge, c² the overlap of sample with population
-eigenvectors and M = diag(√x₁) V₁ᵀV₂ diag(√x₂),
+eigenvectors (1/c at most 2 in V) and M = diag(√x₁) V₁ᵀV₂ diag(√x₂),
 
-    T = ‖M‖_nuclear / √(Σ c₁²x₁ Σ c₂²x₂),    F = (‖M‖² - Σx₁ Σx₂ / d) / √(Σ c₁⁴x₁² Σ c₂⁴x₂²),
+    T = ‖M‖_nuclear / √(Σ c₁²x₁ Σ c₂²x₂)                        near S*, strong directions counting most,
+    V = ‖diag(1/c₁) M diag(1/c₂)‖_nuclear / √(Σ x₁ Σ x₂)        weak directions in full, but with their noise,
+    F = (‖M‖² - Σx₁ Σx₂ / d) / √(Σ c₁⁴x₁² Σ c₂⁴x₂²)             the quadratic analogue.
 
-T is near S* and F near its quadratic analogue; together they tell few common directions from many directions
-that partly agree. T is read relative to its mean t₀ over rotations of the *observed* eigenvectors, as
-U = (T - t₀)/(1 - t₀), which is exactly centred at chance whatever the spectra are.
+T against V tells whether strong directions agree more than weak ones, T against F a few common directions from
+many that partly agree. T and V are read relative to their means t₀ over rotations of the *observed*
+eigenvectors, as (T - t₀)/(1 - t₀), so that all three are exactly centred at chance whatever the spectra are.
 
-What noise, missed spikes and finite size do to (U, F) is simulated: populations that could have shown the
-observed spectra (`covalign.encoding.population`), in all degrees of agreement, give samples with known S*.
-Over these, the combination of 1, U, F, U² that best predicts S* is found (Fearnhead & Prangle 2012), and the
+What noise, missed spikes and finite size do to them is simulated: populations that could have shown the observed
+spectra (`covalign.encoding.population`), in many degrees and kinds of agreement, give samples with known S*. Over
+these, the combination of 1, T, V, F, T² that best predicts S* is found (as in Fearnhead & Prangle 2012), and the
 regression of that index on S* is inverted at the observed value (classical calibration, Eisenhart 1939): the
-estimate is unbiased where the simulation is right, and not clipped. Its spread among simulations of similar
-S* gives the interval; the uncertainty of the spectra is part of it.
+estimate is unbiased where the simulation is right, and not clipped. Its spread among simulations of similar S*
+gives the interval; the uncertainty of the spectra is part of it.
+
+Where weak directions cannot be seen, whether they agree is not in the data: the estimate then assumes that they
+agree as often as the simulated ones do (see docs/results/calibration).
 """
 
 import math
@@ -74,7 +79,7 @@ class Calibration:
 
 
 def calibrated_similarity(
-    c1: WeightCovariance, c2: WeightCovariance, *, draws: int = 400, seed: int = 0
+    c1: WeightCovariance, c2: WeightCovariance, *, draws: int = 200, seed: int = 0
 ) -> Calibration:
     """Estimate S* of two aligned weight covariances, with a 95 % interval and a p-value.
 
@@ -124,18 +129,16 @@ def _estimate(
     kept1, kept2 = (spectrum.kept for spectrum in spectra)
     overlaps = (c1.eigenvectors[:, :kept1].T @ c2.eigenvectors[:, :kept2]).cpu()
     first, second = (_Visible.of(s.eigenvalues[None, : s.kept], s.gamma) for s in spectra)
-    nuclear, quadratic = _statistics(first, second, overlaps[None], c1.dimension)
+    observed = _statistics(first, second, overlaps[None], c1.dimension)
     chance = _chance(first, second, c1.dimension, draws, generator)
-    level = chance.mean(0)
-    p_value = (1 + int((chance >= nuclear).sum())) / (1 + draws)
+    p_value = (1 + int((chance[..., 0] >= observed[:, 0]).sum())) / (1 + draws)
     simulated = _simulate(spectra[0], spectra[1], c1.dimension, generator)
     if simulated.power < 0.5:
         return _withheld(
             f"undetectable: even full agreement would be told from chance in {simulated.power:.0%} of samples",
             p_value,
         )
-    observed = torch.stack([(nuclear - level) / (1 - level), quadratic], -1)
-    value, error = _calibrate(simulated, observed)
+    value, error = _calibrate(simulated, _above_chance(observed, chance.mean(0)))
     reach = _student_quantile(SAMPLES - 1) * error
     return Calibration(value, value - reach, value + reach, p_value, "", True)
 
@@ -179,29 +182,38 @@ class _Visible:
         spikes = population_spike(eigenvalues, gamma)
         return cls(spikes, eigenvector_overlap(spikes, gamma))
 
+    @property
+    def correction(self) -> Float64[Tensor, "b k"]:
+        """1/c, at most 2."""
+        return self.overlap.clamp(min=0.25).rsqrt()
+
     def take(self, index: Tensor) -> "_Visible":
         return _Visible(self.spikes[index], self.overlap[index])
 
 
 @dataclass(frozen=True, eq=False)
 class _Simulation:
-    """Simulated statistics (U, F) with the S* behind them, and the power of the test against chance."""
+    """Simulated statistics above chance with the S* behind them, and the power of the test against chance."""
 
-    statistics: Float64[Tensor, "b 2"]
+    statistics: Float64[Tensor, "b 3"]
     truth: Float64[Tensor, " b"]
     power: float
 
 
 def _statistics(
-    first: _Visible, second: _Visible, overlaps: Float64[Tensor, "b k1 k2"], dimension: int
-) -> tuple[Float64[Tensor, " b"], Float64[Tensor, " b"]]:
-    """T and F of the module's docstring (0 where nothing is visible)."""
+    first: _Visible, second: _Visible, overlaps: Float64[Tensor, "*draws b k1 k2"], dimension: int
+) -> Float64[Tensor, "*draws b 3"]:
+    """T, V and F of the module's docstring (0 where nothing is visible)."""
     weighted = first.spikes.sqrt()[:, :, None] * overlaps * second.spikes.sqrt()[:, None]
-    singular = torch.linalg.svdvals(weighted)
+    raised = first.correction[:, :, None] * weighted * second.correction[:, None]
+    singular = torch.linalg.svdvals(torch.stack([weighted, raised]))
     signal1, signal2 = first.spikes * first.overlap, second.spikes * second.overlap
-    nuclear = singular.sum(1) / _geometric(signal1.sum(1), signal2.sum(1))
-    excess = singular.square().sum(1) - first.spikes.sum(1) * second.spikes.sum(1) / dimension
-    return nuclear, excess / _geometric(signal1.square().sum(1), signal2.square().sum(1))
+    nuclear = singular[0].sum(-1) / _geometric(signal1.sum(1), signal2.sum(1))
+    full1, full2 = signal1 * first.correction.square(), signal2 * second.correction.square()
+    corrected = singular[1].sum(-1) / _geometric(full1.sum(1), full2.sum(1))
+    excess = singular[0].square().sum(-1) - first.spikes.sum(1) * second.spikes.sum(1) / dimension
+    quadratic = excess / _geometric(signal1.square().sum(1), signal2.square().sum(1))
+    return torch.stack([nuclear, corrected, quadratic], -1)
 
 
 def _geometric(a: Float64[Tensor, " b"], b: Float64[Tensor, " b"]) -> Float64[Tensor, " b"]:
@@ -210,19 +222,28 @@ def _geometric(a: Float64[Tensor, " b"], b: Float64[Tensor, " b"]) -> Float64[Te
 
 def _chance(
     first: _Visible, second: _Visible, dimension: int, draws: int, generator: torch.Generator
-) -> Float64[Tensor, "draws b"]:
-    """T of randomly rotated eigenvectors, spectra as observed."""
+) -> Float64[Tensor, "draws b 3"]:
+    """Statistics of randomly rotated eigenvectors, spectra as observed."""
     batch, k1 = first.spikes.shape
     k2 = second.spikes.shape[1]
     blocks = haar_block(draws * batch, dimension, k1, k2, generator).reshape(draws, batch, k1, k2)
-    return torch.stack([_statistics(first, second, block, dimension)[0] for block in blocks])
+    return _statistics(first, second, blocks, dimension)
+
+
+def _above_chance(
+    statistics: Float64[Tensor, "b 3"], chance: Float64[Tensor, "b 3"]
+) -> Float64[Tensor, "b 3"]:
+    """(T - t₀)/(1 - t₀) and likewise for V; F has no chance level left."""
+    nuclear = (statistics[:, :2] - chance[:, :2]) / (1 - chance[:, :2])
+    return torch.cat([nuclear, statistics[:, 2:]], 1)
 
 
 def _simulate(first: Spectrum, second: Spectrum, dimension: int, generator: torch.Generator) -> _Simulation:
     """Samples of plausible populations in all degrees of agreement.
 
-    An eighth of the populations share no direction and a quarter all of them; otherwise a uniform share of
-    the directions is common, and in two fifths of the cases at a uniform angle cosine.
+    An eighth of the populations share no direction and a quarter all of them. Otherwise a uniform share of the
+    directions is common, at random ranks or (in two thirds of the cases, more or less) preferring strong ones,
+    and in two fifths of the cases with a uniform cosine between u_i and v_i.
     """
     spikes1, spikes2 = plausible_populations(first, second, SAMPLES, generator)
     (visible1, axes1), (visible2, axes2) = (
@@ -233,14 +254,14 @@ def _simulate(first: Spectrum, second: Spectrum, dimension: int, generator: torc
     pick = torch.arange(SAMPLES * PAIRINGS) % SAMPLES
     agreement, full = _agreements(spikes1.shape[1], spikes2.shape[1], dimension, generator)
     overlaps = sample_overlaps(axes1[pick], axes2[pick], agreement, dimension, generator)
-    nuclear, quadratic = _statistics(visible1.take(pick), visible2.take(pick), overlaps, dimension)
+    statistics = _statistics(visible1.take(pick), visible2.take(pick), overlaps, dimension)
     mean = chance.mean(0)[pick]
     cosine = _population_cosine(spikes1[pick], agreement, spikes2[pick])
-    threshold = mean + 1.645 * chance.std(0).mean()
+    threshold = mean[:, 0] + 1.645 * chance[..., 0].std(0).mean()
     return _Simulation(
-        torch.stack([(nuclear - mean) / (1 - mean), quadratic], 1),
+        _above_chance(statistics, mean),
         (cosine - level[pick]) / (1 - level[pick]),
-        float((nuclear > threshold)[full].double().mean()),
+        float((statistics[:, 0] > threshold)[full].double().mean()),
     )
 
 
@@ -272,7 +293,9 @@ def _agreements(
     if rank1 + rank2 > dimension:
         cosine = torch.ones_like(cosine)
     cosine = torch.where(full, 1.0, cosine)
-    order = torch.rand(count, rank, generator=generator).argsort(1).argsort(1)
+    favour = (3 * torch.rand(count, 1, generator=generator) - 1).clamp(min=0)
+    order = torch.rand(count, rank, generator=generator) + favour * torch.linspace(0, 1, rank)
+    order = order.argsort(1).argsort(1)
     shared = order < (share * rank).round()[:, None]
     overlap = haar_block(count, dimension, rank1, rank2, generator, shared)
     common = torch.nn.functional.pad(shared, (0, rank2 - rank))
@@ -289,30 +312,30 @@ def _population_chance(
     batch, r1 = spikes1.shape
     r2 = spikes2.shape[1]
     blocks = haar_block(CHANCE_ROTATIONS * batch, dimension, r1, r2, generator).reshape(-1, batch, r1, r2)
-    return torch.stack([_population_cosine(spikes1, block, spikes2) for block in blocks]).mean(0)
+    return _population_cosine(spikes1, blocks, spikes2).mean(0)
 
 
 def _population_cosine(
     spikes1: Float64[Tensor, "b r1"],
-    overlap: Float64[Tensor, "b r1 r2"],
+    overlap: Float64[Tensor, "*draws b r1 r2"],
     spikes2: Float64[Tensor, "b r2"],
-) -> Float64[Tensor, " b"]:
+) -> Float64[Tensor, "*draws b"]:
     weighted = spikes1.sqrt()[:, :, None] * overlap * spikes2.sqrt()[:, None]
-    return torch.linalg.svdvals(weighted).sum(1) / (spikes1.sum(1) * spikes2.sum(1)).sqrt()
+    return torch.linalg.svdvals(weighted).sum(-1) / (spikes1.sum(1) * spikes2.sum(1)).sqrt()
 
 
-def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 2"]) -> tuple[float, float]:
+def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> tuple[float, float]:
     """Estimate of S* at the observed statistics, and its standard error."""
 
-    def terms(statistics: Float64[Tensor, "b 2"]) -> Float64[Tensor, "b 4"]:
-        u, f = statistics.unbind(1)
-        return torch.stack([torch.ones_like(u), u, f, u.square()], 1)
+    def terms(statistics: Float64[Tensor, "b 3"]) -> Float64[Tensor, "b 5"]:
+        square = statistics[:, :1].square()
+        return torch.cat([torch.ones_like(square), statistics, square], 1)
 
     truth = simulated.truth
-    weights = torch.linalg.lstsq(terms(simulated.statistics), truth[:, None]).solution[:, 0]
+    weights = _least_squares(terms(simulated.statistics), truth)
     index = terms(simulated.statistics) @ weights
     line = torch.stack([torch.ones_like(truth), truth], 1)
-    offset, slope = torch.linalg.lstsq(line, index[:, None]).solution[:, 0]
+    offset, slope = _least_squares(line, index)
     value = float((terms(observed)[0] @ weights - offset) / slope)
     residual = (index - offset) / slope - truth
     near = (-0.5 * ((truth - min(max(value, 0.0), 1.0)) / WINDOW).square()).exp()
@@ -360,3 +383,9 @@ def _checked(c1: WeightCovariance, c2: WeightCovariance, draws: int) -> None:
         raise InputError("calibration: got a shrunk covariance, expected the original with its noise")
     if draws < 1:
         raise InputError(f"calibration: got {draws} draws or ranks, expected at least 1")
+
+
+def _least_squares(design: Float64[Tensor, "b p"], target: Float64[Tensor, " b"]) -> Float64[Tensor, " p"]:
+    """Least squares by QR: LAPACK's own driver gives other last bits from call to call."""
+    q, r = torch.linalg.qr(design)
+    return torch.linalg.solve_triangular(r, (q.T @ target)[:, None], upper=True)[:, 0]
