@@ -25,8 +25,6 @@ from covalign.data.normalization import NORMALIZATIONS, Normalization
 from covalign.errors import InputError
 from covalign.networks.weight_files import one_line
 
-HUBS = ("timm", "torchvision")
-
 
 @dataclass(frozen=True, eq=False)
 class Built:
