@@ -271,6 +271,7 @@ def spatial(
     *models: str,
     out: Path,
     layers: list[str] | None = None,
+    subtract_initial: bool = False,
     architecture: list[str] | None = None,
     store: Store = STORE,
 ) -> None:
@@ -282,6 +283,8 @@ def spatial(
         models: one or more MODELs.
         out: folder for report.html, results.json and the tables.
         layers: names of layers; all by default.
+        subtract_initial: look at what training added to the initial weights, where these are known (runs of the
+            store); otherwise their noise can hide the patterns.
         architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
     """
     from covalign.encoding.spatial_summary import spatial_summary
@@ -292,7 +295,8 @@ def spatial(
         open_source(model, factory, store=RunStore(store))
         for model, factory in zip(models, _one_each(architecture, len(models)), strict=True)
     ]
-    _write(spatial_summary(opened, layers, provenance=_provenance()), out)
+    summary = spatial_summary(opened, layers, subtract_initial=subtract_initial, provenance=_provenance())
+    _write(summary, out)
 
 
 @app.command

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -78,9 +79,39 @@ def test_kernels_of_unequal_size_are_not_compared_and_1x1_kernels_are_named():
     assert summary.table.empty
     assert list(summary.table.columns)[:3] == ["a", "layer_a", "depth_a"]
     assert dict(summary.skipped["net"]) == {
-        "1": "all its weights are zero, or it was not chosen",
+        "1": "all its kernels are zero, or it was not chosen",
         "2": "no space: its kernels are 1x1",
     }
+
+
+def test_initial_weights_hide_patterns_until_they_are_subtracted():
+    """Two updates of the analytic filters, each on white noise ten times as large."""
+    bank = analytic_filters().filters
+
+    def trained(seed, initial_seed):
+        network = read(nn.Sequential(nn.Conv2d(3, 20, 3), nn.ReLU(), nn.Conv2d(20, 30, 3)), str(seed))
+        layers = []
+        for layer in network.layers:
+            shape = layer.weight.shape
+            start = torch.randn(shape, generator=generator(initial_seed))
+            update = torch.einsum(
+                "oif,fhw->oihw", torch.randn(*shape[:2], 5, generator=generator(seed)), bank
+            )
+            layers.append(dataclasses.replace(layer, weight=start + 0.1 * update, initial=start))
+        return dataclasses.replace(network, layers=tuple(layers))
+
+    pair = [trained(0, 10), trained(1, 11)]
+    raw, update = (spatial_summary(pair, subtract_initial=subtract) for subtract in (False, True))
+    assert set(raw.layers["of"]) == {"weights"}
+    assert set(update.layers["of"]) == {"update"}
+    five = raw.table["rank"] == 5
+    assert raw.table["overlap"][five].mean() < 0.8
+    np.testing.assert_allclose(update.table["overlap"][five], 1, atol=1e-4)
+    twins = spatial_summary([trained(0, 10), trained(1, 10)], ["2"]).table
+    assert twins["overlap"].mean() > 0.9
+    untrained = dataclasses.replace(pair[0].layers[0], weight=pair[0].layers[0].initial)
+    with pytest.raises(InputError, match="that are not zero"):
+        spatial_summary([Network("new", (untrained,))], subtract_initial=True)
 
 
 def test_it_is_kept_on_disk(summary, tmp_path):

@@ -4,6 +4,11 @@ Needs weights alone. Every layer with kernels larger than 1x1 gives a spatial co
 section 2.2); those of equal kernel size are compared, pair by pair, by two measures that rank swaps do not
 harm: the overlap of the subspaces of the leading r eigenvectors, which for independent subspaces is r / k^2 on
 average, and the absolute cosines of the eigenvectors after the best one-to-one matching (Hungarian).
+
+Initial weights are white noise. Where they were not forgotten (wide layers, small learning rates, no weight decay)
+they hide the patterns, and two networks that began alike share them without having learned anything in common.
+Where they are known they can be subtracted: then the patterns are those of the update W - W_0 (our choice; the
+paper takes W).
 """
 
 import itertools
@@ -15,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
+from torch import Tensor
 
 from covalign.encoding.archive import SCHEMA_VERSION, records
 from covalign.encoding.comparison import Source, named_networks
@@ -32,8 +38,9 @@ class SpatialSummary:
     """The spatial patterns of a set of networks.
 
     Attributes:
-        layers: a row per network and layer: ``network, layer, depth, first, kernel, kernels`` (how many),
-            ``share_1 ... share_9`` of the variance along each of the leading eigenvectors.
+        layers: a row per network and layer: ``network, layer, depth, first, of`` ("weights" or "update"),
+            ``kernel, kernels`` (how many), ``share_1 ... share_9`` of the variance along each of the leading
+            eigenvectors.
         table: a row per pair of layers of equal kernel size and rank: ``a, layer_a, depth_a, b, layer_b, depth_b,
             kernel, rank, overlap, chance`` (r / k^2), ``cosine`` (mean matched), ``lowest_cosine``, and
             ``beyond_first``: neither is its network's first layer, whose patterns differ.
@@ -83,6 +90,7 @@ def spatial_summary(
     layers: Sequence[str] | None = None,
     *,
     ranks: Sequence[int] = RANKS,
+    subtract_initial: bool = False,
     provenance: Mapping[str, Any] | None = None,
 ) -> SpatialSummary:
     """Diagonalize the kernels of every layer, and compare all layers of all networks.
@@ -91,6 +99,7 @@ def spatial_summary(
         networks: networks, runs, modules or paths, weight files included; a mapping gives them names.
         layers: names of layers; all by default.
         ranks: of the compared subspaces; those that fill the whole kernel are left out.
+        subtract_initial: take what training added to the initial weights, where these are known.
         provenance: kept with the results.
 
     Raises:
@@ -100,14 +109,20 @@ def spatial_summary(
     if not named:
         raise InputError("spatial: got no network, expected at least one")
     found = {
-        (name, layer.name): layer for name, net in named.items() for layer in _spatial_layers(net, layers)
+        (name, layer.name): kernels
+        for name, net in named.items()
+        for layer in (net.layers if layers is None else [net.layer(layer) for layer in layers])
+        if layer.weight[0, 0].numel() > 1 and bool((kernels := _kernels(layer, subtract_initial)).any())
     }
     if not found:
         raise InputError(
-            f"spatial: no layer of {', '.join(named)} has kernels larger than 1x1; give joint convolutional networks"
+            f"spatial: no layer of {', '.join(named)} has kernels larger than 1x1 that are not zero; give trained "
+            "joint convolutional networks"
         )
-    spatial = {key: spatial_covariance(layer.weight) for key, layer in found.items()}
-    rows = [_layer_row(named[name], layer, space) for ((name, layer), space) in spatial.items()]
+    spatial = {key: spatial_covariance(kernels) for key, kernels in found.items()}
+    rows = [
+        _layer_row(named[name], layer, space, subtract_initial) for (name, layer), space in spatial.items()
+    ]
     own = pd.DataFrame([{"network": name, **row} for (name, _), row in zip(spatial, rows, strict=True)])
     return SpatialSummary(
         own,
@@ -121,6 +136,7 @@ def spatial_summary(
             **(provenance or {}),
             "networks": {name: network.details for name, network in named.items()},
             "ranks": list(ranks),
+            "subtract_initial": subtract_initial,
         },
     )
 
@@ -142,18 +158,23 @@ PAIR_COLUMNS = (
 )
 
 
-def _spatial_layers(network: Network, layers: Sequence[str] | None) -> list[Layer]:
-    chosen = network.layers if layers is None else [network.layer(name) for name in layers]
-    return [layer for layer in chosen if layer.weight[0, 0].numel() > 1 and bool(layer.weight.any())]
+def _kernels(layer: Layer, subtract_initial: bool) -> Tensor:
+    """Return the weights, or what training added to them."""
+    if not subtract_initial or layer.initial is None:
+        return layer.weight
+    return layer.weight.double() - layer.initial.double()
 
 
-def _layer_row(network: Network, name: str, space: SpatialCovariance) -> dict[str, Any]:
+def _layer_row(
+    network: Network, name: str, space: SpatialCovariance, subtract_initial: bool
+) -> dict[str, Any]:
     depth = [layer.name for layer in network.layers].index(name) + 1
     shares = (space.eigenvalues[:9] / space.eigenvalues.sum()).tolist()
     return {
         "layer": name,
         "depth": depth,
         "first": depth == 1,
+        "of": "update" if subtract_initial and network.layer(name).initial is not None else "weights",
         "kernel": "x".join(map(str, space.kernel_size)),
         "kernels": space.kernels,
         **{f"share_{rank}": share for rank, share in enumerate(shares, 1)},
@@ -192,7 +213,7 @@ def _pair_rows(
 
 
 def _skipped(network: Network, used: Sequence[str]) -> list[tuple[str, str]]:
-    reasons = {True: "no space: its kernels are 1x1", False: "all its weights are zero, or it was not chosen"}
+    reasons = {True: "no space: its kernels are 1x1", False: "all its kernels are zero, or it was not chosen"}
     left = [
         (layer.name, reasons[layer.weight[0, 0].numel() == 1])
         for layer in network.layers

@@ -23,6 +23,7 @@ LAYER_COLUMNS: tuple[Heading, ...] = (
     ("network", None, "network", ""),
     ("layer", None, "layer", ""),
     ("depth", 0, "depth", ""),
+    ("of", None, "of", "weights, or the update: what training added to the initial weights"),
     ("kernel", None, "kernel", ""),
     ("kernels", 0, "kernels", "how many the covariance averages over"),
     *(
