@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from synthetic import NAMES
 
 from covalign.errors import InputError
 from covalign.figures.eigenvectors import cosine_map, darkness
@@ -157,12 +159,16 @@ def test_styles_are_valid_rcparams_that_merge():
     assert all(colour.startswith("#") for colour in PALETTE)
 
 
-def test_a_comparison_fills_every_figure_it_can(factorized, joint):
-    assert set(comparison_figures(factorized)) == {
-        "similarity",
-        "cosine-levels",
-        "cosine-maps",
-        "spectra",
-        "training",
-    }
-    assert "spatial-eigenvectors" in comparison_figures(joint)
+def test_a_comparison_fills_every_figure_it_can(joint):
+    small = replace(
+        joint,
+        table=joint.table[(joint.table["a"] == NAMES[0]) & (joint.table["depth"] < 3)],
+        layers=joint.layers[joint.layers["depth"] < 3],
+        spatial=dict(list(joint.spatial.items())[:2]),
+    )
+    figures = comparison_figures(small)
+    names = {"similarity", "cosine-levels", "cosine-maps", "spectra", "spatial-eigenvectors", "training"}
+    assert set(figures) == names
+    assert len(figures["cosine-levels"].axes) == 3
+    assert len([ax for ax in figures["cosine-maps"].axes if ax.images]) == 6
+    assert "spatial-eigenvectors" not in comparison_figures(replace(small, spatial={}))

@@ -123,13 +123,13 @@ def test_logarithmic_axes_are_ticked_by_their_range():
 
 
 def test_provenance_is_flattened_and_cut():
-    spec = {"batch_size": 128, "labels": "true", "empty": None, "list": ()}
+    spec = {"batch_size": 128, "labels": "true", "empty": None, "none": (), "epochs": [1, 2]}
     facts = provenance_facts(
         {"a_b": {"c": [1, 2]}, "d": [{"e": None}, {"e": "x" * 5000}], "f": "", "spec": spec}
     )
-    assert facts[0] == ("a b · c", "1, 2")
+    assert facts[0] == ("a b", "c 1, 2")
     assert facts[1] == ("d · 2", f"e {'x' * 1198} …")
-    assert facts[2] == ("spec", "batch size 128; labels true")
+    assert facts[2] == ("spec", "batch size 128; labels true; epochs 1, 2")
 
 
 def test_networks_of_different_depth_share_a_page(joint):

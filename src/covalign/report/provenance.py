@@ -39,22 +39,26 @@ def provenance_facts(provenance: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if (
-        isinstance(value, dict)
-        and path
-        and not any(isinstance(entry, dict | list) for entry in value.values())
-    ):
+    if isinstance(value, dict) and path and not any(map(_nested, value.values())):
         stated = {key: entry for key, entry in value.items() if entry not in EMPTY}
-        yield from _leaves("; ".join(f"{_words(key)} {entry}" for key, entry in stated.items()), path)
+        yield from _leaves("; ".join(f"{_words(key)} {_text(entry)}" for key, entry in stated.items()), path)
     elif isinstance(value, dict):
         for key, entry in value.items():
             yield from _leaves(entry, (*path, _words(key)))
-    elif isinstance(value, list | tuple) and any(isinstance(entry, dict | list) for entry in value):
+    elif _nested(value):
         for index, entry in enumerate(value, start=1):
             yield from _leaves(entry, (*path, str(index)))
     elif value not in EMPTY:
-        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        text = _text(value)
         yield path, text if len(text) <= LENGTH else f"{text[:LENGTH]} …"
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list | tuple) and any(map(_nested, value)))
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _words(key: Any) -> str:
