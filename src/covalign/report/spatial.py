@@ -84,6 +84,7 @@ def spatial_page(summary: SpatialSummary) -> Page:
             ("Networks", f"{len(names):,}"),
             ("Layers", f"{len(layers):,}"),
             ("Kernels", ", ".join(dict.fromkeys(layers["kernel"]))),
+            ("Patterns of", ", ".join(f"the {what}" for what in dict.fromkeys(layers["of"]))),
         ),
         sections=tuple(section for section in sections if section is not None),
     )
