@@ -225,6 +225,7 @@ def diff(
     *,
     out: Path,
     replicate: str | None = None,
+    layers: list[str] | None = None,
     architecture: list[str] | None = None,
     fail_above: float | None = None,
     draws: int = 10,
@@ -241,6 +242,7 @@ def diff(
         other: the MODEL after.
         out: folder for report.html, results.json and the tables.
         replicate: what another seed made of the same base; its spread becomes a second reference.
+        layers: names of layers; all by default.
         architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
         fail_above: exit with status 1 if a layer's relative change is larger, for pipelines.
         draws: random turns of each update.
@@ -257,7 +259,7 @@ def diff(
         for name, factory in zip(names, _one_each(architecture, len(names)), strict=True)
     ]
     with _progress() as progress:
-        difference = difference_of(*opened, draws=draws, seed=seed, progress=progress)
+        difference = difference_of(*opened, layers=layers, draws=draws, seed=seed, progress=progress)
     difference.save(out)
     print(write_report(difference, out / "report.html"))
     print(f"largest relative change of a layer: {difference.largest_change:.4g}")

@@ -33,6 +33,8 @@ def save_comparison(comparison: Comparison, folder: Path) -> Path:
     for index, c in enumerate(comparison.spatial.values()):
         tensors[f"spatial/{index}/eigenvalues"] = c.eigenvalues.contiguous()
         tensors[f"spatial/{index}/eigenvectors"] = c.eigenvectors.contiguous()
+    if comparison.filters is not None:
+        tensors["filters"] = comparison.filters.contiguous()
     document = {
         "schema_version": SCHEMA_VERSION,
         "kind": "comparison",
@@ -84,6 +86,7 @@ def load_comparison(folder: str | Path) -> Comparison:
             document["training"],
             {name: [tuple(entry) for entry in entries] for name, entries in document["skipped"].items()},
             document["provenance"],
+            tensors.get("filters"),
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, InputError):

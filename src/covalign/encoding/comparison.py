@@ -8,13 +8,13 @@ of how they are drawn.
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from covalign.data.images import Images
@@ -35,6 +35,8 @@ from covalign.encoding.similarity import (
 )
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
+from covalign.networks.activations import ModuleSource
+from covalign.networks.blocks import FactorizedStage
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers import load_network
 from covalign.training.run import Run
@@ -67,6 +69,7 @@ class Comparison:
         cosine_maps: aligned |eigenvector cosines| by (a, b, layer of a).
         training: history by network, a dictionary per epoch; empty where unknown.
         skipped: by network, what was not read as a layer, and why.
+        filters: the frozen spatial filters of the first factorized network; None where there is none.
         provenance: where all this comes from, JSON-serializable.
     """
 
@@ -78,6 +81,7 @@ class Comparison:
     training: dict[str, list[dict[str, float | int]]] = field(default_factory=dict)
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    filters: Float[Tensor, "count k k"] | None = None
 
     def save(self, folder: str | Path) -> Path:
         """Write tables (parquet and CSV), tensors (safetensors) and ``results.json`` into a folder."""
@@ -268,7 +272,18 @@ def compare(
             "seed": seed,
             "draws": draws,
         },
+        _frozen_filters(named.values()),
     )
+
+
+def _frozen_filters(networks: Iterable[Network]) -> Float[Tensor, "count k k"] | None:
+    """Return the filters of the first factorized stage that is found."""
+    for network in networks:
+        if isinstance(network.source, ModuleSource):
+            for part in network.source.module.modules():
+                if isinstance(part, FactorizedStage):
+                    return part.filters
+    return None
 
 
 def _link(a: Network, layer_a: Layer, b: Network, layer_b: Layer) -> Link:

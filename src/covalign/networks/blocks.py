@@ -48,6 +48,11 @@ class FactorizedStage(nn.Module):
         self.pointwise = nn.Conv2d(slots * c_in, c_out, 1, bias=False)
         self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
 
+    @property
+    def filters(self) -> Float[Tensor, "count k k"]:
+        """The frozen filters without their negatives."""
+        return self.depthwise.weight.detach()[: self.slots // 2, 0]
+
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
         """Apply the stage."""
         return self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
