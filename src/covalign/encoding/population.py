@@ -97,7 +97,7 @@ def plausible_populations(
     and its rank stay.
     """
     spectra = (first, second)
-    fits = [fit_spikes(spectrum) for spectrum in spectra]
+    fits = (fit_spikes(first), fit_spikes(second))
     own = _distinctness(first, second, *fits)
     share = first.neurons / (first.neurons + second.neurons)
     shapes = _pooled_shapes(*fits, own, share)
