@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from covalign.encoding.calibration import (
+    _shared_noise,
     _student_quantile,
     calibrated_similarity,
     corrected_eigenvector_cosines,
@@ -130,6 +131,27 @@ def test_networks_that_share_their_noise_are_not_two_samples():
 
 
 @pytest.mark.parametrize(("n", "d"), [(64, 64), (64, 320)])
+def test_shared_noise_is_the_correlation_of_centred_bulks():
+    w = torch.randn(20, 30, generator=generator(0), dtype=torch.float64)
+    later = w + 0.3 * torch.randn(20, 30, generator=generator(1), dtype=torch.float64)
+
+    def bulk(c, kept):
+        v, values = c.eigenvectors, c.eigenvalues
+        rest = torch.eye(30).double() - v[:, :kept] @ v[:, :kept].T
+        return (v[:, kept:] * values[kept:]) @ v[:, kept:].T - values[kept:].sum() / (30 - kept) * rest
+
+    first, second = weight_covariance(w), weight_covariance(later)
+    a, b = bulk(first, 2), bulk(second, 3)
+    expected = float((a * b).sum() / (a.norm() * b.norm()))
+    assert _shared_noise(first, second, 2, 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("d", [32, 64, 320])
+def test_equal_populations_do_not_share_their_noise(d):
+    first, second = pair(64, d, 8.0, shared=8, rank=8)
+    assert abs(_shared_noise(first, second, 8, 8)) < 0.15
+
+
 def test_untrained_networks_are_undetectable_or_contain_zero(n, d):
     for seed in range(5):
         c = [weight_covariance(spiked(n, d, 1, 1e-9, seed=2 * seed + half)) for half in (0, 1)]
