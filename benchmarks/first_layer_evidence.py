@@ -12,7 +12,7 @@ agreement of true-label and random-label profiles (`predictors`).
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +21,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -59,7 +61,7 @@ EPOCHS, KEPT = 5, (1, 2, 3)
 LONG_EPOCHS, LONG_KEPT = 10, (1, 2, 3, 5)
 ARCHITECTURES = ("vgg13", "vgg16", "resnet20")
 SUBSET = 10_000
-PAIRS = (("cat", "dog"), ("automobile", "truck"))
+PAIRS = (("cat", "dog"), ("automobile", "truck"), ("airplane", "bird"))
 PLANTED = ((0, 1.0), (5, 1.0), (12, 1.0), (5, 0.3))
 PAPER = {"seeds": 0.99, "true vs random labels": 0.90, "trained vs initial": -0.13, "fit": 0.94}
 TARGETS = {"seeds": 0.95, "true vs random labels": 0.85, "trained vs initial": 0.3, "fit": 0.9}
@@ -205,6 +207,12 @@ def seed_study(
         profile_correlation(before[f"true {a}"], before[f"true {b}"]) for a, b in combinations(SEEDS, 2)
     ]
     figures["baseline: initial weights of two seeds"] = moments(initials)
+    for epoch in KEPT:
+        earlier = [learned(runs[f"true {seed}"], patches, epoch) for seed in SEEDS]
+        values = [profile_correlation(a, profiles[f"permuted {seed}"]) for a in earlier for seed in SEEDS]
+        figures[f"true labels after {epoch} epochs vs random labels after {epochs}, post hoc"] = moments(
+            values
+        )
     return figures, rows, profiles
 
 
@@ -382,7 +390,7 @@ def figures(
 ) -> None:
     """Draw profiles, trajectory, labelings and filters; each as PNG and PDF."""
     fit = fit_energy(profiles["true 0"], patches)
-    with plt.rc_context(journal(columns=2.0, ratio=0.4)):
+    with plt.rc_context(journal(columns=2.0, ratio=0.48)):
         figure, axes = plt.subplots(1, 2, layout="constrained", sharey=True)
         for ax, labels in zip(axes, ("true", "permuted"), strict=True):
             chosen = {f"seed {seed}": profiles[f"{labels} {seed}"] for seed in SEEDS}
@@ -392,26 +400,27 @@ def figures(
             chosen["before training, seed 0"] = initial(runs[f"{labels} 0"], patches)
             panels.energy_profiles(chosen, ax)
             ax.set_title(f"{labels} labels, {EPOCHS} epochs")
+        shared_legend(figure, axes)
         save_figure(figure, out / "profiles", provenance)
         plt.close(figure)
-    with plt.rc_context(journal(columns=2.0, ratio=0.4)):
+    with plt.rc_context(journal(columns=2.0, ratio=0.48)):
         figure, axes = plt.subplots(1, 2, layout="constrained")
         for quantity, part in pd.DataFrame(rows).groupby("quantity", sort=False):
             means = part.groupby("epoch")["value"].mean()
             axes[0].plot(means.index, means, "o-", markersize=3, label=quantity)
         axes[0].axhline(0, color="grey", linewidth=0.5)
         axes[0].set(xlabel="epoch", ylabel="correlation", xticks=sorted({row["epoch"] for row in rows}))
-        axes[0].legend(fontsize=5)
+        shared_legend(figure, axes)
         panels.fit_baseline(fit, axes[1])
         save_figure(figure, out / "trajectory", provenance)
         plt.close(figure)
-    with plt.rc_context(journal(columns=2.0, ratio=0.42)):
+    with plt.rc_context(journal(columns=2.0, ratio=0.48)):
         figure, axes = plt.subplots(1, 2, layout="constrained", sharey=True)
         for ax, key in zip(axes, ("exact", "signal"), strict=True):
             for row in labelings:
                 ax.plot(row[key], row["measured"], "o", label=row["labeling"])
-            ax.set(xlabel=f"predicted agreement ({key})", ylabel="measured agreement, true and random labels")
-        axes[1].legend(fontsize=5)
+            ax.set(xlabel=f"predicted agreement ({key})", ylabel="measured agreement")
+        shared_legend(figure, axes)
         save_figure(figure, out / "labelings", provenance)
         plt.close(figure)
     with plt.rc_context(journal(columns=2.0, ratio=0.35)):
@@ -422,6 +431,15 @@ def figures(
         axes[1].set_title("patch components")
         save_figure(figure, out / "pictures", provenance)
         plt.close(figure)
+
+
+def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Put the first panel's legend under the figure, where it hides no curve."""
+    for ax in axes:
+        if ax.get_legend() is not None:
+            ax.get_legend().remove()
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4)
 
 
 def main() -> None:
@@ -489,6 +507,10 @@ def study(
         "published": published_study(resnets, patches),
         "profiles": {name: profile.energy.tolist() for name, profile in profiles.items()},
         "standard_deviations": patches.standard_deviations.tolist(),
+        "training_seconds": {
+            part: {name: round(sum(epoch.seconds for epoch in run.history)) for name, run in group.items()}
+            for part, group in runs.items()
+        },
         "accuracies": {name: asdict(run.history[EPOCHS - 1]) for name, run in runs["seeds"].items()},
     }
     pd.DataFrame(rows).to_csv(out / "table.csv", index=False)
