@@ -369,3 +369,11 @@ def test_the_hub_is_not_imported_before_it_is_asked_for():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.stdout == "set()\n"
+
+
+def test_a_sample_may_leave_out_whole_batches_of_a_table(pictures, write_table, tmp_path, monkeypatch):
+    monkeypatch.setattr("covalign.data.tables.BATCH", 2)
+    pixels, labels = pictures
+    write_table(tmp_path / "set" / "train-00000-of-00001.parquet", pixels, labels)
+    (image,) = load_images(tmp_path / "set", max_images=1).pixels
+    assert any((image.permute(1, 2, 0).numpy() == picture).all() for picture in pixels)

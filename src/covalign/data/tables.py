@@ -125,7 +125,7 @@ def _read(
         for batch in _batches(origin, table, column, Image(decode=False)):
             stop = start + len(batch)
             inside = rows[bisect_left(rows, start) : bisect_left(rows, stop)]
-            cells = batch.take([row - start for row in inside]).to_pylist()
+            cells = batch.take(pa.array([row - start for row in inside], pa.int64())).to_pylist()
             for row, cell in zip(inside, cells, strict=True):
                 yield (where := f"{origin}, row {row - first + count}"), _bytes(cell, where)
             start = stop
