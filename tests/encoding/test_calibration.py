@@ -130,7 +130,6 @@ def test_networks_that_share_their_noise_are_not_two_samples():
     assert "not independent: the noise of both networks has correlation" in found.reason
 
 
-@pytest.mark.parametrize(("n", "d"), [(64, 64), (64, 320)])
 def test_shared_noise_is_the_correlation_of_centred_bulks():
     w = torch.randn(20, 30, generator=generator(0), dtype=torch.float64)
     later = w + 0.3 * torch.randn(20, 30, generator=generator(1), dtype=torch.float64)
@@ -152,6 +151,7 @@ def test_equal_populations_do_not_share_their_noise(d):
     assert abs(_shared_noise(first, second, 8, 8)) < 0.15
 
 
+@pytest.mark.parametrize(("n", "d"), [(64, 64), (64, 320)])
 def test_untrained_networks_are_undetectable_or_contain_zero(n, d):
     for seed in range(5):
         c = [weight_covariance(spiked(n, d, 1, 1e-9, seed=2 * seed + half)) for half in (0, 1)]
