@@ -40,6 +40,7 @@ def measure_against_epoch(
         color = colormaps["viridis"](0.9 * index / max(1, len(depths) - 1))
         marker = MARKERS[index % len(MARKERS)]
         ax.plot(rows["epoch"][own], values[own], color=color, marker=marker, label=f"layer {depth}")
-    ax.set(xlabel="epoch", ylabel=TITLES.get(measure, plain(measure)))
+    last = float(rows["epoch"].max()) or 1.0
+    ax.set(xlabel="epoch", ylabel=TITLES.get(measure, plain(measure)), xlim=(-0.04 * last, 1.04 * last))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax

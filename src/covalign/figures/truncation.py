@@ -27,5 +27,8 @@ def accuracy_against_rank(
         ax.plot(rows["rank"], rows["accuracy"], label=label, **series(index))
     if effective_rank is not None:
         ax.axvline(effective_rank, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
-    ax.set(xlabel="rank kept", ylabel="accuracy", ylim=(0, 1), xscale="log" if logarithmic else "linear")
+    ax.set(xlabel="rank kept", ylabel="accuracy", ylim=(0, 1))
+    if logarithmic:
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter("{x:g}")
     return ax
