@@ -111,6 +111,7 @@ def test_labels_are_judged_with_their_chance_level(alone):
     page = energy_page(dataclasses.replace(alone, dependence=dependence, verdict=verdict))
     assert page.summary[-1] == "Labels will not change the first layer."
     section = next(section for section in page.sections if section.key == "labels")
+    assert "that of a linear network" in section.prose[1]
     assert section.parts[0].panels[0].layout["shapes"][0]["y1"] == pytest.approx(1.96 * dependence.chance)
     assert "n = 400" in section.parts[0].caption
 
