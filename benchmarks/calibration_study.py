@@ -132,7 +132,7 @@ def run(worker: int, workers: int) -> None:
         for number, cell in enumerate(cells()):
             every = rounds // REPEATS[cell[1]]
             index = turn // every
-            if turn % every == 0 and (index + number) % workers == worker and (*cell, index) not in done:
+            if turn % every == every - 1 and (index + number) % workers == worker and (*cell, index) not in done:
                 with path.open("a") as file:
                     file.write(json.dumps(repeat(cell, index)) + "\n")
 

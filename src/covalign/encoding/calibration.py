@@ -19,7 +19,7 @@ eigenvectors, as (T - t₀)/(1 - t₀), so that all three are exactly centred at
 
 What noise, missed spikes and finite size do to them is simulated: populations that could have shown the observed
 spectra (`covalign.encoding.population`), in many degrees and kinds of agreement, give samples with known S*. Over
-these, the combination of 1, T, V, F, T² that best predicts S* is found (as in Fearnhead & Prangle 2012), and the
+these, the linear combination of T, V and F that best predicts S* is found (as in Fearnhead & Prangle 2012), and the
 regression of that index on S* is inverted at the observed value (classical calibration, Eisenhart 1939): the
 estimate is unbiased where the simulation is right, and not clipped. Its spread among simulations of similar S*
 gives the interval; the uncertainty of the spectra is part of it.
@@ -325,17 +325,14 @@ def _population_cosine(
 
 def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> tuple[float, float]:
     """Estimate of S* at the observed statistics, and its standard error."""
-
-    def terms(statistics: Float64[Tensor, "b 3"]) -> Float64[Tensor, "b 5"]:
-        square = statistics[:, :1].square()
-        return torch.cat([torch.ones_like(square), statistics, square], 1)
-
     truth = simulated.truth
-    weights = _least_squares(terms(simulated.statistics), truth)
-    index = terms(simulated.statistics) @ weights
-    line = torch.stack([torch.ones_like(truth), truth], 1)
+    constant = torch.ones_like(truth)[:, None]
+    terms = torch.cat([constant, simulated.statistics], 1)
+    weights = _least_squares(terms, truth)
+    index = terms @ weights
+    line = torch.cat([constant, truth[:, None]], 1)
     offset, slope = _least_squares(line, index)
-    value = float((terms(observed)[0] @ weights - offset) / slope)
+    value = float((weights[0] + observed[0] @ weights[1:] - offset) / slope)
     residual = (index - offset) / slope - truth
     near = (-0.5 * ((truth - min(max(value, 0.0), 1.0)) / WINDOW).square()).exp()
     return value, float(((near * residual.square()).sum() / near.sum()).sqrt())
