@@ -34,10 +34,11 @@ _PUBLIC = {
     "covalign.encoding.bures": ("bures_wasserstein_cosine", "bures_wasserstein_distance"),
     "covalign.encoding.comparison": ("Comparison", "align", "compare"),
     "covalign.encoding.covariance": ("WeightCovariance", "weight_covariance"),
-    "covalign.encoding.cross_layer": ("cross_layer_map",),
+    "covalign.encoding.cross_layer": ("CrossLayerMap", "cross_layer_map"),
     "covalign.encoding.difference": ("Difference", "diff"),
     "covalign.encoding.shrinkage": ("shrink_eigenvalues",),
     "covalign.encoding.similarity": ("Similarity", "eigenvector_cosines", "normalized_similarity"),
+    "covalign.encoding.spatial_summary": ("SpatialSummary", "spatial_summary"),
     "covalign.encoding.trajectory": ("trajectory",),
     "covalign.encoding.truncation": ("rank_truncation",),
     "covalign.encoding.spatial": (
@@ -49,6 +50,7 @@ _PUBLIC = {
     ),
     "covalign.first_layer.energy": ("EnergyProfile", "energy_profile"),
     "covalign.first_layer.patches": ("PatchCovariance", "patch_covariance"),
+    "covalign.first_layer.summary": ("FirstLayerSummary", "first_layer_summary"),
     "covalign.first_layer.prediction": ("fit_energy", "predicted_energy"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -187,6 +187,7 @@ def compare(
     from covalign.data.loading import load_images
     from covalign.data.mixture import mixture
     from covalign.encoding.comparison import compare as compare_networks
+    from covalign.training.run import Run
     from covalign.training.sources import open_source
     from covalign.training.store import RunStore
 
@@ -196,7 +197,8 @@ def compare(
         open_source(model, factory, normalization=normalization, store=RunStore(store))
         for model, factory in zip(models, factories, strict=True)
     ]
-    sides = {side for source in opened if (side := getattr(source, "resolution", None))}
+    known = (source.network if isinstance(source, Run) else source for source in opened)
+    sides = {network.resolution for network in known if network.resolution}
     size = resolution or (sides.pop() if len(sides) == 1 else None)
     sets = [
         load_images(name, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed)

@@ -229,3 +229,23 @@ def test_equal_neurons_scaled_by_a_constant_change_nothing_but_the_scale():
     w = torch.randn(8, 20, generator=generator(0), dtype=torch.float64)
     one, other = weight_covariance(w, 0.1), weight_covariance(3 * w, 0.9)
     torch.testing.assert_close(one.eigenvalues, other.eigenvalues)
+
+
+def test_pruned_and_dead_layers_are_described_with_their_reason():
+    pruned, dead = stranger(bulk=True), stranger(bulk=True, seed=1)
+    with torch.no_grad():
+        for part in pruned.modules():
+            if isinstance(part, nn.Conv2d):
+                part.weight[1:] = part.weight[:1]
+        for part in dead.modules():
+            if isinstance(part, nn.Conv2d):
+                part.weight.zero_()
+    normalized = {
+        name: load_network(net, name=name, normalization="none")
+        for name, net in (("pruned", pruned), ("dead", dead))
+    }
+    table = compare(normalized, images(40), draws=2, controls=False).table
+    assert table["reason"].str.contains("all weights are zero").any()
+    again = {**normalized, "dead": load_network(stranger(bulk=True, seed=2), name="c", normalization="none")}
+    table = compare(again, images(40), draws=2, controls=False).table
+    assert table["reason"].str.contains("no noise to measure").any()

@@ -96,3 +96,14 @@ def test_a_single_layer_is_judged_by_itself(table):
     only = table[table["depth"] == 1]
     assert "at the only layer compared" in findings(only)[0]
     assert isinstance(only, pd.DataFrame)
+
+
+def test_a_copy_is_called_the_same_network_and_nothing_else_is_said_of_it(table):
+    pair = (table["a"] == table["a"].iloc[0]) & (table["b"] == table["b"].iloc[0])
+    copy = table[pair].assign(reason="same weights up to a rotation, and so no independent sample")
+    assert findings(copy) == (
+        f"{copy['a'].iloc[0]} and {copy['b'].iloc[0]}: the same network. "
+        "Every compared layer holds the same weights, up to a rotation.",
+    )
+    both = pd.concat([copy, table[~pair]])
+    assert findings(both)[1:] == findings(table[~pair])

@@ -83,4 +83,6 @@ def alignment_correlation(
 ) -> float:
     """Return tr(A^T M) / sqrt(E||phi_1||^2 E||phi_2||^2), all sums over the same samples."""
     scale = math.sqrt(energy_1 * energy_2)
-    return float((rotation * moment).sum()) / scale if scale > 0 else math.nan
+    if not scale > 0:
+        return math.nan
+    return max(-1.0, min(1.0, float((rotation * moment).sum()) / scale))  # beyond 1 is float32 rounding

@@ -9,11 +9,12 @@ of how they are drawn.
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
+import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
@@ -46,6 +47,8 @@ Source: TypeAlias = Network | Run | nn.Module | str | Path
 
 MAP_RANKS = 64
 """Largest side of the eigenvector-cosine maps that a comparison keeps."""
+
+SAME_WEIGHTS = "same weights up to a rotation, and so no independent sample"
 
 DESCRIPTIVE = "descriptive: cosine and chance are of the unshrunk covariances"
 
@@ -121,14 +124,20 @@ def layer_encoding(
     The unit is the variance of the initial weights where it is known, else the noise level that the bulk of
     the spectrum shows.
     """
-    if layer.init_variance is None:
-        raw = weight_covariance(layer.matrix)
-        level = noise_level(raw.eigenvalues, raw.neurons, raw.dimension)
-    else:
-        level = layer.init_variance
-    covariance = weight_covariance(layer.matrix, level)
-    check = bulk_check(covariance.eigenvalues, covariance.neurons, covariance.dimension)
+    covariance, check = _in_units_of_noise(layer)
     return LayerEncoding(network, layer, depth, covariance, check, reference_levels(covariance, draws, seed))
+
+
+def _in_units_of_noise(layer: Layer) -> tuple[WeightCovariance, BulkCheck]:
+    """Return the covariance in units of its noise; as it is, with a failed check, where there is none."""
+    covariance = weight_covariance(layer.matrix, layer.init_variance or 1.0)
+    if layer.init_variance is None:
+        try:
+            level = noise_level(covariance.eigenvalues, covariance.neurons, covariance.dimension)
+        except InputError as error:
+            return covariance, BulkCheck(False, str(error), 0)
+        covariance = replace(covariance, eigenvalues=covariance.eigenvalues / level, init_variance=level)
+    return covariance, bulk_check(covariance.eigenvalues, covariance.neurons, covariance.dimension)
 
 
 def named_networks(
@@ -344,9 +353,24 @@ def _comparable(a: LayerEncoding, b: LayerEncoding, fit: Fit | None) -> str:
         return "grouped convolution: its neurons see different channels, so that no rotation aligns them"
     if a.layer.weight.shape[2:] != b.layer.weight.shape[2:]:
         return "kernels of different size"
+    if a.covariance.trace == 0 or b.covariance.trace == 0:
+        return "all weights are zero"
     if fit is None:
         return "not aligned: a bare weight file has no forward pass, or no images were given"
     return ""
+
+
+def same_weights(left: WeightCovariance, right: WeightCovariance) -> bool:
+    """Whether two aligned covariances are one, up to the rounding of a fitted alignment.
+
+    Their spectra, which no rotation changes, agree to 1e-5, and the cosine of the unshrunk covariances exceeds
+    0.999. Weights that were only trained alike differ in every eigenvalue.
+    """
+    if len(left.eigenvalues) != len(right.eigenvalues):
+        return False
+    one, other = (c.eigenvalues * c.init_variance for c in (left, right))
+    alike = torch.allclose(one, other, rtol=1e-5, atol=1e-7 * float(one[0]))
+    return alike and bures_wasserstein_cosine(left, right) > 0.999
 
 
 def _row(
@@ -365,6 +389,9 @@ def _row(
         statistic = _descriptive if describe else _calibrated
         row, row_reasons = statistic(a, b, fit, draws, seed, calibrate)
         measured |= row
+        if same_weights(*_carried(a.covariance, b.covariance, fit.alignment)):
+            measured |= {"calibrated": 1.0, "low": math.nan, "high": math.nan, "p_value": math.nan}
+            row_reasons = [SAME_WEIGHTS]
         reasons += [*row_reasons, fit.alignment.reason]
     return {
         "layer_a": a.layer.name,

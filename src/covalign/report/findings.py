@@ -27,17 +27,19 @@ def findings(table: pd.DataFrame) -> tuple[str, ...]:
         table: `Comparison.table`.
     """
     rows = table.assign(value=mean_of_orders(table))
-    sentences = (
-        verdict(rows),
-        extremes(rows),
-        depth_trend(rows),
-        control(rows),
-        common_start(rows),
-        evidence(rows),
-        withheld(rows),
-        described(rows),
-    )
+    same = rows["reason"].str.contains("same weights").groupby([rows["a"], rows["b"]]).transform("all")
+    others = rows[~same]
+    parts = (verdict, extremes, depth_trend, control, common_start, evidence, withheld, described)
+    sentences = [copies(rows[same]), *(part(others) for part in parts if not others.empty)]
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def copies(rows: pd.DataFrame) -> str:
+    """Name the pairs that are one network."""
+    pairs = dict.fromkeys(f"{a} and {b}" for a, b in zip(rows["a"], rows["b"], strict=True))
+    if not pairs:
+        return ""
+    return f"{'; '.join(pairs)}: the same network. Every compared layer holds the same weights, up to a rotation."
 
 
 def number(value: float) -> str:
