@@ -6,6 +6,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from covalign.data.images import Images
+from covalign.encoding.comparison import compare
 from covalign.encoding.spatial import spatial_covariance
 from covalign.errors import InputError
 from covalign.networks.readers import load_network
@@ -89,6 +91,41 @@ def test_layer_inputs_are_the_same_from_every_format_that_has_them(exported):
     for other in others:
         for received, same in zip(expected, other, strict=True):
             torch.testing.assert_close(same, received, atol=1e-5, rtol=1e-5)
+
+
+def test_aligned_comparisons_are_the_same_from_every_format_that_can_run(exported):
+    other = small_cnn()
+    for part in other.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.normal_(part.weight, std=0.1, generator=torch.Generator().manual_seed(part.in_channels))
+    pixels = torch.randint(
+        0, 256, (60, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    images = Images(pixels, torch.zeros(60, dtype=torch.int64), ("any",), "noise", "train")
+    reads = [
+        load_network(small_cnn(), normalization="none"),
+        load_network(exported / "net.onnx", normalization="none"),
+    ]
+    reads += [
+        load_network(exported / f"net{suffix}", architecture=small_cnn(), normalization="none")
+        for suffix in (".pt", ".safetensors")
+    ]
+    tables = [
+        compare({"net": read, "other": load_network(other, normalization="none")}, images, draws=2).table
+        for read in reads
+    ]
+    assert tables[0]["cosine"].notna().any()
+    for table in tables[1:]:
+        for column in (
+            "alignment_correlation",
+            "cosine",
+            "chance",
+            "similarity",
+            "calibrated",
+            "unaligned",
+            "shuffled",
+        ):
+            np.testing.assert_allclose(table[column], tables[0][column], atol=1e-5, err_msg=column)
 
 
 def test_options_of_convolutions_are_read(tmp_path):
