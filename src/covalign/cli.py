@@ -141,7 +141,8 @@ def train(
     print(run.path)
     if run.history:
         last = run.history[-1]
-        print(f"train {last.train_accuracy:.1%}, test {last.test_accuracy:.1%} after {last.epoch} epochs")
+        test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
+        print(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
     print(f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison")
 
 
@@ -394,14 +395,16 @@ def runs_list(*, store: Store = STORE) -> None:
             table.add_row(entry.path.name, f"unreadable: {entry.problem}", "", "", "", "", "")
             continue
         run = entry.run
-        accuracies = (run.history[-1].train_accuracy, run.history[-1].test_accuracy) if run.history else ()
+        last = run.history[-1] if run.history else None
+        measured = [epoch.test_accuracy for epoch in run.history if epoch.test_accuracy is not None]
         table.add_row(
             run.key[:12],
             run.details["images"]["name"],
             run.spec.labels,
             str(run.spec.seed),
             f"{len(run.history)}/{run.spec.epochs}",
-            *(f"{accuracy:.1%}" for accuracy in accuracies),
+            f"{last.train_accuracy:.1%}" if last else "",
+            f"{measured[-1]:.1%}" if measured else "",
         )
     Console().print(table)
 

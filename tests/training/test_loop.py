@@ -134,6 +134,14 @@ def test_epochs_are_told(tiny, images):
     assert [row.epoch for row in rows] == [1, 2]
 
 
+def test_few_training_images_do_not_pass_a_large_test_set_every_epoch(tiny, images):
+    train_images, test_images = images
+    few = train_images.take(torch.arange(16))
+    run = train(tiny(epochs=5), images=(few, test_images), progress=False)
+    assert [row.test_accuracy is not None for row in run.history] == [False, False, True, False, True]
+    assert all((row.test_loss is None) == (row.test_accuracy is None) for row in run.history)
+
+
 def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(tiny, images, capsys):
     train(tiny(), images=images)
     lines = capsys.readouterr().err.splitlines()

@@ -160,7 +160,7 @@ def _epoch(training: _Training, show: Reporter) -> None:
             _checkpoint(training)
             saved = time.monotonic()
     rate = learning_rate(spec, (position.epoch + 1) * steps - 1, steps)
-    test_loss, test_accuracy = _evaluate(training)
+    test_loss, test_accuracy = _evaluate(training) if _is_due(training) else (None, None)
     row = Epoch(
         position.epoch + 1,
         rate,
@@ -208,6 +208,17 @@ def _scores(spec: TrainingSpec, module: nn.Module, pixels: Tensor) -> Float32[Te
     bfloat16 = spec.precision == "bfloat16"
     with torch.autocast(torch.device(spec.device).type, torch.bfloat16, enabled=bfloat16):
         return module(batch).float()
+
+
+def _is_due(training: _Training) -> bool:
+    """Say whether to pass the test images: after the last epoch, and once as many images were trained on.
+
+    A training on few images of a large set would otherwise spend most of its time on the test images.
+    """
+    history = training.position.history
+    since = next((i for i, row in enumerate(reversed(history)) if row["test_loss"] is not None), len(history))
+    trained = (since + 1) * len(training.train)
+    return trained >= len(training.test) or training.position.epoch + 1 == training.spec.epochs
 
 
 @torch.no_grad()

@@ -79,4 +79,5 @@ class _Bar:
 
 
 def _figures(row: Epoch) -> str:
-    return f"loss {row.train_loss:.3f}, train {row.train_accuracy:.1%}, test {row.test_accuracy:.1%}"
+    test = "" if row.test_accuracy is None else f", test {row.test_accuracy:.1%}"
+    return f"loss {row.train_loss:.3f}, train {row.train_accuracy:.1%}{test}"

@@ -76,7 +76,7 @@ class Epoch:
         learning_rate: of its last step.
         train_loss: mean cross-entropy over the epoch, while the weights change.
         train_accuracy: likewise, between 0 and 1.
-        test_loss: mean cross-entropy on the test images after the epoch.
+        test_loss: mean cross-entropy on the test images after the epoch; None where they were not passed.
         test_accuracy: likewise, between 0 and 1. Test labels are always the true ones.
         seconds: wall time, evaluation included.
     """
@@ -85,8 +85,8 @@ class Epoch:
     learning_rate: float
     train_loss: float
     train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+    test_loss: float | None
+    test_accuracy: float | None
     seconds: float
 
 
