@@ -5,7 +5,7 @@ Every command is one library call that a notebook could make. Heavy imports happ
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -381,6 +381,72 @@ def energy(
         print(summary.verdict.sentence)
 
 
+@app.command
+def reproduce(
+    *names: str,
+    scale: str = "smoke",
+    images: list[str] | None = None,
+    out: Path = Path("covalign-papers"),
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    redraw: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    threads: Threads = None,
+    seed: int = 0,
+    store: Store = STORE,
+) -> None:
+    """Reproduce figures and tables of the two papers, and check their claims.
+
+    Trains what is missing (trainings are shared between figures, kept, and resumed), measures, draws, and says which
+    claims hold. OUT/NAME gets the figure as PNG and PDF, results.json with the claims, and the numbers behind both.
+
+    Args:
+        names: of figures and tables, or all; --list shows them.
+        scale: smoke checks the machinery on embedded photographs, laptop takes hours on two cores, paper is the
+            published specification.
+        images: ROLE=DATA, for a role of the scale, such as cifar10=FOLDER; --list names the roles.
+        out: folder of the results, one folder a name.
+        list_: show names, needs and estimates of time, memory and disk; start nothing.
+        redraw: draw kept results again from their numbers, without networks.
+        workers: trainings side by side; as many as there are cores by default.
+        scheduler: address of a Dask scheduler (tcp://host:8786) instead of this machine's cores.
+        seed: of the measurements; the seeds of trainings are part of each exhibit.
+    """
+    from covalign.papers.catalogue import NAMES
+    from covalign.papers.reproduction import redraw as drawn_again
+    from covalign.papers.reproduction import reproduce as reproduced
+    from covalign.training.store import RunStore
+
+    _set_threads(threads)
+    wanted = NAMES if "all" in names or (list_ and not names) else names
+    sources = _by_role(images or [])
+    if list_:
+        _show_plans(wanted, scale, sources, RunStore(store))
+        return
+    if not wanted:
+        raise InputError(f"reproduce: got no names, expected all, or some of {', '.join(NAMES)}")
+    if redraw:
+        found = [drawn_again(name, out) for name in wanted]
+    else:
+        with _progress() as progress:
+            found = reproduced(
+                wanted,
+                scale,
+                sources,
+                RunStore(store),
+                out,
+                workers=workers,
+                scheduler=scheduler,
+                seed=seed,
+                command=_command(),
+                progress=progress,
+            )
+    for each in found:
+        print(each.folder)
+        for claim in each.claims:
+            print(f"  {claim.verdict}: {claim.sentence}")
+
+
 @runs.command(name="list")
 def runs_list(*, store: Store = STORE) -> None:
     """List stored trainings: key, images, seed, epochs, accuracy."""
@@ -463,11 +529,53 @@ def _set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def _by_role(images: list[str]) -> dict[str, str]:
+    """Return DATA by role."""
+    for entry in images:
+        if "=" not in entry:
+            raise InputError(f"--images: got {entry!r}, expected ROLE=DATA, such as cifar10=FOLDER")
+    return {role: data for role, _, data in (entry.partition("=") for entry in images)}
+
+
+def _show_plans(names: Sequence[str], size: str, sources: dict[str, str], store: Any) -> None:
+    """Print what exhibits need and will cost."""
+    from covalign.papers.reproduction import plan
+    from covalign.papers.scale import scale as scale_named
+
+    chosen = scale_named(size)
+    for name in names:
+        found = plan(name, chosen, sources, store)
+        cost = found.cost
+        memory, disk = (f"{size / 2**30:.2f} GB" for size in (cost.memory, cost.disk))
+        print(f"{name}: {found.exhibit.title}\n    {found.exhibit.source}")
+        print(
+            f"    {found.networks} networks, {found.stored} of them in the store; the others take about "
+            f"{_duration(cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
+        )
+    print("Networks that several names need are trained once. Roles of this scale, for --images ROLE=DATA:")
+    for role in dict.fromkeys(data.role for data in chosen.data.values()):
+        sets = [name for name, data in chosen.data.items() if data.role == role]
+        source = sources.get(role) or next(d.source for d in chosen.data.values() if d.role == role)
+        print(f"  {role}: {source} ({', '.join(sets)})")
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words, as coarse as an estimate is."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _command() -> str:
+    """Return what was typed."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
 def _provenance() -> dict[str, Any]:
     from covalign.training.machine import environment
 
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return {"command": command, "covalign": covalign.__version__, "environment": environment()}
+    return {"command": _command(), "covalign": covalign.__version__, "environment": environment()}
 
 
 def _write(comparison: Any, out: Path) -> None:

@@ -82,7 +82,10 @@ def test_toml_changes_a_preset(tmp_path):
         ("flip = 1", r"flip = 1 \(int\), expected bool"),
         ("seed = true", r"seed = True \(bool\), expected int"),
         ('form = "dense"', r"form = 'dense' \(str\), expected one of 'joint', 'factorized'"),
-        ('classes = ["a", 3]', r"classes = \('a', 3\) \(tuple\), expected a list of str or int or nothing"),
+        (
+            'classes = ["a", 3]',
+            r"classes = \('a', 3\) \(tuple\), expected a list of str or a list of int or int or nothing",
+        ),
         ("batch_size = 0", r"batch_size = 0, expected 1 to inf"),
         ("learning_rate = nan", r"learning_rate = nan, expected 0 to"),
         ("width = 0.0", r"width = 0.0, expected a positive multiplier"),

@@ -40,12 +40,12 @@ def random_labels(images: Images, realization: int, kind: str = "uniform") -> Im
     return replace(images, labels=labels, name=f"{images.name}, {kind} labels {realization}")
 
 
-def select_classes(images: Labelled, classes: int | Sequence[str]) -> Labelled:
+def select_classes(images: Labelled, classes: int | Sequence[str] | Sequence[int]) -> Labelled:
     """Keep the images of some classes, relabelled 0, 1, ... in the order asked for.
 
     Args:
         images: images, or a listing of images not yet decoded.
-        classes: class names, or a number N for the first N classes (CIFAR5 is ``5`` of CIFAR-10).
+        classes: class names, their indices, or a number N for the first N classes (CIFAR5 is ``5`` of CIFAR-10).
 
     Raises:
         InputError: a class that does not exist or is named twice, or a number out of range.
@@ -57,12 +57,12 @@ def select_classes(images: Labelled, classes: int | Sequence[str]) -> Labelled:
     return replace(kept, labels=new_label[kept.labels], classes=names)
 
 
-def _names(classes: int | Sequence[str], available: tuple[str, ...]) -> tuple[str, ...]:
+def _names(classes: int | Sequence[str] | Sequence[int], available: tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(classes, int):
         if not 1 <= classes <= len(available):
             raise InputError(f"classes: got {classes}, expected 1 to {len(available)}, or class names")
         return available[:classes]
-    names = (classes,) if isinstance(classes, str) else tuple(classes)
+    names = (classes,) if isinstance(classes, str) else tuple(_name(entry, available) for entry in classes)
     for name in names:
         if name not in available:
             near = get_close_matches(name, available, n=3) or available[:5]
@@ -72,3 +72,12 @@ def _names(classes: int | Sequence[str], available: tuple[str, ...]) -> tuple[st
     if not names or len(set(names)) < len(names):
         raise InputError(f"classes: got {list(names)}, expected at least one name and each of them once")
     return names
+
+
+def _name(entry: str | int, available: tuple[str, ...]) -> str:
+    """Return the name of a class given by name or index."""
+    if isinstance(entry, str):
+        return entry
+    if not 0 <= entry < len(available):
+        raise InputError(f"classes: got index {entry}, expected 0 to {len(available) - 1}")
+    return available[entry]

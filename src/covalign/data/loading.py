@@ -34,7 +34,7 @@ def load_images(
     split: str = "train",
     *,
     resolution: int | None = None,
-    classes: int | Sequence[str] | None = None,
+    classes: int | Sequence[str] | Sequence[int] | None = None,
     label_column: str | None = None,
     max_images: int | None = None,
     channels: int = 3,
@@ -56,7 +56,7 @@ def load_images(
         split: "train" or "test" (or "valid", ...); a source without splits is used whole, and its record says
             "all". A record is used as it is.
         resolution: side in pixels: the central square is box-averaged to it; None keeps the size.
-        classes: names, or a number N for the first N; labels are renumbered.
+        classes: names, indices, or a number N for the first N; labels are renumbered.
         label_column: which column holds the labels, where a table has several; other sources ignore it.
         max_images: draw at most so many, at random (sources are often sorted by class).
         channels: 1 or 3; grey images are repeated, colour images converted.
@@ -100,7 +100,7 @@ def load_images(
 
 
 def _chosen(
-    images: Labelled, classes: int | Sequence[str] | None, max_images: int | None, seed: int
+    images: Labelled, classes: int | Sequence[str] | Sequence[int] | None, max_images: int | None, seed: int
 ) -> Labelled:
     if classes is not None:
         images = select_classes(images, classes)

@@ -121,6 +121,9 @@ def _finish(
 ) -> None:
     with fixed(spec):
         module = _initialized(spec, len(train_images.classes))
+        kernels = [weight for weight in module.parameters() if weight.ndim == 4 and weight.requires_grad]
+        for weight in kernels[: spec.frozen]:
+            weight.requires_grad_(False)
         if "spec.json" not in files.files():
             text = json.dumps(details, indent=1).encode()
             files.commit({"spec.json": text, "initial.safetensors": packed(module.state_dict())})

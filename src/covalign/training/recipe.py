@@ -25,7 +25,7 @@ class TrainingSpec:
 
     Attributes:
         images: where the images come from, as `covalign.data.loading.load_images` takes it.
-        classes: names of the classes to keep, in this order, or N for the first N; None keeps all.
+        classes: names or indices of the classes to keep, in this order, or N for the first N; None keeps all.
         max_images: largest number of training images (drawn at random); None takes all.
         resolution: height and width after box averaging; None keeps the source's.
         labels: "true", "uniform" (one uniform random label per training image) or "permuted".
@@ -58,10 +58,11 @@ class TrainingSpec:
         device: "cpu", "cuda", "cuda:1" ...
         threads: of the tensor library; part of a run's identity, as it decides the last bits.
         checkpoint_epochs: epochs whose weights are kept for trajectories.
+        frozen: number of leading convolutions whose weights stay as they were initialized.
     """
 
     images: str = "photos"
-    classes: tuple[str, ...] | int | None = None
+    classes: tuple[str, ...] | tuple[int, ...] | int | None = None
     max_images: int | None = None
     resolution: int | None = None
     labels: Literal["true", "uniform", "permuted"] = "true"
@@ -92,6 +93,7 @@ class TrainingSpec:
     device: str = "cpu"
     threads: int = 1
     checkpoint_epochs: tuple[int, ...] = ()
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         """Check types and ranges; lists become tuples, and whole numbers floats where asked for."""
@@ -175,6 +177,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "decay_factor": (0, 1),
     "warmup": (0, 1),
     "crop_padding": (0, math.inf),
+    "frozen": (0, math.inf),
     "threads": (1, 4096),
 }
 

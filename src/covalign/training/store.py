@@ -44,7 +44,7 @@ def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
     bank = filter_bank(spec)
     decisive = {
         "recipe_version": RECIPE_VERSION,
-        "spec": {k: v for k, v in asdict(spec).items() if k not in _FINGERPRINTED},
+        "spec": _decisive(spec),
         "train": train.fingerprint,
         "test": test.fingerprint,
         "filters": bank.fingerprint if bank else None,
@@ -68,6 +68,19 @@ def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
 
 _FINGERPRINTED = ("images", "classes", "max_images", "resolution", "filters")
 """Fields that say where content comes from; its fingerprint stands in the key instead."""
+
+
+_ADDED = {"frozen": 0}
+"""Fields that came after runs were stored, with the value that changes nothing: it is no part of the key."""
+
+
+def _decisive(spec: TrainingSpec) -> dict[str, Any]:
+    """Return the part of a spec that decides the weights."""
+    return {
+        name: value
+        for name, value in asdict(spec).items()
+        if name not in _FINGERPRINTED and not (name in _ADDED and value == _ADDED[name])
+    }
 
 
 def filter_bank(spec: TrainingSpec) -> FilterBank | None:

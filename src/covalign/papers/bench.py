@@ -1,0 +1,100 @@
+"""What does an exhibit measure with: trained networks, their images, and a place to keep what was costly?"""
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import covalign
+from covalign.data.images import Images
+from covalign.data.loading import load_images
+from covalign.errors import InputError
+from covalign.papers.scale import Scale
+from covalign.training.folder import write_durably
+from covalign.training.recipe import TrainingSpec
+from covalign.training.run import Run
+from covalign.training.store import RunStore
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Everything that is there once the trainings of an exhibit are done.
+
+    Attributes:
+        scale: how large all is.
+        sources: DATA by role, where the command line names it.
+        store: of the trainings; costly measurements are kept beside them.
+        runs: trained networks by label.
+        seed: of everything random in the measurements.
+        progress: told the stage and the share of it that is done.
+    """
+
+    scale: Scale
+    sources: Mapping[str, str]
+    store: RunStore
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    seed: int = 0
+    progress: Callable[[str, float], None] = lambda stage, done: None
+    loaded: dict[tuple[str, str], Images] = field(default_factory=dict)
+
+    def read_from(self, spec: TrainingSpec, data: str) -> TrainingSpec:
+        """Return the spec with the images of a data set filled in."""
+        entry = self.scale.data[data]
+        if entry.transform is not None:
+            return replace(spec, images=str(self._transformed(data)))
+        return replace(
+            spec, images=self._source(data), classes=self._classes(data), resolution=entry.resolution
+        )
+
+    def images(self, data: str, split: str = "train") -> Images:
+        """Return a data set, read once."""
+        if (data, split) not in self.loaded:
+            spec = self.read_from(TrainingSpec(), data)
+            found = load_images(spec.images, split, resolution=spec.resolution, classes=spec.classes)
+            self.loaded[data, split] = found
+        return self.loaded[data, split]
+
+    def kept(self, *parts: object) -> Path:
+        """Return the folder of a measurement, named by what decides it and by the code that makes it."""
+        code = Path(covalign.__file__).parent
+        digest = hashlib.sha256(repr(parts).encode())
+        for package in ("encoding", "networks"):
+            for path in sorted((code / package).glob("*.py")):
+                digest.update(path.read_bytes())
+        return self.store.root / "measurements" / digest.hexdigest()[:16]
+
+    def _source(self, data: str) -> str:
+        entry = self.scale.data[data]
+        source = self.sources.get(entry.role, entry.source)
+        if source is None:
+            raise InputError(f"{data}: no images; give them by --images {entry.role}=DATA")
+        return source
+
+    def _classes(self, data: str) -> int | tuple[int, ...] | tuple[str, ...] | None:
+        entry = self.scale.data[data]
+        if entry.drawn is not None and entry.role not in self.sources:
+            return entry.drawn
+        return entry.classes
+
+    def _transformed(self, data: str) -> Path:
+        """Return the file of a data set that is made of another one; made once, so that workers can read it."""
+        entry = self.scale.data[data]
+        identity = (data, self._source(data), self._classes(data), entry.resolution)
+        name = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
+        path = self.store.root / "derived" / f"{name}.npz"
+        if entry.transform is not None and not path.exists():
+            load = partial(
+                load_images, self._source(data), resolution=entry.resolution, classes=self._classes(data)
+            )
+            made = entry.transform(load("train"), load("test"))
+            arrays: dict[str, np.ndarray] = {"classes": np.array(made[0].classes)}
+            for split, images in zip(("train", "test"), made, strict=True):
+                arrays |= {f"{split}_images": images.pixels.numpy(), f"{split}_labels": images.labels.numpy()}
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            write_durably(path, buffer.getvalue())
+        return path

@@ -1,0 +1,21 @@
+"""Which exhibits are there?"""
+
+from importlib import import_module
+
+from covalign.errors import InputError
+from covalign.papers.exhibit import Exhibit
+
+NAMES = ("encodings-fig4", "encodings-fig3")
+"""In the order in which they are worth having; each is the ``EXHIBIT`` of the module of its name."""
+
+
+def exhibit(name: str) -> Exhibit:
+    """Return an exhibit by its name.
+
+    Raises:
+        InputError: no such exhibit.
+    """
+    if name not in NAMES:
+        raise InputError(f"reproduce: got {name!r}, expected all, or one of {', '.join(NAMES)}")
+    found: Exhibit = import_module(f"covalign.papers.{name.replace('-', '_')}").EXHIBIT
+    return found

@@ -1,0 +1,232 @@
+"""How is an exhibit reproduced, from nothing to its claims?
+
+Plan, train what is missing, measure, keep, draw. The trainings of all exhibits that are asked for go through the
+store together, side by side, each once. What is measured is kept as small tables and tensors with the figure, from
+which `redraw` draws and judges again without any weights.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import safetensors.torch
+
+import covalign
+from covalign.errors import InputError
+from covalign.figures.saving import save_figure
+from covalign.papers.bench import Bench
+from covalign.papers.catalogue import exhibit
+from covalign.papers.differences import differences
+from covalign.papers.exhibit import Claim, Exhibit, Measurements
+from covalign.papers.scale import Scale, scale
+from covalign.report.rendering import json_bytes
+from covalign.training.cost import Cost, training_cost
+from covalign.training.folder import write_durably
+from covalign.training.machine import environment
+from covalign.training.population import train_population
+from covalign.training.recipe import TrainingSpec
+from covalign.training.run import Run
+from covalign.training.store import RunStore
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of one exhibit: where it is, and its claims."""
+
+    name: str
+    folder: Path
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one exhibit will take: its trainings with their costs; those in the store cost nothing more."""
+
+    exhibit: Exhibit
+    networks: int
+    stored: int
+    cost: Cost
+
+
+def plan(name: str, size: Scale, sources: Mapping[str, str], store: RunStore) -> Plan:
+    """Estimate an exhibit before anything starts: seconds of one process, the largest memory, and disk.
+
+    Images of a data set are counted as the scale states them, not read.
+    """
+    found = exhibit(name)
+    specs = _specs(found, Bench(size, sources, store))
+    done = [run.spec for run in store.runs()]
+    costs = []
+    for label, training in found.trainings(size).items():
+        if _without_precision(specs[label]) not in map(_without_precision, done):
+            data = size.data[training.data]
+            kept = data.classes if isinstance(data.classes, int) else len(data.classes or ()) or 10
+            costs.append(training_cost(specs[label], data.count, kept, data.resolution))
+    total = Cost(
+        sum(cost.seconds for cost in costs),
+        max((cost.memory for cost in costs), default=0),
+        sum(cost.disk for cost in costs),
+    )
+    return Plan(found, len(specs), len(specs) - len(costs), total)
+
+
+def reproduce(
+    names: Sequence[str],
+    size: str | Scale,
+    sources: Mapping[str, str],
+    store: RunStore,
+    out: Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    seed: int = 0,
+    command: str = "",
+    progress: Callable[[str, float], None] = lambda stage, done: None,
+) -> list[Reproduction]:
+    """Reproduce exhibits: train what is missing, measure, draw, and judge their claims.
+
+    Args:
+        names: of exhibits.
+        size: a scale or its name.
+        sources: DATA by role, instead of the scale's own.
+        store: of trainings and costly measurements.
+        out: each exhibit gets a folder in it: figures, ``results.json``, tables (CSV) and tensors (safetensors).
+        workers: trainings side by side.
+        scheduler: address of a Dask scheduler; see `covalign.training.population.train_population`.
+        seed: of the measurements.
+        command: what was typed, for ``results.json``.
+        progress: told the stage and the share of it that is done.
+
+    Raises:
+        InputError: unknown names or roles, images that are missing, and what training raises.
+    """
+    chosen = scale(size) if isinstance(size, str) else size
+    exhibits = [exhibit(name) for name in names]
+    if unknown := set(sources) - {data.role for data in chosen.data.values()}:
+        known = ", ".join(dict.fromkeys(data.role for data in chosen.data.values()))
+        raise InputError(f"--images: got role {sorted(unknown)[0]!r}, expected one of {known}")
+    bench = Bench(chosen, sources, store, seed=seed, progress=progress)
+    started = time.monotonic()
+    runs = _trained([_specs(each, bench) for each in exhibits], store, workers, scheduler)
+    training_seconds = time.monotonic() - started
+    found = []
+    for each in exhibits:
+        begun = time.monotonic()
+        own = {label: runs[spec] for label, spec in _specs(each, bench).items()}
+        measured = each.measure(Bench(chosen, sources, store, own, seed, progress, bench.loaded))
+        provenance = {
+            "command": command,
+            "covalign": covalign.__version__,
+            "environment": environment(),
+            "seed": seed,
+            "training_seconds": round(sum(epoch.seconds for run in own.values() for epoch in run.history), 1),
+            "training_wall_seconds": round(training_seconds, 1),
+            "measuring_seconds": round(time.monotonic() - begun, 1),
+            "differences": differences(each, chosen),
+            "networks": {label: _run_facts(run) for label, run in own.items()},
+        }
+        save_measurements(measured, out / each.name)
+        found.append(_drawn(each, chosen, measured, provenance, out / each.name))
+    return found
+
+
+def redraw(name: str, out: Path) -> Reproduction:
+    """Draw a kept exhibit again, and judge its claims again, from its numbers alone.
+
+    Raises:
+        InputError: the folder does not hold that exhibit.
+    """
+    folder = out / name
+    try:
+        document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        size, provenance = scale(document["scale"]), document["provenance"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: holds no reproduction ({error}); run `covalign reproduce {name}` first"
+        ) from error
+    return _drawn(exhibit(name), size, load_measurements(folder), provenance, folder)
+
+
+def save_measurements(measured: Measurements, folder: Path) -> None:
+    """Write tables as CSV and tensors as one safetensors file."""
+    for name, table in measured.tables.items():
+        write_durably(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.8g").encode())
+    if measured.tensors:
+        tensors = {name: tensor.contiguous() for name, tensor in measured.tensors.items()}
+        write_durably(folder / "tensors.safetensors", safetensors.torch.save(tensors))
+
+
+def load_measurements(folder: Path) -> Measurements:
+    """Read what `save_measurements` wrote."""
+    tables = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+    file = folder / "tensors.safetensors"
+    return Measurements(tables, safetensors.torch.load_file(file) if file.exists() else {})
+
+
+def _specs(found: Exhibit, bench: Bench) -> dict[str, TrainingSpec]:
+    return {
+        label: bench.read_from(each.spec, each.data) for label, each in found.trainings(bench.scale).items()
+    }
+
+
+def _trained(
+    needed: Sequence[Mapping[str, TrainingSpec]], store: RunStore, workers: int | None, scheduler: str | None
+) -> dict[TrainingSpec, Run]:
+    specs = list(dict.fromkeys(spec for each in needed for spec in each.values()))
+    return dict(zip(specs, train_population(specs, store, workers, scheduler), strict=True)) if specs else {}
+
+
+def _drawn(
+    found: Exhibit, size: Scale, measured: Measurements, provenance: dict[str, Any], folder: Path
+) -> Reproduction:
+    claims = tuple(_at_scale(claim, size) for claim in found.claims(measured))
+    for name, figure in found.draw(measured).items():
+        save_figure(figure, folder / name, {"exhibit": found.name, "scale": size.name})
+        plt.close(figure)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "reproduction",
+        "exhibit": found.name,
+        "title": found.title,
+        "source": found.source,
+        "scale": size.name,
+        "claims": [asdict(claim) for claim in claims],
+        "provenance": provenance,
+    }
+    write_durably(folder / "results.json", json_bytes(document))
+    return Reproduction(found.name, folder, claims)
+
+
+def _at_scale(claim: Claim, size: Scale) -> Claim:
+    """Withhold the verdict at a scale whose networks are too small and too briefly trained to give one."""
+    if size.conclusive or claim.verdict == "not testable":
+        return claim
+    why = f"the {size.name} scale only shows that everything runs (its numbers would say: {claim.verdict}); {claim.why}"
+    return Claim(claim.sentence, claim.expected, claim.measured, claim.interval, "not testable", why)
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    last, images = run.history[-1], run.details["images"]
+    return {
+        "run": run.key[:16],
+        "images": images["name"],
+        "classes": len(images["classes"]),
+        "training_images": images["train"]["count"],
+        "fingerprint": images["train"]["fingerprint"],
+        "seed": run.spec.seed,
+        "epochs": run.spec.epochs,
+        "precision": run.spec.precision,
+        "train_accuracy": last.train_accuracy,
+        "test_accuracy": last.test_accuracy,
+    }
+
+
+def _without_precision(spec: TrainingSpec) -> TrainingSpec:
+    return replace(spec, precision="auto")

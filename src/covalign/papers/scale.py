@@ -1,0 +1,209 @@
+"""How large is a reproduction: a check of the machinery, a laptop's, or as published?
+
+A `Scale` names everything that differs between the three: recipes, data sets, replicates, and how many images and
+draws the measurements take. What an exhibit trains and measures is the same at every scale, so that differences from
+the paper are found by comparing two scales (`covalign.papers.differences`).
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from covalign.data.images import Images
+from covalign.errors import InputError
+from covalign.training.recipe import TrainingSpec, preset
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as an exhibit names it.
+
+    Attributes:
+        role: under which ``--images ROLE=DATA`` replaces its source.
+        source: where it is read from by default; None has no default.
+        count: training images, for estimates before anything is read.
+        classes: that are kept: the first N, indices, or names; None keeps all.
+        drawn: indices of the classes that make the data set out of its default source; another source that takes
+            its place has been made already.
+        transform: makes other training and test images of these; None leaves them.
+        resolution: side in pixels.
+        note: what it is, where it is not what the paper took.
+    """
+
+    role: str
+    source: str | None
+    count: int
+    classes: int | tuple[int, ...] | tuple[str, ...] | None = None
+    drawn: tuple[int, ...] | None = None
+    transform: Callable[[Images, Images], tuple[Images, Images]] | None = None
+    resolution: int = 32
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of every exhibit.
+
+    Attributes:
+        name: as on the command line.
+        recipes: by purpose: "encoding" (factorized networks), "true labels" and "random labels" (the same, where
+            labels are compared), "kernels" and "kernels, random labels" (joint networks for spatial patterns),
+            "mosaic" (joint 7x7), "first layer" (joint).
+        data: data sets by name.
+        encodings: names of the data sets whose encodings are compared pairwise.
+        labels: name of the data set whose true and random labels are compared.
+        spatial: names of the data sets whose spatial eigenvectors are compared, the first one at every kernel size.
+        first_layers: names of the data sets whose first layers are compared.
+        replicates: networks of every kind; seeds differ between all networks of an exhibit.
+        kernel_sizes: of the joint networks.
+        images: that alignments are fitted to.
+        draws: for chance, ceiling and random controls.
+        conclusive: whether its networks can speak for or against a claim.
+    """
+
+    name: str
+    recipes: Mapping[str, TrainingSpec]
+    data: Mapping[str, DataSet]
+    encodings: tuple[str, ...]
+    labels: str
+    spatial: tuple[str, ...]
+    first_layers: tuple[str, ...]
+    replicates: int
+    kernel_sizes: tuple[int, ...] = (3, 5, 7)
+    images: int = 5000
+    draws: int = 10
+    conclusive: bool = True
+
+
+def scale(name: str) -> Scale:
+    """Return "smoke", "laptop" or "paper".
+
+    Raises:
+        InputError: no such scale.
+    """
+    if name not in SCALES:
+        raise InputError(f"--scale: got {name!r}, expected one of {', '.join(SCALES)}")
+    return SCALES[name]
+
+
+def _disjoint(total: int, each: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Draw two disjoint random sets of class indices, always the same ones."""
+    drawn = random.Random(0).sample(range(total), 2 * each)
+    return tuple(sorted(drawn[:each])), tuple(sorted(drawn[each:]))
+
+
+_DEMO = replace(preset("demo"), epochs=2, max_images=1000)
+_JOINT_DEMO = replace(_DEMO, form="joint", width=0.0625)
+
+SMOKE = Scale(
+    "smoke",
+    recipes={
+        "encoding": _DEMO,
+        "true labels": replace(_DEMO, max_images=500),
+        "random labels": replace(_DEMO, max_images=500, labels="uniform"),
+        "kernels": _JOINT_DEMO,
+        "kernels, random labels": replace(_JOINT_DEMO, labels="uniform"),
+        "mosaic": replace(_JOINT_DEMO, width=0.25, kernel_size=7),
+        "first layer": replace(
+            preset("first-layer-laptop"), labels="true", width=0.125, epochs=2, max_images=1000, batch_size=64
+        ),
+    },
+    data={
+        "cifar10": DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs"),
+        "cifar5": DataSet("cifar10", "photos", 4000, 5, note="crops of five embedded photographs"),
+        "imagenet-a": DataSet("imagenet-a", "photos:a", 4000, note="crops of five embedded photographs"),
+        "imagenet-b": DataSet("imagenet-b", "photos:b", 4000, note="crops of five other photographs"),
+    },
+    encodings=("cifar5", "imagenet-a", "imagenet-b"),
+    labels="cifar10",
+    spatial=("cifar10", "imagenet-a"),
+    first_layers=("cifar10", "imagenet-a"),
+    replicates=2,
+    images=400,
+    draws=3,
+    conclusive=False,
+)
+
+_LAPTOP = preset("laptop")
+_LAPTOP_FEW = replace(_LAPTOP, max_images=3000, epochs=120)
+_LAPTOP_JOINT = replace(_LAPTOP, form="joint", max_images=20_000)
+_TINY = _disjoint(200, 40)
+
+LAPTOP = Scale(
+    "laptop",
+    recipes={
+        "encoding": _LAPTOP,
+        "true labels": _LAPTOP_FEW,
+        "random labels": replace(_LAPTOP_FEW, labels="uniform"),
+        "kernels": _LAPTOP_JOINT,
+        "kernels, random labels": replace(_LAPTOP_JOINT, labels="uniform"),
+        "mosaic": replace(_LAPTOP_JOINT, kernel_size=7),
+        "first layer": replace(
+            preset("first-layer-laptop"), labels="true", epochs=5, checkpoint_epochs=(1, 2, 3)
+        ),
+    },
+    data={
+        "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
+        "cifar5": DataSet("cifar10", "uoft-cs/cifar10", 25_000, 5),
+        "imagenet-a": DataSet(
+            "imagenet-a", "zh-plus/tiny-imagenet", 20_000, drawn=_TINY[0], note="40 classes of Tiny-ImageNet"
+        ),
+        "imagenet-b": DataSet(
+            "imagenet-b",
+            "zh-plus/tiny-imagenet",
+            20_000,
+            drawn=_TINY[1],
+            note="40 other classes of Tiny-ImageNet",
+        ),
+    },
+    encodings=("cifar10", "cifar5", "imagenet-a", "imagenet-b"),
+    labels="cifar10",
+    spatial=("cifar10", "imagenet-a", "imagenet-b"),
+    first_layers=("cifar10", "imagenet-a"),
+    replicates=3,
+)
+
+_ENCODING = preset("encodings")
+_RANDOM = preset("encodings-random")
+_PUBLISHED = replace(_ENCODING, form="joint")
+_IMAGENET = _disjoint(1000, 100)
+
+PAPER = Scale(
+    "paper",
+    recipes={
+        "encoding": _ENCODING,
+        "true labels": _ENCODING,
+        "random labels": _RANDOM,
+        "kernels": replace(_PUBLISHED, head="mlp"),
+        "kernels, random labels": replace(
+            _PUBLISHED,
+            head="mlp",
+            labels="uniform",
+            norm=False,
+            epochs=180,
+            decay_every=60,
+            learning_rate=0.02,
+            flip=False,
+            crop_padding=0,
+        ),
+        "mosaic": replace(_PUBLISHED, kernel_size=7),
+        "first layer": replace(preset("first-layer"), labels="true"),
+    },
+    data={
+        "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
+        "cifar5": DataSet("cifar10", "uoft-cs/cifar10", 25_000, 5),
+        "cifar100": DataSet("cifar100", "uoft-cs/cifar100", 50_000),
+        "imagenet": DataSet("imagenet", "ILSVRC/imagenet-1k", 1_281_167),
+        "imagenet-224": DataSet("imagenet", "ILSVRC/imagenet-1k", 1_281_167, resolution=224),
+        "imagenet-a": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[0]),
+        "imagenet-b": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[1]),
+    },
+    encodings=("imagenet", "cifar100", "cifar10", "cifar5", "imagenet-a", "imagenet-b"),
+    labels="imagenet",
+    spatial=("imagenet-224", "imagenet", "cifar100", "cifar10"),
+    first_layers=("cifar10", "cifar100", "imagenet-a"),
+    replicates=3,
+    images=50_000,
+)
+
+SCALES = {each.name: each for each in (SMOKE, LAPTOP, PAPER)}
