@@ -108,8 +108,8 @@ def _correspond(table: pd.DataFrame, kind: str, sentence: str, expected: str) ->
         estimate.mean,
         (estimate.low, estimate.high),
         holds(bool(len(lowest)) and bool((lowest > 1.5).all()) and estimate.low > 1),
-        "mean diagonal |cosine| up to the effective rank, in units of the chance sqrt(2/(pi d)), layers 2-6; by layer "
-        f"{listed}; our bound 1.5 at every layer",
+        "mean diagonal |cosine| up to the effective rank, in units of the chance sqrt(2/(pi d)), layers 2-6; by "
+        f"layer {listed}; our bound 1.5 at every layer",
     )
 
 
@@ -130,7 +130,8 @@ def _fewer_for_random(table: pd.DataFrame) -> Claim:
         float(means[TRUE_RANDOM][both].mean()) if len(both) else math.nan,
         None,
         holds(len(both) > 0 and len(below) == len(both)),
-        f"lower in {len(below)} of {len(both)} layers; in units of chance, true and random, then random a and b: {listed}",
+        f"lower in {len(below)} of {len(both)} layers; in units of chance, true and random, then random a and b: "
+        + listed,
     )
 
 

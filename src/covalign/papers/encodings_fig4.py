@@ -141,8 +141,8 @@ def _above_chance(table: pd.DataFrame) -> Claim:
         float((tested["p_value"] < 0.05).mean()) if len(tested) else math.nan,
         None,
         holds(len(tested) > 0 and failed.empty),
-        f"share of {len(tested)} pairs and layers whose 5 % test against chance rejects; {untested} more could not be "
-        f"tested, as their bulk does not look like noise; without a test, all of {compared.notna().sum()} "
+        f"share of {len(tested)} pairs and layers whose 5 % test against chance rejects; {untested} more could not "
+        f"be tested, as their bulk does not look like noise; without a test, all of {compared.notna().sum()} "
         f"{'exceed' if exceeded else 'do not all exceed'} their unaligned level",
     )
 

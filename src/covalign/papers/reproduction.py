@@ -208,8 +208,8 @@ def _at_scale(claim: Claim, size: Scale) -> Claim:
     """Withhold the verdict at a scale whose networks are too small and too briefly trained to give one."""
     if size.conclusive or claim.verdict == "not testable":
         return claim
-    why = f"the {size.name} scale only shows that everything runs (its numbers would say: {claim.verdict}); {claim.why}"
-    return Claim(claim.sentence, claim.expected, claim.measured, claim.interval, "not testable", why)
+    said = f"the {size.name} scale only shows that everything runs (its numbers would say: {claim.verdict})"
+    return replace(claim, verdict="not testable", why=f"{said}; {claim.why}")
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
