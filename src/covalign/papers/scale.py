@@ -48,12 +48,14 @@ class Scale:
         name: as on the command line.
         recipes: by purpose: "encoding" (factorized networks), "true labels" and "random labels" (the same, where
             labels are compared), "kernels" and "kernels, random labels" (joint networks for spatial patterns),
-            "mosaic" (joint 7x7), "first layer" (joint).
+            "mosaic" (joint 7x7), "first layer" (joint), "two classes" and "depths" (the same, shorter).
         data: data sets by name.
         encodings: names of the data sets whose encodings are compared pairwise.
         labels: name of the data set whose true and random labels are compared.
         spatial: names of the data sets whose spatial eigenvectors are compared, the first one at every kernel size.
-        first_layers: names of the data sets whose first layers are compared.
+        first_layers: names of the data sets whose first layers are compared, with the networks of every kind.
+        binary: names of the data sets of two classes.
+        depths: architectures whose first layer is frozen, and learned.
         replicates: networks of every kind; seeds differ between all networks of an exhibit.
         kernel_sizes: of the joint networks.
         images: that alignments are fitted to.
@@ -67,7 +69,9 @@ class Scale:
     encodings: tuple[str, ...]
     labels: str
     spatial: tuple[str, ...]
-    first_layers: tuple[str, ...]
+    first_layers: Mapping[str, int]
+    binary: tuple[str, ...]
+    depths: tuple[str, ...]
     replicates: int
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
     images: int = 5000
@@ -94,6 +98,15 @@ def _disjoint(total: int, each: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 _DEMO = replace(preset("demo"), epochs=2, max_images=1000)
 _JOINT_DEMO = replace(_DEMO, form="joint", width=0.0625)
+_FIRST_DEMO = replace(
+    preset("first-layer-laptop"),
+    labels="true",
+    width=0.125,
+    epochs=2,
+    max_images=640,
+    batch_size=64,
+    checkpoint_epochs=(1,),
+)
 
 SMOKE = Scale(
     "smoke",
@@ -104,20 +117,23 @@ SMOKE = Scale(
         "kernels": _JOINT_DEMO,
         "kernels, random labels": replace(_JOINT_DEMO, labels="uniform"),
         "mosaic": replace(_JOINT_DEMO, width=0.25, kernel_size=7),
-        "first layer": replace(
-            preset("first-layer-laptop"), labels="true", width=0.125, epochs=2, max_images=1000, batch_size=64
-        ),
+        "first layer": _FIRST_DEMO,
+        "two classes": _FIRST_DEMO,
+        "depths": _FIRST_DEMO,
     },
     data={
         "cifar10": DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs"),
         "cifar5": DataSet("cifar10", "photos", 4000, 5, note="crops of five embedded photographs"),
         "imagenet-a": DataSet("imagenet-a", "photos:a", 4000, note="crops of five embedded photographs"),
         "imagenet-b": DataSet("imagenet-b", "photos:b", 4000, note="crops of five other photographs"),
+        "car-truck": DataSet("cifar10", "photos", 1600, (1, 9), note="crops of two embedded photographs"),
     },
     encodings=("cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
     spatial=("cifar10", "imagenet-a"),
-    first_layers=("cifar10", "imagenet-a"),
+    first_layers={"cifar10": 2, "imagenet-a": 2},
+    binary=("car-truck",),
+    depths=("vgg11",),
     replicates=2,
     images=400,
     draws=3,
@@ -131,7 +147,19 @@ _LAPTOP_FEW = replace(preset("laptop"), max_images=2000, epochs=100)
 """Few images and a higher rate, so that random labels can be fitted."""
 
 _LAPTOP_JOINT = replace(preset("laptop"), form="joint", max_images=20_000)
+_FIRST_FEW = replace(preset("first-layer-laptop"), labels="true", max_images=5000)
 _TINY = _disjoint(200, 40)
+
+_BINARY = {
+    name: DataSet("cifar10", "uoft-cs/cifar10", 10_000, pair)
+    for name, pair in {
+        "car-truck": (1, 9),
+        "dog-frog": (5, 6),
+        "cat-dog": (3, 5),
+        "bird-plane": (2, 0),
+        "boat-plane": (8, 0),
+    }.items()
+}
 
 LAPTOP = Scale(
     "laptop",
@@ -142,9 +170,9 @@ LAPTOP = Scale(
         "kernels": _LAPTOP_JOINT,
         "kernels, random labels": replace(_LAPTOP_JOINT, labels="uniform"),
         "mosaic": replace(_LAPTOP_JOINT, kernel_size=7),
-        "first layer": replace(
-            preset("first-layer-laptop"), labels="true", epochs=5, checkpoint_epochs=(1, 2, 3)
-        ),
+        "first layer": replace(_FIRST_FEW, epochs=60, checkpoint_epochs=(2, 5, 10, 20, 40)),
+        "two classes": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),
+        "depths": replace(_FIRST_FEW, epochs=20),
     },
     data={
         "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
@@ -159,17 +187,21 @@ LAPTOP = Scale(
             drawn=_TINY[1],
             note="40 other classes of Tiny-ImageNet",
         ),
+        **_BINARY,
     },
     encodings=("cifar10", "cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
     spatial=("cifar10", "imagenet-a", "imagenet-b"),
-    first_layers=("cifar10", "imagenet-a"),
+    first_layers={"cifar10": 3, "imagenet-a": 2},
+    binary=tuple(_BINARY),
+    depths=("vgg11", "vgg16"),
     replicates=3,
 )
 
 _ENCODING = preset("encodings")
 _RANDOM = preset("encodings-random")
 _PUBLISHED = replace(_ENCODING, form="joint")
+_FIRST_LAYER = replace(preset("first-layer"), labels="true", checkpoint_epochs=(10, 30))
 _IMAGENET = _disjoint(1000, 100)
 
 PAPER = Scale(
@@ -191,7 +223,9 @@ PAPER = Scale(
             crop_padding=0,
         ),
         "mosaic": replace(_PUBLISHED, kernel_size=7),
-        "first layer": replace(preset("first-layer"), labels="true"),
+        "first layer": _FIRST_LAYER,
+        "two classes": _FIRST_LAYER,
+        "depths": _FIRST_LAYER,
     },
     data={
         "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
@@ -201,11 +235,14 @@ PAPER = Scale(
         "imagenet-224": DataSet("imagenet", "ILSVRC/imagenet-1k", 1_281_167, resolution=224),
         "imagenet-a": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[0]),
         "imagenet-b": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[1]),
+        **_BINARY,
     },
     encodings=("imagenet", "cifar100", "cifar10", "cifar5", "imagenet-a", "imagenet-b"),
     labels="imagenet",
     spatial=("imagenet-224", "imagenet", "cifar100", "cifar10"),
-    first_layers=("cifar10", "cifar100", "imagenet-a"),
+    first_layers={"cifar10": 3, "cifar100": 3, "imagenet-a": 3},
+    binary=tuple(_BINARY),
+    depths=("vgg11", "vgg13", "vgg16"),
     replicates=3,
     images=50_000,
 )
