@@ -97,7 +97,7 @@ def _disjoint(total: int, each: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 _DEMO = replace(preset("demo"), epochs=2, max_images=1000)
-_JOINT_DEMO = replace(_DEMO, form="joint", width=0.0625)
+_JOINT_DEMO = replace(_DEMO, form="joint", width=0.25, max_images=500)
 _FIRST_DEMO = replace(
     preset("first-layer-laptop"),
     labels="true",
@@ -116,7 +116,7 @@ SMOKE = Scale(
         "random labels": replace(_DEMO, max_images=500, labels="uniform"),
         "kernels": _JOINT_DEMO,
         "kernels, random labels": replace(_JOINT_DEMO, labels="uniform"),
-        "mosaic": replace(_JOINT_DEMO, width=0.25, kernel_size=7),
+        "mosaic": replace(_JOINT_DEMO, kernel_size=7),
         "first layer": _FIRST_DEMO,
         "two classes": _FIRST_DEMO,
         "depths": _FIRST_DEMO,
@@ -147,6 +147,11 @@ _LAPTOP_FEW = replace(preset("laptop"), max_images=2000, epochs=100)
 """Few images and a higher rate, so that random labels can be fitted."""
 
 _LAPTOP_JOINT = replace(preset("laptop"), form="joint", max_images=20_000)
+_LAPTOP_JOINT_FEW = replace(
+    _LAPTOP_JOINT, labels="uniform", max_images=4000, epochs=40, flip=False, crop_padding=0
+)
+"""As many steps, on few images as they are, as in the paper, so that random labels are fitted."""
+
 _FIRST_FEW = replace(preset("first-layer-laptop"), labels="true", max_images=5000)
 _TINY = _disjoint(200, 40)
 
@@ -168,7 +173,7 @@ LAPTOP = Scale(
         "true labels": _LAPTOP_FEW,
         "random labels": replace(_LAPTOP_FEW, labels="uniform"),
         "kernels": _LAPTOP_JOINT,
-        "kernels, random labels": replace(_LAPTOP_JOINT, labels="uniform"),
+        "kernels, random labels": _LAPTOP_JOINT_FEW,
         "mosaic": replace(_LAPTOP_JOINT, kernel_size=7),
         "first layer": replace(_FIRST_FEW, epochs=60, checkpoint_epochs=(2, 5, 10, 20, 40)),
         "two classes": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),

@@ -1,0 +1,420 @@
+"""Figure 1 of Guth & Menard (2024): do all layers of all networks use the same spatial patterns?
+
+Compared are layers 2 and beyond whose maps are at least 4x4 (layers 2-6 at 32x32, as in the paper); layers 7 and 8
+and the first one are reported beside them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from covalign.encoding.spatial import SpatialCovariance
+from covalign.encoding.spatial_summary import SpatialSummary, spatial_summary
+from covalign.figures.spatial import greys
+from covalign.figures.style import GREY, journal, plain, series
+from covalign.networks.network import Network
+from covalign.papers import kernels
+from covalign.papers.bench import Bench
+from covalign.papers.encodings import accuracies
+from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
+from covalign.papers.intervals import Estimate, over_networks
+from covalign.papers.kernels import RANDOM, SMALLEST_MAP, TRUE
+
+RANKS = (3, 5, 6)
+SHOWN = 9
+"""Eigenvectors of a layer that are drawn: all at 3x3, the first nine of larger kernels, as in the paper."""
+
+UPDATE, WEIGHTS, INITIAL = "W - W0", "W", "W0"
+COMPARED, TO_THE_LAST, FIRST = "compared layers", "layers 2 to the last", "layer 1 and the compared layers"
+
+
+def measure(bench: Bench) -> Measurements:
+    """Compare the spatial eigenvectors of all layers of all networks: what training added, all, and before it."""
+    population = {each.label: each for each in kernels.population(bench.scale)}
+    networks = {label: bench.runs[label].network for label in population}
+    sides = {label: kernels.map_sides(bench, label) for label in population}
+    layers, pairs = [], []
+    for done, (of, summary) in enumerate(
+        (
+            (
+                INITIAL,
+                spatial_summary({name: _untrained(net) for name, net in networks.items()}, ranks=RANKS),
+            ),
+            (WEIGHTS, spatial_summary(networks, ranks=RANKS)),
+            (UPDATE, spatial_summary(networks, ranks=RANKS, subtract_initial=True)),
+        )
+    ):
+        own = summary.layers.assign(of=of)
+        own["side"] = [sides[row.network][row.depth - 1] for row in own.itertuples()]
+        for name in ("data", "size", "labels", "seed"):
+            own[name] = [getattr(population[network], name) for network in own["network"]]
+        layers.append(own.drop(columns=["kernel", "first", "layer"]))
+        pairs.append(by_networks(summary.table, sides).assign(of=of))
+        bench.progress("spatial patterns", (done + 1) / 3)
+    sizes = {label: each.size for label, each in population.items()}
+    return Measurements(
+        {
+            "layers": pd.concat(layers, ignore_index=True),
+            "pairs": pd.concat(pairs, ignore_index=True),
+            "spectra": _spectra(summary, sides, sizes),
+            "networks": accuracies(bench),
+        },
+        {**_pictures(summary), **_overlaps(summary, sizes)},
+    )
+
+
+def by_networks(table: pd.DataFrame, sides: Mapping[str, Sequence[int]]) -> pd.DataFrame:
+    """Return overlaps by pair of networks: ``kernel, rank, a, b, part, overlap`` (mean), ``lowest, chance, cosine``.
+
+    Args:
+        table: `SpatialSummary.table`.
+        sides: of the maps that each layer of each network receives.
+    """
+    wide = [
+        all(
+            sides[name][depth - 1] >= SMALLEST_MAP
+            for name, depth in ((row.a, row.depth_a), (row.b, row.depth_b))
+        )
+        for row in table.itertuples()
+    ]
+    beyond = table["beyond_first"].astype(bool)
+    one_first = (table["depth_a"] == 1) != (table["depth_b"] == 1)
+    parts = {COMPARED: beyond & wide, TO_THE_LAST: beyond, FIRST: one_first & wide}
+    found = [
+        table[chosen]
+        .groupby(["kernel", "rank", "a", "b"], sort=False, as_index=False)
+        .agg(
+            overlap=("overlap", "mean"),
+            lowest=("overlap", "min"),
+            chance=("chance", "first"),
+            cosine=("cosine", "mean"),
+        )
+        .assign(part=part)
+        for part, chosen in parts.items()
+    ]
+    return pd.concat(found, ignore_index=True).assign(
+        kernel=lambda rows: rows["kernel"].str.split("x").str[0].astype(int)
+    )
+
+
+def eigenvalue_share(covariances: Sequence[SpatialCovariance]) -> float:
+    """Return how much of the difference between layers is one of eigenvalues along shared eigenvectors.
+
+    With C_l of unit trace, their mean diagonalized by U, and D_l = U^T (C_l - mean) U, this is
+    sum_l ||diag D_l||^2 / sum_l ||D_l||_F^2: 1 where all layers share all eigenvectors, 2 / (k^2 + 1) on average
+    where differences have no preferred direction.
+    """
+    moments = torch.stack([each.matrix / each.eigenvalues.sum() for each in covariances])
+    shared = torch.linalg.eigh(moments.mean(0)).eigenvectors
+    turned = shared.T @ (moments - moments.mean(0)) @ shared
+    return float(turned.diagonal(dim1=1, dim2=2).square().sum() / turned.square().sum())
+
+
+def _untrained(network: Network) -> Network:
+    layers = (
+        layer if layer.initial is None else replace(layer, weight=layer.initial) for layer in network.layers
+    )
+    return replace(network, layers=tuple(layers))
+
+
+def _spectra(
+    summary: SpatialSummary, sides: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
+) -> pd.DataFrame:
+    rows = []
+    for name, size in sizes.items():
+        own = [space for (network, _), space in summary.spatial.items() if network == name]
+        chosen = [space for space, side in zip(own, sides[name], strict=True) if side >= SMALLEST_MAP][1:]
+        rows.append(
+            {
+                "network": name,
+                "kernel": size,
+                "share": eigenvalue_share(chosen),
+                "chance": 2 / (size**2 + 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _pictures(summary: SpatialSummary) -> dict[str, Tensor]:
+    """Return the leading eigenvectors of every network, ``[layers, 9, k, k]``."""
+    names = dict.fromkeys(network for network, _ in summary.spatial)
+    return {
+        f"eigenvectors|{name}": torch.stack(
+            [space.pictures[:SHOWN] for (network, _), space in summary.spatial.items() if network == name]
+        ).float()
+        for name in names
+    }
+
+
+def _overlaps(summary: SpatialSummary, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """Return the overlap at rank 5 of every layer with every other by kernel size, networks in their order."""
+    found = {}
+    for size in dict.fromkeys(sizes.values()):
+        keys = [key for key in summary.spatial if sizes[key[0]] == size]
+        places = {key: index for index, key in enumerate(keys)}
+        overlaps = torch.eye(len(keys))
+        for row in summary.table[(summary.table["rank"] == 5)].itertuples():
+            if (row.a, row.layer_a) in places:
+                i, j = places[row.a, row.layer_a], places[row.b, row.layer_b]
+                overlaps[i, j] = overlaps[j, i] = row.overlap
+        found[f"overlaps|{size}"] = overlaps
+    return found
+
+
+def draw(measured: Measurements) -> dict[str, Figure]:
+    """Draw the eigenvectors as the paper does, a row a layer; and how alike they are."""
+    with matplotlib.rc_context(journal(columns=2.1)):
+        return {"encodings-fig1": _eigenvectors(measured), "encodings-fig1-overlaps": _alike(measured)}
+
+
+def _eigenvectors(measured: Measurements) -> Figure:
+    layers = measured.tables["layers"]
+    layers = layers[layers["of"] == UPDATE]
+    networks = layers.drop_duplicates("network")
+    main = networks[networks["data"] == networks["data"].iloc[0]]
+    second = main[(main["seed"] == 1) & (main["size"] == main["size"].min())]
+    rows = [
+        main[(main["labels"] == TRUE) & (main["seed"] == 0)],
+        main[main["labels"] == RANDOM],
+        pd.concat([networks[networks["data"] != main["data"].iloc[0]], second]),
+    ]
+    columns = max(len(rows[0]), len(rows[2]) - 1)
+    figure = Figure(layout="constrained", figsize=(2.4 * columns, 2.75 * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, chosen in zip(grid, rows, strict=True):
+        for ax in axes:
+            ax.set_axis_off()
+        for ax, row in zip(axes, chosen.itertuples(), strict=False):
+            own = layers[layers["network"] == row.network]
+            _layer_sheet(measured.tensors[f"eigenvectors|{row.network}"], own, ax.set_axis_on() or ax)
+            ax.set_title(
+                f"{plain(row.data)}, {row.labels}, {row.size}x{row.size}"
+                + (", second seed" if row.seed else "")
+            )
+        axes[0].set_ylabel("layer")
+    return figure
+
+
+def _layer_sheet(eigenvectors: Tensor, layers: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the eigenvectors of one network, a row a layer, with their shares of the variance."""
+    gap = (0.42, 0.08)
+    kernels.sheet([[greys(picture) for picture in layer] for layer in eigenvectors], gap, ax)
+    for i, row in enumerate(layers.itertuples()):
+        for j in range(eigenvectors.shape[1]):
+            share = getattr(row, f"share_{j + 1}")
+            middle = (j * (1 + gap[1]) + 0.5, i * (1 + gap[0]) + 1.02)
+            ax.text(*middle, f"{100 * share:.0f}", ha="center", va="top", fontsize=4.5)
+    ax.set(
+        xticks=[],
+        yticks=[i * (1 + gap[0]) + 0.5 for i in range(len(layers))],
+        yticklabels=list(layers["depth"]),
+    )
+    return ax
+
+
+def _alike(measured: Measurements) -> Figure:
+    layers = measured.tables["layers"]
+    layers = layers[layers["of"] == UPDATE]
+    sizes = sorted(set(layers["size"]))
+    figure = Figure(layout="constrained", figsize=(2.4 * len(sizes), 5.2))
+    grid = figure.add_gridspec(2, len(sizes), height_ratios=(1.25, 1))
+    for column, size in enumerate(sizes):
+        _overlap_matrix(
+            measured.tensors[f"overlaps|{size}"],
+            layers[layers["size"] == size],
+            figure.add_subplot(grid[0, column]),
+        )
+    _overlaps_by_rank(measured.tables["pairs"], figure.add_subplot(grid[1, :]))
+    return figure
+
+
+def _overlap_matrix(overlaps: Tensor, layers: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the overlaps of all layers at rank 5, white at chance and black at 1, networks apart."""
+    size = int(layers["size"].iloc[0])
+    image = ax.imshow(overlaps.numpy(), cmap="Greys", vmin=5 / size**2, vmax=1)
+    names = list(dict.fromkeys(layers["network"]))
+    starts = [list(layers["network"]).index(name) for name in names]
+    for start in starts[1:]:
+        ax.axhline(start - 0.5, color="white", linewidth=1)
+        ax.axvline(start - 0.5, color="white", linewidth=1)
+    middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(layers)], strict=True)]
+    short = [plain(name.replace(f" {size}x{size}", "").replace(" labels", "")) for name in names]
+    ax.set(yticks=middles, yticklabels=short, xticks=[], title=f"{size}x{size}: overlap at rank 5")
+    ax.tick_params(length=0, labelsize="x-small")
+    ax.spines[:].set_visible(False)
+    ax.figure.colorbar(
+        image, ax=ax, orientation="horizontal", aspect=30, pad=0.02, ticks=[5 / size**2, 1], format="%.2f"
+    )
+    return ax
+
+
+def _overlaps_by_rank(pairs: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw mean overlaps with 95 % intervals over networks, the lowest pair of layers, and chance."""
+    pairs = pairs[pairs["part"] == COMPARED]
+    places = [(kernel, rank) for kernel in sorted(set(pairs["kernel"])) for rank in RANKS]
+    for index, (of, label) in enumerate(
+        ((UPDATE, "what training added"), (WEIGHTS, "all weights"), (INITIAL, "initial weights"))
+    ):
+        shift = 0.22 * (index - 1)
+        for x, place in enumerate(places):
+            rows = _chosen(pairs, of, *place)
+            found = _estimate(rows)
+            spread = [[found.mean - found.low], [found.high - found.mean]] if found.low == found.low else None
+            style = series(index) | {"linestyle": "none"}
+            named: dict[str, Any] = {"label": label} if x == 0 else {}
+            ax.errorbar(x + shift, found.mean, spread, elinewidth=0.8, capsize=1.5, **style, **named)
+            ax.plot(x + shift, rows["lowest"].min(), marker="_", color=style["color"], markersize=6)
+    for x, (kernel, rank) in enumerate(places):
+        ax.plot([x - 0.4, x + 0.4], [rank / kernel**2] * 2, color=GREY, linewidth=0.8)
+    ax.axhline(0.9, color=GREY, linewidth=0.6, linestyle=":")
+    ax.set(
+        xticks=range(len(places)),
+        xticklabels=[f"{kernel}x{kernel}\nrank {rank}" for kernel, rank in places],
+        ylabel="overlap of leading subspaces",
+        ylim=(0, 1.05),
+    )
+    ax.legend(loc="lower left")
+    return ax
+
+
+def claims(measured: Measurements) -> list[Claim]:
+    """Judge what the paper says about figure 1."""
+    pairs = measured.tables["pairs"]
+    sizes = sorted(set(pairs["kernel"]))
+    return [
+        *(_shared(pairs, size) for size in sizes),
+        _other_ranks(pairs, sizes),
+        _first_differs(pairs, sizes),
+        _in_eigenvalues(measured.tables["spectra"]),
+        _random_labels(measured, sizes),
+    ]
+
+
+def _shared(pairs: pd.DataFrame, size: int) -> Claim:
+    rows = _chosen(pairs, UPDATE, size, 5)
+    found = _estimate(rows)
+    last = _chosen(pairs, UPDATE, size, 5, TO_THE_LAST)
+    others = {of: _estimate(_chosen(pairs, of, size, 5)).mean for of in (WEIGHTS, INITIAL)}
+    return Claim(
+        f"Layers beyond the first share their leading {size}x{size} eigenvectors, whatever the data and labels.",
+        f"the same patterns (figure 1); our bound: mean overlap 0.9 at rank 5, where chance is {5 / size**2:.2f}",
+        found.mean,
+        (found.low, found.high),
+        holds(found.mean >= 0.9),
+        f"overlap of W - W0 over {found.pairs} pairs of networks, layers on maps of at least 4x4; lowest pair of "
+        f"layers {rows['lowest'].min():.2f}; with layers on 2x2 maps {_estimate(last).mean:.2f}, lowest "
+        f"{last['lowest'].min():.2f}; all weights {others[WEIGHTS]:.2f}, initial weights {others[INITIAL]:.2f}",
+    )
+
+
+def _other_ranks(pairs: pd.DataFrame, sizes: Sequence[int]) -> Claim:
+    found = {
+        (size, rank): _estimate(_chosen(pairs, UPDATE, size, rank))
+        for size in sizes
+        for rank in RANKS
+        if rank != 5
+    }
+    listed = "; ".join(
+        f"{size}x{size} rank {rank}: {each.mean:.2f} (chance {rank / size**2:.2f})"
+        for (size, rank), each in found.items()
+    )
+    worst = min(found.values(), key=lambda each: each.mean)
+    return Claim(
+        "So they do at other ranks: the average and first derivatives, and these with all second derivatives.",
+        "the same patterns (figure 1); our bound: mean overlap 0.9 at ranks 3 and 6 and every kernel size",
+        worst.mean,
+        (worst.low, worst.high),
+        holds(worst.mean >= 0.9),
+        f"smallest mean overlap of {listed}",
+    )
+
+
+def _first_differs(pairs: pd.DataFrame, sizes: Sequence[int]) -> Claim:
+    margins = {}
+    for size in sizes:
+        beyond, first = (_chosen(pairs, UPDATE, size, 5, part) for part in (COMPARED, FIRST))
+        margins[size] = _estimate(beyond).mean - _estimate(first).mean
+    listed = ", ".join(f"{size}x{size}: {margin:.2f}" for size, margin in margins.items())
+    return Claim(
+        "The first layer's patterns differ from those of all others.",
+        "it is shown apart (figure 1): lower overlap with later layers than these have with each other",
+        min(margins.values()),
+        None,
+        holds(min(margins.values()) > 0),
+        f"smallest margin in mean overlap at rank 5; {listed}",
+    )
+
+
+def _in_eigenvalues(spectra: pd.DataFrame) -> Claim:
+    means = spectra.groupby("kernel")["share"].mean().to_dict()
+    listed = ", ".join(
+        f"{size}x{size}: {mean:.0%} (chance {2 / (size**2 + 1):.0%})" for size, mean in means.items()
+    )
+    names = list(spectra["network"])
+    found = over_networks(list(zip(names, names, strict=True)), spectra["share"].tolist())
+    return Claim(
+        "Layers differ mainly in the eigenvalues.",
+        "section 2.2, in words; our bound: at least half of the squared difference at every kernel size",
+        found.mean,
+        (found.low, found.high),
+        holds(min(means.values()) >= 0.5),
+        "share of the squared difference of layers' covariances (unit trace) that lies along shared eigenvectors; "
+        + listed,
+    )
+
+
+def _random_labels(measured: Measurements, sizes: Sequence[int]) -> Claim:
+    pairs, layers = measured.tables["pairs"], measured.tables["layers"]
+    known = layers.drop_duplicates("network").set_index("network")
+    main = known[known["data"] == known["data"].iloc[0]]
+    kept, listed = [], []
+    for size in sizes:
+        rows = _chosen(pairs, UPDATE, size, 5)
+        rows = rows[rows["a"].isin(main.index) & rows["b"].isin(main.index) & (rows["a"] != rows["b"])]
+        random = rows[["a", "b"]].apply(lambda column: column.map(main["labels"]) == RANDOM).sum(axis=1)
+        true, crossed = (rows[random == number]["overlap"].mean() for number in (0, 1))
+        kept.append((crossed - 5 / size**2) / (true - 5 / size**2))
+        listed.append(f"{size}x{size}: {crossed:.2f} against {true:.2f}")
+    networks = measured.tables["networks"]
+    fit = networks[networks["labels"] != "true"]["train_accuracy"].min()
+    return Claim(
+        "Random labels give the same eigenvectors, slightly distorted.",
+        "figure 1 b, in words; our bounds: 75 to 100 % of the overlap above chance of two seeds with true labels",
+        sum(kept) / len(kept),
+        None,
+        holds(all(0.75 <= each < 1 for each in kept)),
+        "overlap above chance at rank 5 of true with random labels, over that of two seeds with true labels: "
+        f"{', '.join(listed)}; random-label networks fit at least {fit:.0%} of their training images",
+    )
+
+
+def _chosen(pairs: pd.DataFrame, of: str, size: int, rank: int, part: str = COMPARED) -> pd.DataFrame:
+    same = (pairs["of"] == of) & (pairs["part"] == part)
+    return pairs[same & (pairs["kernel"] == size) & (pairs["rank"] == rank)]
+
+
+def _estimate(rows: pd.DataFrame) -> Estimate:
+    return over_networks(list(zip(rows["a"], rows["b"], strict=True)), rows["overlap"].tolist())
+
+
+EXHIBIT = Exhibit(
+    "encodings-fig1",
+    "spatial eigenvectors: kernel sizes, layers, true and random labels, data sets",
+    "Guth & Menard (2024), figure 1",
+    kernels.trainings,
+    measure,
+    draw,
+    claims,
+    (
+        "Patterns are those of W - W0, what training added; the paper takes W, which after short trainings is mostly "
+        "initial noise.",
+        "Data sets beyond the first are compared at the smallest kernel size; the paper does not state its own.",
+    ),
+)
