@@ -96,7 +96,7 @@ def _disjoint(total: int, each: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(drawn[:each])), tuple(sorted(drawn[each:]))
 
 
-_DEMO = replace(preset("demo"), epochs=2, max_images=1000)
+_DEMO = replace(preset("demo"), epochs=4, max_images=1000, learning_rate=0.05)
 _JOINT_DEMO = replace(_DEMO, form="joint", width=0.25, max_images=500)
 _FIRST_DEMO = replace(
     preset("first-layer-laptop"),
@@ -135,7 +135,7 @@ SMOKE = Scale(
     binary=("car-truck",),
     depths=("vgg11",),
     replicates=2,
-    images=400,
+    images=300,
     draws=3,
     conclusive=False,
 )
