@@ -76,7 +76,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
             for row in shown[shown["group"] == group].itertuples():
                 ax = axes[depths.index(row.depth)]
                 ax.set_axis_on()
-                ranks = (row.effective_rank_a, row.effective_rank_b)
+                ranks = (float(row.effective_rank_a), float(row.effective_rank_b))
                 cosine_map(measured.tensors[row.map], ax, row.d, ranks)
                 ax.tick_params(labelsize="xx-small")
             axes[0].set_ylabel(plain(group).replace(" - ", "\n"), fontsize="x-small")
