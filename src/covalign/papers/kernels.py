@@ -22,10 +22,13 @@ SEEDS = 2
 """Networks with true labels at every kernel size (our choice)."""
 
 SMALLEST_MAP = 4
-"""Side of the smallest maps on which patterns are compared: on 2x2 maps a kernel sees little but padding."""
+"""Side of the smallest maps on which patterns are compared; on 2x2 maps a kernel sees little but padding."""
 
 TILE = 60
 """Pixels of a picture in a sheet, about."""
+
+FRAME = 160
+"""Grey level of the line around a picture."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,13 @@ def sheet(tiles: Sequence[Sequence[UInt8[np.ndarray, "k k"]]], gap: tuple[float,
         for j, tile in enumerate(row):
             top, left = round(i * height * side), round(j * width * side)
             canvas[top : top + side, left : left + side] = np.kron(tile, np.ones((scale, scale), np.uint8))
+            for edge in ((top, slice(left, left + side)), (slice(top, top + side), left)):
+                canvas[edge] = FRAME
+            for edge in (
+                (top + side - 1, slice(left, left + side)),
+                (slice(top, top + side), left + side - 1),
+            ):
+                canvas[edge] = FRAME
     extent = (0.0, canvas.shape[1] / side, canvas.shape[0] / side, 0.0)
     ax.imshow(canvas, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
     ax.tick_params(length=0)

@@ -135,6 +135,7 @@ SMOKE = Scale(
     binary=("car-truck",),
     depths=("vgg11",),
     replicates=2,
+    kernel_sizes=(3, 7),
     images=300,
     draws=3,
     conclusive=False,
