@@ -5,7 +5,7 @@ from importlib import import_module
 from covalign.errors import InputError
 from covalign.papers.exhibit import Exhibit
 
-NAMES = ("encodings-fig4", "encodings-fig3", "encodings-fig1")
+NAMES = ("encodings-fig4", "encodings-fig3", "first-layer-table2", "first-layer-table3", "encodings-fig1")
 """In the order in which they are worth having; each is the ``EXHIBIT`` of the module of its name."""
 
 
