@@ -7,6 +7,7 @@ and are alike for that reason. Profiles are those of what was learned, final les
 authors' code; patch components come from 10,000 training images, as theirs do.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -204,7 +205,7 @@ def _agreement(
         "epoch": one.epoch,
         "last": one.last,
         "value": profile_correlation(a, b),
-        "limit": sampling_limit(a, b),
+        "limit": sampling_limit(a, b) if quantity in PAIRS.values() else math.nan,
     }
 
 
@@ -284,7 +285,10 @@ def mean_curves(table: pd.DataFrame, column: str = "energy") -> pd.DataFrame:
 
 
 def summarized(values: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, standard deviation and 95 % interval over networks, a row per data set, quantity and epoch."""
+    """Return means, standard deviations and 95 % intervals over networks, by data set, quantity and epoch.
+
+    Values are correlations, so that intervals end at -1 and 1.
+    """
     rows = []
     for (data, quantity, epoch), found in values.groupby(["data", "quantity", "epoch"], sort=False):
         alone = [
@@ -300,8 +304,8 @@ def summarized(values: pd.DataFrame) -> pd.DataFrame:
                 "last": bool(found["last"].all()),
                 "mean": estimate.mean,
                 "sd": float(found["value"].std()),
-                "low": estimate.low,
-                "high": estimate.high,
+                "low": max(estimate.low, -1.0),
+                "high": min(estimate.high, 1.0),
                 "count": estimate.pairs,
                 "limit": float(found["limit"].mean()),
             }

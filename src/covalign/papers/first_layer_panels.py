@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from covalign.figures.style import GREY, PALETTE, journal, plain, series
-from covalign.papers.first_layer import summarized
+from covalign.papers.first_layer import PAIRS, SHORT, summarized
 
 Published = Mapping[tuple[str, str], tuple[float, float]]
 """Mean and standard deviation in the paper, by data set and quantity."""
@@ -35,8 +35,9 @@ def table(
     with matplotlib.rc_context(journal(columns=2.1, ratio=0.5)):
         figure = Figure(layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-        forest(values, published, left).set(title="at the end of training", xlabel=what, xlim=(None, 1.04))
+        forest(values, published, left).set(title="at the end of training", xlabel=what, xlim=(-1.02, 1.04))
         courses(during, right).set(title="during training", ylabel=what)
+        right.set_ylim(min(0.5, during["value"].min() - 0.02), 1.02)
         right.axhline(bound, color=GREY, linewidth=0.6, linestyle=":")
         marks, names = left.get_legend_handles_labels()
         figure.legend(marks, names, loc="outside lower left", ncols=2, fontsize="x-small")
@@ -54,7 +55,7 @@ def forest(values: pd.DataFrame, published: Published, ax: Axes) -> Axes:
         published: the paper's numbers.
         ax: where to draw.
     """
-    values = values[values["last"]]
+    values = values[values["last"]].sort_values("quantity", key=lambda q: q.map(_place), kind="stable")
     summary = summarized(values)
     for row, found in enumerate(summary.itertuples()):
         chosen = values[(values["data"] == found.data) & (values["quantity"] == found.quantity)]
@@ -88,6 +89,12 @@ def forest(values: pd.DataFrame, published: Published, ax: Axes) -> Axes:
     return ax
 
 
+def _place(quantity: str) -> int:
+    """Say where a quantity stands in a table: agreements first, then baselines."""
+    known = [*PAIRS.values(), *SHORT.values()]
+    return known.index(quantity) if quantity in known else len(known)
+
+
 def courses(values: pd.DataFrame, ax: Axes) -> Axes:
     """Draw means with 95 % intervals over networks against epoch, a line for each data set and quantity."""
     summary = summarized(values)
@@ -99,8 +106,9 @@ def courses(values: pd.DataFrame, ax: Axes) -> Axes:
         ax.errorbar(
             rows["epoch"], rows["mean"], spread, label=label, elinewidth=0.6, capsize=1, **series(index)
         )
-    ax.set(xlabel="epoch", ylabel="correlation")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="epoch", xscale="log")
+    ax.set_xticks(sorted(set(summary["epoch"])), [f"{epoch:g}" for epoch in sorted(set(summary["epoch"]))])
+    ax.minorticks_off()
     return ax
 
 
