@@ -176,7 +176,7 @@ LAPTOP = Scale(
         "kernels": _LAPTOP_JOINT,
         "kernels, random labels": _LAPTOP_JOINT_FEW,
         "mosaic": replace(_LAPTOP_JOINT, kernel_size=7),
-        "first layer": replace(_FIRST_FEW, epochs=60, checkpoint_epochs=(2, 5, 10, 20, 40)),
+        "first layer": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),
         "two classes": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),
         "depths": replace(_FIRST_FEW, epochs=20),
     },
