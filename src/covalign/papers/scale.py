@@ -177,7 +177,7 @@ LAPTOP = Scale(
         "kernels, random labels": _LAPTOP_JOINT_FEW,
         "mosaic": replace(_LAPTOP_JOINT, kernel_size=7),
         "first layer": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),
-        "two classes": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),
+        "two classes": replace(_FIRST_FEW, epochs=15, checkpoint_epochs=(2, 5, 10)),
         "depths": replace(_FIRST_FEW, epochs=20),
     },
     data={
