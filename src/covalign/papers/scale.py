@@ -176,8 +176,8 @@ LAPTOP = Scale(
         "kernels": _LAPTOP_JOINT,
         "kernels, random labels": _LAPTOP_JOINT_FEW,
         "mosaic": replace(_LAPTOP_JOINT, kernel_size=7),
-        "first layer": replace(_FIRST_FEW, epochs=30, checkpoint_epochs=(2, 5, 10, 20)),
-        "two classes": replace(_FIRST_FEW, epochs=15, checkpoint_epochs=(2, 5, 10)),
+        "first layer": replace(_FIRST_FEW, epochs=20, checkpoint_epochs=(2, 5, 10)),
+        "two classes": replace(_FIRST_FEW, epochs=10, checkpoint_epochs=(2, 5)),
         "depths": replace(_FIRST_FEW, epochs=20),
     },
     data={
