@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-import covalign
 from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.errors import InputError
@@ -18,6 +17,9 @@ from covalign.training.folder import write_durably
 from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
 from covalign.training.store import RunStore
+
+MEASUREMENT_VERSION = 1
+"""Raised whenever the same networks and images would no longer give the same measurements."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +61,9 @@ class Bench:
         return self.loaded[data, split]
 
     def kept(self, *parts: object) -> Path:
-        """Return the folder of a measurement, named by what decides it and by the code that makes it."""
-        code = Path(covalign.__file__).parent
-        digest = hashlib.sha256(repr(parts).encode())
-        for package in ("encoding", "networks"):
-            for path in sorted((code / package).glob("*.py")):
-                digest.update(path.read_bytes())
-        return self.store.root / "measurements" / digest.hexdigest()[:16]
+        """Return the folder of a measurement, named by what decides it."""
+        digest = hashlib.sha256(repr((MEASUREMENT_VERSION, *parts)).encode()).hexdigest()
+        return self.store.root / "measurements" / digest[:16]
 
     def _source(self, data: str) -> str:
         entry = self.scale.data[data]

@@ -2,8 +2,8 @@
 
 Figures 2-4 of Guth & Menard (2024) look at one population: several seeds on every data set; and on one data set,
 true labels beside random ones, trained on the same images. Seeds differ between all of them, because networks of
-equal seed share their initial weights and are alike for that reason. Networks i of two data sets are paired, so that
-the pairs of two data sets are independent; within one sample, and between true and random labels, all are.
+equal seed share their initial weights and are alike for that reason. Within one sample all pairs are compared; of two
+samples network i with network i, so that these pairs are independent.
 """
 
 import itertools
@@ -88,24 +88,30 @@ def pairs(scale: Scale) -> list[Pair]:
     for kind, labels in ((TRUE, "true labels"), (RANDOM, "random labels")):
         both = itertools.combinations(count, 2)
         found += [Pair(kind, f"{labels} {i}", f"{labels} {j}", data, data) for i, j in both]
-    crossed = itertools.product(count, count)
-    found += [Pair(TRUE_RANDOM, f"true labels {i}", f"random labels {j}", data, data) for i, j in crossed]
+    found += [Pair(TRUE_RANDOM, f"true labels {i}", f"random labels {i}", data, data) for i in count]
     return found
 
 
 def comparison(bench: Bench, pair: Pair) -> Comparison:
     """Return the comparison of a pair, measured once and kept beside the runs.
 
-    Alignments are fitted to training images of both data sets in equal parts, without labels.
+    Alignments are fitted to training images of both data sets in equal parts, without labels; two seeds on one data
+    set are also aligned on shuffled images.
     """
     a, b = bench.runs[pair.a], bench.runs[pair.b]
     images = alignment_images(bench, pair)
-    folder = bench.kept(a.key, b.key, images.fingerprint, bench.scale.draws, bench.seed)
+    names = f"{pair.a} | {pair.b}"
+    folder = bench.kept(names, a.key, b.key, images.fingerprint, bench.scale.draws, bench.seed)
     try:
         return load_comparison(folder)
     except InputError:
         found = compare(
-            {pair.a: a, pair.b: b}, images, max_images=None, draws=bench.scale.draws, seed=bench.seed
+            {pair.a: a, pair.b: b},
+            images,
+            max_images=None,
+            draws=bench.scale.draws,
+            seed=bench.seed,
+            controls=pair.kind == SAME,
         )
         found.save(folder)
         return load_comparison(folder)

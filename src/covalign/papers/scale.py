@@ -74,7 +74,7 @@ class Scale:
     depths: tuple[str, ...]
     replicates: int
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
-    images: int = 5000
+    images: int = 4000
     draws: int = 10
     conclusive: bool = True
 
