@@ -304,10 +304,22 @@ def summarized(values: pd.DataFrame) -> pd.DataFrame:
                 "last": bool(found["last"].all()),
                 "mean": estimate.mean,
                 "sd": float(found["value"].std()),
-                "low": max(estimate.low, -1.0),
-                "high": min(estimate.high, 1.0),
+                "low": estimate.low if math.isnan(estimate.low) else max(estimate.low, -1.0),
+                "high": estimate.high if math.isnan(estimate.high) else min(estimate.high, 1.0),
                 "count": estimate.pairs,
                 "limit": float(found["limit"].mean()),
             }
         )
     return pd.DataFrame(rows)
+
+
+def interval(found: pd.Series) -> tuple[float, float] | None:
+    """Return the interval of a row of `summarized`; None where there are too few networks for one."""
+    return None if math.isnan(found["low"]) else (float(found["low"]), float(found["high"]))
+
+
+def averaged(found: pd.Series) -> str:
+    """Say of how many values a row of `summarized` is the mean, and how far they scatter."""
+    if found["count"] < 2:
+        return "a single value"
+    return f"mean of {found['count']:.0f} (standard deviation {found['sd']:.2f})"

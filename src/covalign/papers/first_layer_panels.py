@@ -11,7 +11,6 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from covalign.figures.style import GREY, PALETTE, journal, plain, series
 from covalign.papers.first_layer import PAIRS, SHORT, summarized
@@ -122,5 +121,5 @@ def profiles(
             ax.plot(single.index, single, color=style["color"], linewidth=0.5, alpha=0.4)
         ax.plot(curve.index, curve, label=plain(name), **style)
     ax.set(xlabel="patch component", ylabel="energy / maximum", ylim=(0, 1.08))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xticks([1, *range(5, max(map(len, curves.values())) + 1, 5)])
     return ax

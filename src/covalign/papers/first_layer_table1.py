@@ -9,7 +9,16 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
-from covalign.papers.first_layer import ARCHITECTURES, CHOICES, INITIALS, SEEDS, WIDTHS, summarized
+from covalign.papers.first_layer import (
+    ARCHITECTURES,
+    CHOICES,
+    INITIALS,
+    SEEDS,
+    WIDTHS,
+    averaged,
+    interval,
+    summarized,
+)
 from covalign.papers.first_layer_panels import table
 from covalign.papers.scale import Scale
 
@@ -89,10 +98,10 @@ def _agree(rows: pd.DataFrame, quantity: str, sentence: str, bound: float) -> Cl
         sentence,
         EXPECTED[quantity],
         float(found["mean"]),
-        (float(found["low"]), float(found["high"])),
+        interval(found),
         holds(found["mean"] >= bound),
-        f"mean correlation of {found['count']:.0f} pairs (standard deviation {found['sd']:.2f}) against our bound "
-        f"{bound}; sampling alone allows {found['limit']:.2f}; initial weights of two networks {level:.2f}",
+        f"{averaged(found)}, against our bound {bound}; sampling alone allows {found['limit']:.2f}; "
+        f"initial weights of two networks {level:.2f}",
     )
 
 
@@ -101,10 +110,10 @@ def _unlike_initial(found: pd.Series, data: str) -> Claim:
         f"What is learned is not the initial profile ({data}).",
         "-.13 +- .18, -.04 +- .04 and -.18 +- .13 (table 1)",
         float(found["mean"]),
-        (float(found["low"]), float(found["high"])),
+        interval(found),
         holds(abs(found["mean"]) <= UNRELATED),
-        f"mean correlation of the learned change and the initial weights over {found['count']:.0f} networks "
-        f"(standard deviation {found['sd']:.2f}) against our bound +-{UNRELATED}",
+        f"correlation of the learned change and the initial weights, {averaged(found)}, against our bound "
+        f"+-{UNRELATED}",
     )
 
 

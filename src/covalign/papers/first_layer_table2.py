@@ -7,7 +7,17 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
-from covalign.papers.first_layer import CHOICES, FITTED, INITIALS, LABELS, SEEDS, SEEDS_RANDOM, summarized
+from covalign.papers.first_layer import (
+    CHOICES,
+    FITTED,
+    INITIALS,
+    LABELS,
+    SEEDS,
+    SEEDS_RANDOM,
+    averaged,
+    interval,
+    summarized,
+)
 from covalign.papers.first_layer_panels import table
 from covalign.papers.scale import Scale
 
@@ -64,11 +74,11 @@ def _agree(last: pd.DataFrame, networks: pd.DataFrame, data: str) -> Claim:
         f"Networks of true and of random labels have the same energy profile ({data}).",
         ".90 +- .02 on CIFAR-10, .91 +- .01 on CIFAR-100, .96 +- .03 on CelebA (table 2)",
         float(found["mean"]),
-        (float(found["low"]), float(found["high"])),
+        interval(found),
         holds(found["mean"] >= AGREE) if fit >= FITTED else "not testable",
-        f"mean correlation of {found['count']:.0f} pairs (standard deviation {found['sd']:.2f}) against our bound "
-        f"{AGREE}, judged where random-label networks fit {FITTED:.0%} of their training images: they fit "
-        f"{fit:.0%}; sampling alone allows {found['limit']:.2f}; for comparison {levels}",
+        f"{averaged(found)}, against our bound {AGREE}, judged where random-label networks fit {FITTED:.0%} of "
+        f"their training images: they fit {fit:.0%}; sampling alone allows {found['limit']:.2f}; for "
+        f"comparison {levels}",
     )
 
 
@@ -78,11 +88,10 @@ def _unlike_initial(last: pd.DataFrame, networks: pd.DataFrame, data: str) -> Cl
         f"What a random-label network learns is not its initial profile ({data}).",
         ".03 +- .22 on CIFAR-10, .14 +- .13 on CIFAR-100, .08 +- .07 on CelebA (table 2)",
         float(found["mean"]),
-        (float(found["low"]), float(found["high"])),
+        interval(found),
         holds(abs(found["mean"]) <= UNRELATED),
-        f"mean correlation of the learned change and the initial weights over {found['count']:.0f} networks "
-        f"(standard deviation {found['sd']:.2f}) against our bound +-{UNRELATED}; training accuracy "
-        f"{fitted(networks, data):.0%}",
+        f"correlation of the learned change and the initial weights, {averaged(found)}, against our bound "
+        f"+-{UNRELATED}; training accuracy {fitted(networks, data):.0%}",
     )
 
 

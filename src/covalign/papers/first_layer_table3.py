@@ -7,7 +7,7 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
-from covalign.papers.first_layer import BINARY, CHOICES, SHORT, TRUE, summarized
+from covalign.papers.first_layer import BINARY, CHOICES, SHORT, TRUE, averaged, interval, summarized
 from covalign.papers.first_layer_panels import table
 from covalign.papers.scale import Scale
 
@@ -62,10 +62,10 @@ def _predicted(summary: pd.DataFrame, data: str) -> Claim:
         f"A formula of one parameter, computed from the images alone, predicts the energy profile ({data}).",
         ".94 +- .01 on CIFAR-10, .96 +- .01 on CelebA, .90 +- .01 on ImageNet (table 3)",
         float(found["mean"]),
-        (float(found["low"]), float(found["high"])),
+        interval(found),
         holds(found["mean"] >= FITS),
-        f"mean of {found['count']:.0f} networks at the end of training (standard deviation {found['sd']:.2f}) "
-        f"against our bound {FITS}; sampling alone allows {found['limit']:.2f}; best after epoch {best['epoch']:.0f} "
+        f"at the end of training, {averaged(found)}, against our bound {FITS}; sampling alone allows "
+        f"{found['limit']:.2f}; best after epoch {best['epoch']:.0f} "
         f"({best['mean']:.2f})",
     )
 

@@ -8,9 +8,11 @@ the paper are found by comparing two scales (`covalign.papers.differences`).
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from covalign.data.images import Images
 from covalign.errors import InputError
+from covalign.papers.transformations import energy_deciles
 from covalign.training.recipe import TrainingSpec, preset
 
 
@@ -48,7 +50,8 @@ class Scale:
         name: as on the command line.
         recipes: by purpose: "encoding" (factorized networks), "true labels" and "random labels" (the same, where
             labels are compared), "kernels" and "kernels, random labels" (joint networks for spatial patterns),
-            "mosaic" (joint 7x7), "first layer" (joint), "two classes" and "depths" (the same, shorter).
+            "mosaic" (joint 7x7), "first layer" (joint), "two classes", "depths" and "deciles" (the same,
+            shorter).
         data: data sets by name.
         encodings: names of the data sets whose encodings are compared pairwise.
         labels: name of the data set whose true and random labels are compared.
@@ -56,6 +59,7 @@ class Scale:
         first_layers: names of the data sets whose first layers are compared, with the networks of every kind.
         binary: names of the data sets of two classes.
         depths: architectures whose first layer is frozen, and learned.
+        deciles: components whose energy makes labels, counted from 1; their data sets are called "deciles N".
         replicates: networks of every kind; seeds differ between all networks of an exhibit.
         kernel_sizes: of the joint networks.
         images: that alignments are fitted to.
@@ -72,6 +76,7 @@ class Scale:
     first_layers: Mapping[str, int]
     binary: tuple[str, ...]
     depths: tuple[str, ...]
+    deciles: tuple[int, ...]
     replicates: int
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
     images: int = 4000
@@ -120,6 +125,7 @@ SMOKE = Scale(
         "first layer": _FIRST_DEMO,
         "two classes": _FIRST_DEMO,
         "depths": _FIRST_DEMO,
+        "deciles": _FIRST_DEMO,
     },
     data={
         "cifar10": DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs"),
@@ -127,6 +133,7 @@ SMOKE = Scale(
         "imagenet-a": DataSet("imagenet-a", "photos:a", 4000, note="crops of five embedded photographs"),
         "imagenet-b": DataSet("imagenet-b", "photos:b", 4000, note="crops of five other photographs"),
         "car-truck": DataSet("cifar10", "photos", 1600, (1, 9), note="crops of two embedded photographs"),
+        **_deciles(DataSet("cifar10", "photos", 8000), (1, 15), 640),
     },
     encodings=("cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
@@ -134,6 +141,7 @@ SMOKE = Scale(
     first_layers={"cifar10": 2, "imagenet-a": 2},
     binary=("car-truck",),
     depths=("vgg11",),
+    deciles=(1, 15),
     replicates=2,
     kernel_sizes=(3, 7),
     images=300,
@@ -156,6 +164,7 @@ _LAPTOP_JOINT_FEW = replace(
 _FIRST_FEW = replace(preset("first-layer-laptop"), labels="true", max_images=5000)
 _TINY = _disjoint(200, 40)
 
+_CIFAR = DataSet("cifar10", "uoft-cs/cifar10", 50_000)
 _BINARY = {
     name: DataSet("cifar10", "uoft-cs/cifar10", 10_000, pair)
     for name, pair in {
@@ -179,6 +188,7 @@ LAPTOP = Scale(
         "first layer": replace(_FIRST_FEW, epochs=20, checkpoint_epochs=(2, 5, 10)),
         "two classes": replace(_FIRST_FEW, epochs=10, checkpoint_epochs=(2, 5)),
         "depths": replace(_FIRST_FEW, epochs=20),
+        "deciles": replace(_FIRST_FEW, epochs=20),
     },
     data={
         "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
@@ -194,6 +204,7 @@ LAPTOP = Scale(
             note="40 other classes of Tiny-ImageNet",
         ),
         **_BINARY,
+        **_deciles(_CIFAR, (2, 8, 15, 24), 5000),
     },
     encodings=("cifar10", "cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
@@ -201,6 +212,7 @@ LAPTOP = Scale(
     first_layers={"cifar10": 3, "imagenet-a": 2},
     binary=tuple(_BINARY),
     depths=("vgg11", "vgg16"),
+    deciles=(2, 8, 15, 24),
     replicates=3,
 )
 
@@ -232,6 +244,7 @@ PAPER = Scale(
         "first layer": _FIRST_LAYER,
         "two classes": _FIRST_LAYER,
         "depths": _FIRST_LAYER,
+        "deciles": _FIRST_LAYER,
     },
     data={
         "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
@@ -242,6 +255,7 @@ PAPER = Scale(
         "imagenet-a": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[0]),
         "imagenet-b": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[1]),
         **_BINARY,
+        **_deciles(_CIFAR, tuple(range(1, 28)), 50_000),
     },
     encodings=("imagenet", "cifar100", "cifar10", "cifar5", "imagenet-a", "imagenet-b"),
     labels="imagenet",
@@ -249,6 +263,7 @@ PAPER = Scale(
     first_layers={"cifar10": 3, "cifar100": 3, "imagenet-a": 3},
     binary=tuple(_BINARY),
     depths=("vgg11", "vgg13", "vgg16"),
+    deciles=tuple(range(1, 28)),
     replicates=3,
     images=50_000,
 )
