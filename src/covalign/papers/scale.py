@@ -101,6 +101,19 @@ def _disjoint(total: int, each: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(drawn[:each])), tuple(sorted(drawn[each:]))
 
 
+def _deciles(data: DataSet, components: tuple[int, ...], count: int) -> dict[str, DataSet]:
+    """Make a data set for each component (counted from 1) from ``count`` images of another one."""
+    return {
+        f"deciles {component}": replace(
+            data,
+            count=count,
+            transform=partial(energy_deciles, component=component - 1, count=count),
+            note=f"labels are deciles of the energy along component {component}, of the test images their own",
+        )
+        for component in components
+    }
+
+
 _DEMO = replace(preset("demo"), epochs=4, max_images=1000, learning_rate=0.05)
 _JOINT_DEMO = replace(_DEMO, form="joint", width=0.25, max_images=500)
 _FIRST_DEMO = replace(
