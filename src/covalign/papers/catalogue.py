@@ -5,7 +5,19 @@ from importlib import import_module
 from covalign.errors import InputError
 from covalign.papers.exhibit import Exhibit
 
-NAMES = ("encodings-fig4", "encodings-fig3", "first-layer-table2", "first-layer-table3", "encodings-fig1")
+NAMES = (
+    "encodings-fig4",
+    "encodings-fig3",
+    "first-layer-table2",
+    "first-layer-table3",
+    "encodings-fig1",
+    "encodings-fig2",
+    "encodings-fig5",
+    "first-layer-table1",
+    "first-layer-fig1",
+    "first-layer-fig3",
+    "first-layer-fig7",
+)
 """In the order in which they are worth having; each is the ``EXHIBIT`` of the module of its name."""
 
 

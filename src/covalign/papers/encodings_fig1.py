@@ -25,7 +25,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.intervals import Estimate, over_networks
-from covalign.papers.kernels import RANDOM, SMALLEST_MAP, TRUE
+from covalign.papers.kernels import CONTROL, RANDOM, SMALLEST_MAP, TRUE
 
 RANKS = (3, 5, 6)
 SHOWN = 9
@@ -57,7 +57,10 @@ def measure(bench: Bench) -> Measurements:
         for name in ("data", "size", "labels", "seed"):
             own[name] = [getattr(population[network], name) for network in own["network"]]
         layers.append(own.drop(columns=["kernel", "first", "layer"]))
-        pairs.append(by_networks(summary.table, sides).assign(of=of))
+        between = by_networks(summary.table, sides).assign(of=of)
+        names = between["a"].map(population), between["b"].map(population)
+        between["control"] = [CONTROL in (a.labels, b.labels) for a, b in zip(*names, strict=True)]
+        pairs.append(between)
         bench.progress("spatial patterns", (done + 1) / 3)
     sizes = {label: each.size for label, each in population.items()}
     return Measurements(
@@ -180,13 +183,12 @@ def _eigenvectors(measured: Measurements) -> Figure:
     layers = layers[layers["of"] == UPDATE]
     networks = layers.drop_duplicates("network")
     main = networks[networks["data"] == networks["data"].iloc[0]]
-    second = main[(main["seed"] == 1) & (main["size"] == main["size"].min())]
     rows = [
         main[(main["labels"] == TRUE) & (main["seed"] == 0)],
         main[main["labels"] == RANDOM],
-        pd.concat([networks[networks["data"] != main["data"].iloc[0]], second]),
+        networks[networks["data"] != main["data"].iloc[0]],
     ]
-    columns = max(len(rows[0]), len(rows[2]) - 1)
+    columns = max(len(rows[0]), len(rows[2]))
     figure = Figure(layout="constrained", figsize=(2.4 * columns, 2.75 * len(rows)))
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes, chosen in zip(grid, rows, strict=True):
@@ -244,7 +246,12 @@ def _overlap_matrix(overlaps: Tensor, layers: pd.DataFrame, ax: Axes) -> Axes:
         ax.axhline(start - 0.5, color="white", linewidth=1)
         ax.axvline(start - 0.5, color="white", linewidth=1)
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(layers)], strict=True)]
-    short = [plain(name.replace(f" {size}x{size} ", "\n").replace(" labels", "")) for name in names]
+    short = [
+        plain(
+            name.replace(f" {size}x{size} ", "\n").replace(" labels", "").replace(", trained", ",\ntrained")
+        )
+        for name in names
+    ]
     ax.set(yticks=middles, yticklabels=short, xticks=[])
     ax.set_title(f"{size}x{size}, rank 5: chance {5 / size**2:.2f} (white) to 1 (black)", fontsize="small")
     ax.tick_params(length=0, labelsize="x-small")
@@ -367,18 +374,22 @@ def _in_eigenvalues(spectra: pd.DataFrame) -> Claim:
 
 
 def _random_labels(measured: Measurements, sizes: Sequence[int]) -> Claim:
-    pairs, layers = measured.tables["pairs"], measured.tables["layers"]
-    known = layers.drop_duplicates("network").set_index("network")
-    main = known[known["data"] == known["data"].iloc[0]]
-    kept, listed = [], []
-    for size in sizes:
-        rows = _chosen(pairs, UPDATE, size, 5)
-        rows = rows[rows["a"].isin(main.index) & rows["b"].isin(main.index) & (rows["a"] != rows["b"])]
-        random = rows[["a", "b"]].apply(lambda column: column.map(main["labels"]) == RANDOM).sum(axis=1)
-        true, crossed = (rows[random == number]["overlap"].mean() for number in (0, 1))
-        kept.append((crossed - 5 / size**2) / (true - 5 / size**2))
-        listed.append(f"{size}x{size}: {crossed:.2f} against {true:.2f}")
-    networks = measured.tables["networks"]
+    pairs, networks = measured.tables["pairs"], measured.tables["networks"]
+    known = measured.tables["layers"].drop_duplicates("network").set_index("network")
+    main = known[known["data"] == known["data"].iloc[0]]["labels"].to_dict()
+
+    def between(size: int, *labels: str, control: bool = False) -> float:
+        rows = _chosen(pairs, UPDATE, size, 5, control=control)
+        both = [
+            {main.get(a), main.get(b)} == set(labels) and a != b
+            for a, b in zip(rows["a"], rows["b"], strict=True)
+        ]
+        return float(rows[both]["overlap"].mean())
+
+    crossed = {size: between(size, TRUE, RANDOM) for size in sizes}
+    true = {size: between(size, TRUE) for size in sizes}
+    kept = [(crossed[size] - 5 / size**2) / (true[size] - 5 / size**2) for size in sizes]
+    listed = ", ".join(f"{size}x{size}: {crossed[size]:.2f} against {true[size]:.2f}" for size in sizes)
     fit = networks[networks["labels"] != "true"]["train_accuracy"].min()
     return Claim(
         "Random labels give the same eigenvectors, slightly distorted.",
@@ -387,12 +398,18 @@ def _random_labels(measured: Measurements, sizes: Sequence[int]) -> Claim:
         None,
         holds(min(kept) >= 0.75 and sum(kept) < len(kept)),
         "overlap above chance at rank 5 of true with random labels, over that of two seeds with true labels: "
-        f"{', '.join(listed)}; random-label networks fit at least {fit:.0%} of their training images",
+        f"{listed}; true labels trained as the random ones are, with true labels "
+        f"{between(sizes[0], TRUE, CONTROL, control=True):.2f} and with random ones "
+        f"{between(sizes[0], RANDOM, CONTROL, control=True):.2f} at {sizes[0]}x{sizes[0]}; random-label networks fit "
+        f"at least {fit:.0%} of their training images",
     )
 
 
-def _chosen(pairs: pd.DataFrame, of: str, size: int, rank: int, part: str = COMPARED) -> pd.DataFrame:
-    same = (pairs["of"] == of) & (pairs["part"] == part)
+def _chosen(
+    pairs: pd.DataFrame, of: str, size: int, rank: int, part: str = COMPARED, control: bool = False
+) -> pd.DataFrame:
+    """Return the rows of one kind, those with the control network only where it is asked for."""
+    same = (pairs["of"] == of) & (pairs["part"] == part) & (pairs["control"].astype(bool) == control)
     return pairs[same & (pairs["kernel"] == size) & (pairs["rank"] == rank)]
 
 

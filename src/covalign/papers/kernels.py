@@ -2,7 +2,8 @@
 
 Figures 1 and 5 of Guth & Menard (2024) look at one population of joint networks: on the first data set two seeds with
 true labels and one network with random labels at every kernel size, and on every other data set one network at the
-smallest kernel size. Seeds differ between all of them, because networks of equal seed share their initial weights.
+smallest kernel size. A control trains on true labels with the recipe of the random ones, which takes few images at
+some scales. Seeds differ between all of them, because networks of equal seed share their initial weights.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.scale import Scale
 
-TRUE, RANDOM = "true labels", "random labels"
+TRUE, RANDOM, CONTROL = "true labels", "random labels", "true labels, trained as random ones"
 SEEDS = 2
 """Networks with true labels at every kernel size (our choice)."""
 
@@ -55,7 +56,9 @@ def population(scale: Scale) -> list[Kernels]:
         for labels, seeds in ((TRUE, SEEDS), (RANDOM, 1))
         for seed in range(seeds)
     ]
-    return found + [Kernels(data, min(scale.kernel_sizes), TRUE, 0) for data in others]
+    smallest = min(scale.kernel_sizes)
+    found.append(Kernels(first, smallest, CONTROL, 0))
+    return found + [Kernels(data, smallest, TRUE, 0) for data in others]
 
 
 def trainings(scale: Scale) -> dict[str, Training]:
@@ -64,6 +67,8 @@ def trainings(scale: Scale) -> dict[str, Training]:
     for each, seed in zip(population(scale), count(200), strict=False):
         recipe = "kernels" if each.labels == TRUE else "kernels, random labels"
         spec = replace(scale.recipes[recipe], kernel_size=each.size, seed=seed)
+        if each.labels == CONTROL:
+            spec = replace(spec, labels="true")
         if each.data != scale.spatial[0]:
             spec = replace(spec, head="linear")
         needed[each.label] = Training(recipe, each.data, spec)
@@ -87,31 +92,36 @@ def map_sides(bench: Bench, label: str) -> list[int]:
     return sides
 
 
-def sheet(tiles: Sequence[Sequence[UInt8[np.ndarray, "k k"]]], gap: tuple[float, float], ax: Axes) -> Axes:
+def sheet(
+    tiles: Sequence[Sequence[UInt8[np.ndarray, "k k"]]],
+    gap: tuple[float, float],
+    ax: Axes,
+    pixels: int = TILE,
+    framed: bool = True,
+) -> Axes:
     """Draw rows of small pictures in one axes; picture (i, j) is one unit wide, at multiples of 1 + gap.
 
     Args:
         tiles: grey levels by row and column; rows may differ in length.
         gap: white below and beside every picture, in units of its side.
         ax: where to draw; the first picture's upper left corner is the origin, y points down.
+        pixels: side of a picture, about.
+        framed: whether a line is drawn around each.
     """
     height, width = (1 + each for each in gap)
-    rows, columns = len(tiles), max(map(len, tiles))
-    scale = max(1, TILE // len(tiles[0][0]))
-    side = scale * len(tiles[0][0])
-    canvas = np.full((round(rows * height * side), round(columns * width * side)), 255, dtype=np.uint8)
+    enlarged = max(1, pixels // len(tiles[0][0]))
+    side = enlarged * len(tiles[0][0])
+    shape = (round(len(tiles) * height * side), round(max(map(len, tiles)) * width * side))
+    canvas = np.full(shape, 255, dtype=np.uint8)
     for i, row in enumerate(tiles):
         for j, tile in enumerate(row):
             top, left = round(i * height * side), round(j * width * side)
-            canvas[top : top + side, left : left + side] = np.kron(tile, np.ones((scale, scale), np.uint8))
-            for edge in ((top, slice(left, left + side)), (slice(top, top + side), left)):
-                canvas[edge] = FRAME
-            for edge in (
-                (top + side - 1, slice(left, left + side)),
-                (slice(top, top + side), left + side - 1),
-            ):
-                canvas[edge] = FRAME
-    extent = (0.0, canvas.shape[1] / side, canvas.shape[0] / side, 0.0)
+            place = canvas[top : top + side, left : left + side]
+            place[:] = np.kron(tile, np.ones((enlarged, enlarged), np.uint8))
+            if framed:
+                place[[0, -1]] = FRAME
+                place[:, [0, -1]] = FRAME
+    extent = (0.0, shape[1] / side, shape[0] / side, 0.0)
     ax.imshow(canvas, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
