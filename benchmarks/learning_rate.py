@@ -3,7 +3,7 @@
     python benchmarks/learning_rate.py --images cifar10=FOLDER --store STORE --out FOLDER [--rates .005 .01 .02]
 
 Two seeds of the laptop recipe at several peak rates, everything else equal: does the bulk of each layer still look
-like noise (without which nothing is calibrated), how much stands out of it, and how alike are the two seeds? Trainings
+like noise (without which nothing is calibrated), how much stands out, and how alike are the two seeds? Trainings
 are kept in the store and shared with `covalign reproduce`. Writes ``learning_rate.csv`` and a figure.
 """
 
