@@ -24,6 +24,7 @@ from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
 from covalign.papers.exhibit import Claim, Exhibit, Measurements
 from covalign.papers.scale import Scale, scale
+from covalign.papers.summary import write_summary
 from covalign.report.rendering import json_bytes
 from covalign.training.cost import Cost, training_cost
 from covalign.training.folder import write_durably
@@ -97,7 +98,8 @@ def reproduce(
         size: a scale or its name.
         sources: DATA by role, instead of the scale's own.
         store: of trainings and costly measurements.
-        out: each exhibit gets a folder in it: figures, ``results.json``, tables (CSV) and tensors (safetensors).
+        out: each exhibit gets a folder in it: figures, ``results.json``, tables (CSV) and tensors (safetensors);
+            ``README.md`` shows them all.
         workers: trainings side by side.
         scheduler: address of a Dask scheduler; see `covalign.training.population.train_population`.
         seed: of the measurements.
@@ -134,6 +136,7 @@ def reproduce(
         }
         save_measurements(measured, out / each.name)
         found.append(_drawn(each, chosen, measured, provenance, out / each.name))
+        write_summary(out)
     return found
 
 
@@ -151,7 +154,9 @@ def redraw(name: str, out: Path) -> Reproduction:
         raise InputError(
             f"{folder}: holds no reproduction ({error}); run `covalign reproduce {name}` first"
         ) from error
-    return _drawn(exhibit(name), size, load_measurements(folder), provenance, folder)
+    found = _drawn(exhibit(name), size, load_measurements(folder), provenance, folder)
+    write_summary(out)
+    return found
 
 
 def save_measurements(measured: Measurements, folder: Path) -> None:

@@ -1,0 +1,106 @@
+"""Every exhibit from nothing, as a person would run it: at the smoke scale, on embedded photographs."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from covalign.errors import InputError
+from covalign.papers.catalogue import NAMES
+from covalign.papers.reproduction import redraw, reproduce
+from covalign.training.store import RunStore
+
+VERDICTS = ("holds", "does not hold", "not testable")
+
+
+def covalign(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "covalign.cli", *map(str, arguments), "--store", str(folder / "runs")]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("papers")
+    done = covalign("reproduce", "all", "--scale", "smoke", "--out", "out", folder=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line for line in done.stdout.splitlines() if line.startswith("out")] == [
+        f"out/{n}" for n in NAMES
+    ]
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_exhibit_leaves_figure_numbers_and_claims(smoke, name):
+    folder = smoke / "out" / name
+    document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert (folder / f"{name}.png").stat().st_size > 5000
+    assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert (document["kind"], document["schema_version"], document["scale"]) == ("reproduction", 1, "smoke")
+    for claim in document["claims"]:
+        assert claim["verdict"] in VERDICTS
+        assert claim["verdict"] == "not testable"
+        assert claim["sentence"] and claim["expected"] and claim["why"]
+    assert document["provenance"]["differences"]
+
+
+def test_one_page_shows_every_exhibit(smoke):
+    page = (smoke / "out" / "README.md").read_text(encoding="utf-8")
+    assert all(f"![{name}]({name}/{name}.png)" in page for name in NAMES)
+    assert "Not reproduced here" not in page
+    document = json.loads((smoke / "out" / "encodings-fig4" / "results.json").read_text(encoding="utf-8"))
+    assert all(claim["sentence"] in page for claim in document["claims"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_exhibit_redraws_from_its_numbers_alone(smoke, name):
+    folder = smoke / "out" / name
+    picture, document = (folder / f"{name}.png").read_bytes(), (folder / "results.json").read_bytes()
+    redraw(name, smoke / "out")
+    assert (folder / f"{name}.png").read_bytes() == picture
+    assert (folder / "results.json").read_bytes() == document
+
+
+def test_a_second_run_trains_nothing_and_finds_the_same(smoke):
+    before = {path: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*/final.safetensors")}
+    numbers = (smoke / "out" / "encodings-fig4" / "pairs.csv").read_bytes()
+    again = covalign("reproduce", "encodings-fig4", "--scale", "smoke", "--out", "again", folder=smoke)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert {p: p.stat().st_mtime_ns for p in (smoke / "runs").glob("*/final.safetensors")} == before
+    assert (smoke / "again" / "encodings-fig4" / "pairs.csv").read_bytes() == numbers
+
+
+def test_the_list_says_what_is_there_and_what_it_costs(smoke):
+    listed = covalign("reproduce", "encodings-fig4", "--list", "--scale", "smoke", folder=smoke)
+    assert listed.returncode == 0, listed.stderr
+    said = re.search(r"(\d+) networks, (\d+) of them in the store; the others take about", listed.stdout)
+    assert said is not None
+    assert said[1] == said[2]
+    assert "cifar10: photos" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "got no names, expected all, or some of encodings-fig4"),
+        (["fig9"], "got 'fig9', expected all, or one of"),
+        (["encodings-fig4", "--scale", "tiny"], "--scale: got 'tiny', expected one of smoke, laptop, paper"),
+        (["encodings-fig4", "--images", "photos"], "got 'photos', expected ROLE=DATA"),
+        (["encodings-fig4", "--images", "mnist=photos"], "got role 'mnist', expected one of cifar10"),
+        (["encodings-fig4", "--redraw"], "holds no reproduction"),
+    ],
+)
+def test_bad_input_ends_in_one_line(tmp_path, arguments, message):
+    done = covalign("reproduce", *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_unknown_roles_are_refused_before_anything_is_trained(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    with pytest.raises(InputError, match="got role 'mnist'"):
+        reproduce(["encodings-fig4"], "smoke", {"mnist": "photos"}, store, tmp_path)
+    assert not store.root.exists()
