@@ -28,7 +28,8 @@ from covalign.training.run import Run
 
 TRUE, RANDOM = "first layer", "first layer, random labels"
 NARROW, RESIDUAL = "first layer, half the width", "first layer, residual"
-BINARY, DEPTHS, FROZEN = "two classes", "depths", "depths, frozen first layer"
+BINARY, DECILES = "two classes", "deciles"
+DEPTHS, FROZEN = "depths", "depths, frozen first layer"
 """Kinds of networks, as `Training.recipe` calls them."""
 
 INITIALS = "initial weights of two networks"
@@ -38,6 +39,7 @@ SHORT = {
     NARROW: "half the width",
     RESIDUAL: "residual network",
     BINARY: "two classes",
+    DECILES: "deciles",
 }
 SEEDS, SEEDS_RANDOM, LABELS = "two seeds", "two random labelings", "true and random labels"
 WIDTHS, ARCHITECTURES = "two widths", "VGG and residual network"

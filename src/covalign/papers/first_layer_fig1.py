@@ -12,7 +12,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.first_layer import CHOICES, SHORT, TRUE, mean_curves
-from covalign.papers.first_layer_panels import profiles
+from covalign.papers.first_layer_panels import by_data, profiles
 
 END, FLAT = 0.5, 2.0
 """Our bounds: both ends of a profile lie below this share of its maximum; an initial profile scatters by at most this
@@ -29,18 +29,16 @@ def measure(bench: Bench) -> Measurements:
 def draw(measured: Measurements) -> dict[str, Figure]:
     """Draw a panel for each data set: trained and initial profiles, single networks faintly."""
     table = measured.tables["curves"]
-    data_sets = list(dict.fromkeys(table["data"]))
-    with matplotlib.rc_context(journal(columns=1.0 * len(data_sets), ratio=0.68 / len(data_sets))):
-        figure = Figure(layout="constrained")
-        for data, ax in zip(data_sets, figure.subplots(1, len(data_sets), squeeze=False)[0], strict=True):
+    columns = {"trained": "energy", "initial": "initial"}
+    with matplotlib.rc_context(journal()):
+        figure, axes = by_data(table)
+        for data, ax in axes.items():
             rows = table[table["data"] == data]
-            columns = {"trained": "energy", "initial": "initial"}
             profiles(
                 {name: mean_curves(rows, column)[data, SHORT[TRUE]] for name, column in columns.items()},
                 ax,
                 {name: rows.pivot_table(column, "component", "network") for name, column in columns.items()},
             )
-            ax.set_title(data)
             ax.legend()
         return {"first-layer-fig1": figure}
 

@@ -14,7 +14,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.first_layer import CHOICES, FITTED, RANDOM, SHORT, TRUE, mean_curves
-from covalign.papers.first_layer_panels import profiles
+from covalign.papers.first_layer_panels import by_data, profiles
 from covalign.papers.first_layer_table2 import AGREE, fitted, trainings
 
 UNREAD = math.nan
@@ -47,10 +47,9 @@ def measure(bench: Bench) -> Measurements:
 def draw(measured: Measurements) -> dict[str, Figure]:
     """Draw a panel for each data set: means of true and of random labels, single networks faintly."""
     table = measured.tables["curves"]
-    data_sets = list(dict.fromkeys(table["data"]))
-    with matplotlib.rc_context(journal(columns=1.0 * len(data_sets), ratio=0.68 / len(data_sets))):
-        figure = Figure(layout="constrained")
-        for data, ax in zip(data_sets, figure.subplots(1, len(data_sets), squeeze=False)[0], strict=True):
+    with matplotlib.rc_context(journal()):
+        figure, axes = by_data(table)
+        for data, ax in axes.items():
             rows = table[table["data"] == data]
             means, single = {}, {}
             for kind in (SHORT[TRUE], SHORT[RANDOM]):
@@ -61,7 +60,6 @@ def draw(measured: Measurements) -> dict[str, Figure]:
                 for kind, style in ((TRUE, "-"), (RANDOM, "--")):
                     values, label = READ[kind], f"paper, {SHORT[kind]}"
                     ax.plot(range(1, len(values) + 1), values, style, color=GREY, linewidth=0.8, label=label)
-            ax.set_title(data)
             ax.legend()
         return {"first-layer-fig3": figure}
 

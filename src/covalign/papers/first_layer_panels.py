@@ -123,3 +123,13 @@ def profiles(
     ax.set(xlabel="patch component", ylabel="energy / maximum", ylim=(0, 1.08))
     ax.set_xticks([1, *range(5, max(map(len, curves.values())) + 1, 5)])
     return ax
+
+
+def by_data(table: pd.DataFrame) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel for each data set of a table, titled by its name."""
+    names = list(dict.fromkeys(table["data"]))
+    figure = Figure(layout="constrained", figsize=(3.5 * len(names), 2.4))
+    axes = dict(zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True))
+    for name, ax in axes.items():
+        ax.set_title(plain(name))
+    return figure, axes

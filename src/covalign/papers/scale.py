@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from covalign.data.images import Images
 from covalign.errors import InputError
@@ -75,7 +76,7 @@ class Scale:
     spatial: tuple[str, ...]
     first_layers: Mapping[str, int]
     binary: tuple[str, ...]
-    depths: tuple[str, ...]
+    depths: tuple[Literal["vgg11", "vgg13", "vgg16"], ...]
     deciles: tuple[int, ...]
     replicates: int
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
@@ -224,7 +225,7 @@ LAPTOP = Scale(
     spatial=("cifar10", "imagenet-a", "imagenet-b"),
     first_layers={"cifar10": 3, "imagenet-a": 2},
     binary=tuple(_BINARY),
-    depths=("vgg11", "vgg16"),
+    depths=("vgg11", "vgg13", "vgg16"),
     deciles=(2, 8, 15, 24),
     replicates=3,
 )

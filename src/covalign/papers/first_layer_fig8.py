@@ -1,0 +1,155 @@
+"""Figure 8 of Chowers & Weiss (2023): which labels make the first layer depend on them?
+
+Appendix D.1: images are labelled by deciles of their energy along one patch component.
+"""
+
+from dataclasses import replace
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from covalign.figures.style import GREY, journal, series
+from covalign.papers import first_layer
+from covalign.papers.bench import Bench
+from covalign.papers.encodings import accuracies
+from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
+from covalign.papers.first_layer import CHOICES, DECILES, RANDOM, SHORT, TRUE, mean_curves
+from covalign.papers.scale import Scale
+
+UNRELATED = 0.3
+"""Our bound for profiles that do not agree."""
+FEW = 3
+"""Components below which a rank correlation says nothing."""
+
+
+def trainings(scale: Scale) -> dict[str, Training]:
+    """Return a network for every labelled component, and those of true and of random labels on the same images."""
+    data, recipe = next(iter(scale.first_layers)), scale.recipes[DECILES]
+    made = {
+        f"{DECILES} {component}": Training(
+            DECILES, f"{DECILES} {component}", replace(recipe, seed=2000 + component)
+        )
+        for component in scale.deciles
+    }
+    others = first_layer.true_trainings(scale) | first_layer.random_trainings(scale)
+    return made | {label: training for label, training in others.items() if training.data == data}
+
+
+def measure(bench: Bench) -> Measurements:
+    """Take all profiles over the components of the first data set."""
+    data = next(iter(bench.scale.first_layers))
+    needed = {label: replace(each, data=data) for label, each in trainings(bench.scale).items()}
+    patches = first_layer.patches_of(bench, [data])
+    layers = first_layer.first_layers(bench, needed, patches)
+    return Measurements({"curves": first_layer.curves(layers, patches), "networks": accuracies(bench)})
+
+
+def agreements(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, by labelled component: agreement with random labels, and energy there of both, over their maxima."""
+    random = mean_curves(table[table["kind"] == SHORT[RANDOM]]).iloc[:, 0]
+    rows = []
+    for network, found in table[table["kind"] == DECILES].groupby("network", sort=False):
+        component, curve = int(network.split()[-1]), found.set_index("component")["energy"]
+        rows.append(
+            {
+                "component": component,
+                "agreement": curve.corr(random),
+                "energy": curve[component],
+                "random": random[component],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def draw(measured: Measurements) -> dict[str, Figure]:
+    """Draw the profiles of labelled components, and their agreement with random labels."""
+    table = measured.tables["curves"]
+    found = agreements(table)
+    random = mean_curves(table[table["kind"] == SHORT[RANDOM]]).iloc[:, 0]
+    with matplotlib.rc_context(journal(columns=2.0, ratio=0.36)):
+        figure = Figure(layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+        left.plot(random.index, random, color=GREY, linewidth=2.5, alpha=0.6, label="random labels")
+        for index, row in enumerate(found.itertuples()):
+            curve = table[table["network"] == f"{DECILES} {row.component}"].set_index("component")["energy"]
+            style = series(index)
+            left.plot(curve.index, curve, label=f"deciles of component {row.component}", **style)
+            right.plot(
+                row.component, row.agreement, linestyle="", **{k: style[k] for k in ("color", "marker")}
+            )
+        right.axhline(true_agreement(table), color=GREY, linestyle="--", label="the images' own labels")
+        right.axhline(0, color=GREY, linewidth=0.6)
+        left.set(xlabel="patch component", ylabel="energy / maximum", ylim=(0, 1.08))
+        left.legend(fontsize="x-small")
+        right.set(xlabel="component that makes the labels", ylabel="agreement with random labels")
+        right.legend(fontsize="x-small")
+        return {"first-layer-fig8": figure}
+
+
+def true_agreement(table: pd.DataFrame) -> float:
+    """Return the correlation of the mean profiles of true and of random labels."""
+    curves = mean_curves(table[table["kind"] != DECILES])
+    one, other = (curves.xs(SHORT[kind], axis=1, level="kind").iloc[:, 0] for kind in (TRUE, RANDOM))
+    return float(one.corr(other))
+
+
+def claims(measured: Measurements) -> list[Claim]:
+    """Judge what the paper says about figure 8 and appendix D.1."""
+    table = measured.tables["curves"]
+    found = agreements(table)
+    fit = measured.tables["networks"].set_index("network")["train_accuracy"]
+    listed = "; ".join(
+        f"{row.component}: {row.agreement:.2f} (fits {fit[f'{DECILES} {row.component}']:.0%})"
+        for row in found.itertuples()
+    )
+    lowest = found.loc[found["agreement"].idxmin()]
+    order = (
+        float(spearmanr(found["agreement"], found["random"]).statistic) if len(found) >= FEW else float("nan")
+    )
+    own = found["energy"] - found["random"]
+    return [
+        Claim(
+            "Labels made of the energy of one component can change the first layer.",
+            "agreement with random labels falls to about 0 for component 15 (figure 8)",
+            float(lowest["agreement"]),
+            None,
+            holds(lowest["agreement"] <= UNRELATED),
+            f"lowest agreement, at component {lowest['component']:.0f}, against our bound {UNRELATED}; labels of the "
+            f"images themselves {true_agreement(table):.2f}; by component {listed}",
+        ),
+        Claim(
+            "They change it most where random labels would learn little.",
+            "the fall is larger for components that random-label networks do not learn (appendix D.1)",
+            order,
+            None,
+            holds(order > 0) if len(found) >= FEW else "not testable",
+            f"rank correlation, over {len(found)} components, of the agreement and of the energy that random labels "
+            f"give the component; by component {listed}",
+        ),
+        Claim(
+            "The first layer learns the component that makes the labels.",
+            "no number in the paper",
+            float(own.min()),
+            None,
+            holds(bool((own > 0).all())),
+            "smallest gain of the component's energy over random labels, both relative to their maxima; gains: "
+            + ", ".join(f"{c} {gain:+.2f}" for c, gain in zip(found["component"], own, strict=True)),
+        ),
+    ]
+
+
+EXHIBIT = Exhibit(
+    "first-layer-fig8",
+    "labels made of the energy of one patch component",
+    "Chowers & Weiss (2023), figure 8, appendix D.1",
+    trainings,
+    measure,
+    draw,
+    claims,
+    (
+        *CHOICES,
+        "appendix D.2 (an amplified component) is left out: it needs a first layer of stride 3",
+    ),
+)
