@@ -17,6 +17,11 @@ NAMES = (
     "first-layer-fig1",
     "first-layer-fig3",
     "first-layer-fig7",
+    "first-layer-fig4",
+    "first-layer-fig5",
+    "first-layer-fig6",
+    "first-layer-fig2",
+    "first-layer-fig8",
 )
 """In the order in which they are worth having; each is the ``EXHIBIT`` of the module of its name."""
 
