@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from covalign.figures.style import journal, series
 from covalign.papers import first_layer
@@ -13,6 +14,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
 from covalign.papers.first_layer import CHOICES, DEPTHS, FROZEN, TRUE
+from covalign.papers.first_layer_panels import legend_below
 from covalign.papers.scale import Scale
 
 VANISHED = 0.03
@@ -51,7 +53,7 @@ def measure(bench: Bench) -> Measurements:
 def draw(measured: Measurements) -> dict[str, Figure]:
     """Draw training loss and test accuracy against epoch; the same colour for a depth, dashed where frozen."""
     table = measured.tables["history"]
-    with matplotlib.rc_context(journal(columns=2.0, ratio=0.36)):
+    with matplotlib.rc_context(journal(columns=2.0, ratio=0.4)):
         figure = Figure(layout="constrained")
         loss, accuracy = figure.subplots(1, 2)
         for index, depth in enumerate(dict.fromkeys(table["depth"])):
@@ -63,7 +65,9 @@ def draw(measured: Measurements) -> dict[str, Figure]:
                 accuracy.plot(tested["epoch"], tested["test_accuracy"], **style)
         loss.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
         accuracy.set(xlabel="epoch", ylabel="test accuracy")
-        accuracy.legend(fontsize="x-small", ncols=2)
+        for ax in (loss, accuracy):
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend_below(figure, accuracy, 6)
         return {"first-layer-fig2": figure}
 
 

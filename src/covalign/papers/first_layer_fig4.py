@@ -13,7 +13,7 @@ from covalign.first_layer.prediction import predicted_energy
 from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
-from covalign.papers.first_layer_panels import by_data
+from covalign.papers.first_layer_panels import at_components, by_data, legend_below
 from covalign.papers.scale import Scale
 
 TIMES = (0.5, 5.0, 50.0, 500.0, 5000.0)
@@ -54,9 +54,9 @@ def draw(measured: Measurements) -> dict[str, Figure]:
             for index, (time, rows) in enumerate(table[table["data"] == data].groupby("scaled_time")):
                 label = rf"$\tau\lambda_1^2$ = {time:g}"
                 ax.plot(rows["component"], rows["energy"], label=label, **series(index))
-            ax.set(xlabel="patch component", ylabel="predicted energy / maximum", yscale="log")
-            ax.set_xticks([1, *range(5, table["component"].max() + 1, 5)])
-            ax.legend(fontsize="x-small")
+            ax.set(ylabel="predicted energy / maximum", yscale="log")
+            at_components(ax, table["component"].max())
+        legend_below(figure, ax, len(TIMES))
         return {"first-layer-fig4": figure}
 
 

@@ -16,7 +16,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.first_layer import CIFAR, PATCH_IMAGES
 from covalign.papers.first_layer_fig4 import trainings
-from covalign.papers.first_layer_panels import by_data
+from covalign.papers.first_layer_panels import at_components, by_data, legend_below
 
 COEFFICIENT, ENERGY = "coefficient of the average patch", "energy of the patches"
 SMALL, BEYOND = 0.1, 0.05
@@ -65,9 +65,9 @@ def draw(measured: Measurements) -> dict[str, Figure]:
                 chosen = rows[rows["quantity"] == quantity]
                 x, y = chosen["component"] + shift, chosen["correlation"]
                 ax.plot(x, y, marker, color=colour, markersize=2, alpha=0.5, linewidth=0, label=quantity)
-            ax.set(xlabel="patch component", ylabel="correlation with a class", ylim=(-0.6, 0.6))
-            ax.set_xticks([1, *range(5, table["component"].max() + 1, 5)])
-            ax.legend(fontsize="x-small")
+            ax.set_ylabel("correlation with a class")
+            at_components(ax, table["component"].max())
+        legend_below(figure, ax, 3)
         return {"first-layer-fig5": figure}
 
 

@@ -14,7 +14,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.first_layer import CHOICES, CIFAR, first_weight
-from covalign.papers.first_layer_panels import by_data
+from covalign.papers.first_layer_panels import by_data, legend_below
 
 PIXELS, UNTRAINED, TRAINED = "pixels", "initial filters", "trained filters"
 CHANGE, WHITENER = "learned change of the filters", "whitener of 3x3 patches"
@@ -72,7 +72,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
             ax.axhline(0, color=GREY, linewidth=0.6)
             ax.axvline(FAR, color=GREY, linewidth=0.6, linestyle=":")
             ax.set(xlabel="distance (pixels)", ylabel="autocorrelation")
-            ax.legend(fontsize="x-small")
+        legend_below(figure, ax, 5)
         return {"first-layer-fig6": figure}
 
 

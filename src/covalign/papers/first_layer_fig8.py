@@ -16,6 +16,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
 from covalign.papers.first_layer import CHOICES, DECILES, RANDOM, SHORT, TRUE, mean_curves
+from covalign.papers.first_layer_panels import at_components
 from covalign.papers.scale import Scale
 
 UNRELATED = 0.3
@@ -81,9 +82,13 @@ def draw(measured: Measurements) -> dict[str, Figure]:
             )
         right.axhline(true_agreement(table), color=GREY, linestyle="--", label="the images' own labels")
         right.axhline(0, color=GREY, linewidth=0.6)
-        left.set(xlabel="patch component", ylabel="energy / maximum", ylim=(0, 1.08))
+        left.set(ylabel="energy / maximum", ylim=(0, 1.08))
+        at_components(left, len(random))
         left.legend(fontsize="x-small")
-        right.set(xlabel="component that makes the labels", ylabel="agreement with random labels")
+        right.set(
+            xlabel="component that makes the labels", ylabel="agreement with random labels", ylim=(None, 1.02)
+        )
+        right.set_xticks(found["component"])
         right.legend(fontsize="x-small")
         return {"first-layer-fig8": figure}
 

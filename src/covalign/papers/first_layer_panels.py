@@ -120,8 +120,8 @@ def profiles(
         for _, single in (spread or {}).get(name, pd.DataFrame()).items():
             ax.plot(single.index, single, color=style["color"], linewidth=0.5, alpha=0.4)
         ax.plot(curve.index, curve, label=plain(name), **style)
-    ax.set(xlabel="patch component", ylabel="energy / maximum", ylim=(0, 1.08))
-    ax.set_xticks([1, *range(5, max(map(len, curves.values())) + 1, 5)])
+    ax.set(ylabel="energy / maximum", ylim=(0, 1.08))
+    at_components(ax, max(map(len, curves.values())))
     return ax
 
 
@@ -133,3 +133,15 @@ def by_data(table: pd.DataFrame) -> tuple[Figure, dict[str, Axes]]:
     for name, ax in axes.items():
         ax.set_title(plain(name))
     return figure, axes
+
+
+def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
+    """Put one legend under all panels, where it hides no curve."""
+    marks, names = ax.get_legend_handles_labels()
+    figure.legend(marks, names, loc="outside lower center", ncols=columns)
+
+
+def at_components(ax: Axes, count: int) -> None:
+    """Mark patch components 1, 5, 10 ... of ``count``."""
+    ax.set_xlabel("patch component")
+    ax.set_xticks([1, *range(5, count + 1, 5)])
