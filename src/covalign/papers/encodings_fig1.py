@@ -227,7 +227,7 @@ def _alike(measured: Measurements) -> Figure:
     layers = measured.tables["layers"]
     layers = layers[layers["of"] == UPDATE]
     sizes = sorted(set(layers["size"]))
-    figure = Figure(layout="constrained", figsize=(2.4 * len(sizes), 4.6))
+    figure = Figure(layout="constrained", figsize=(7.1, 4.8))
     grid = figure.add_gridspec(2, len(sizes), height_ratios=(1, 0.8))
     for column, size in enumerate(sizes):
         own = layers[layers["size"] == size]
@@ -247,12 +247,9 @@ def _overlap_matrix(overlaps: Tensor, layers: pd.DataFrame, ax: Axes) -> Axes:
         ax.axvline(start - 0.5, color="white", linewidth=1)
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(layers)], strict=True)]
     short = [
-        plain(
-            name.replace(f" {size}x{size} ", "\n").replace(" labels", "").replace(", trained", ",\ntrained")
-        )
-        for name in names
+        name.replace(f" {size}x{size} ", "\n").replace(" labels", "").replace(", ", "\n") for name in names
     ]
-    ax.set(yticks=middles, yticklabels=short, xticks=[])
+    ax.set(yticks=middles, yticklabels=[plain(name) for name in short], xticks=[])
     ax.set_title(f"{size}x{size}, rank 5: chance {5 / size**2:.2f} (white) to 1 (black)", fontsize="small")
     ax.tick_params(length=0, labelsize="x-small")
     ax.spines[:].set_visible(False)

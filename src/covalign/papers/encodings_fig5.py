@@ -19,7 +19,6 @@ from covalign.papers import kernels
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
-from covalign.papers.kernels import SMALLEST_MAP
 
 SHOWN = 16
 """Output and input channels of a mosaic, the first ones."""
@@ -31,9 +30,9 @@ UPDATE, WEIGHTS, NOISE = "W - W0", "W", "white noise"
 def measure(bench: Bench) -> Measurements:
     """Take the first kernels of every layer, and how smooth and how redundant all its kernels are."""
     (label,) = kernels.mosaic_training(bench.scale)
-    sides = kernels.map_sides(bench, label)
+    spatial = [layer for layer in bench.runs[label].network.layers if layer.weight[0, 0].numel() > 1]
     rows, mosaics = [], {}
-    for depth, layer in enumerate(bench.runs[label].network.layers, 1):
+    for depth, (layer, side) in enumerate(zip(spatial, kernels.map_sides(bench, label), strict=True), 1):
         initial = torch.zeros_like(layer.weight) if layer.initial is None else layer.initial
         noise = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(bench.seed))
         for of, weight in ((UPDATE, layer.weight - initial), (WEIGHTS, layer.weight), (NOISE, noise)):
@@ -42,7 +41,7 @@ def measure(bench: Bench) -> Measurements:
                 {
                     "of": of,
                     "depth": depth,
-                    "side": sides[depth - 1],
+                    "side": side,
                     "kernels": weight.shape[0] * weight.shape[1],
                     "smooth": low_frequency_share(weight),
                     "redundant": float(spectrum[:LEADING].sum() / spectrum.sum()),
@@ -148,12 +147,12 @@ def claims(measured: Measurements) -> list[Claim]:
 def _share(layers: pd.DataFrame, share: str, sentence: str, where: str) -> Claim:
     beyond = layers[layers["depth"] > 1]
     found = {of: rows.set_index("depth") for of, rows in beyond.groupby("of")}
-    compared = found[UPDATE][found[UPDATE]["side"] >= SMALLEST_MAP][share]
+    compared = found[UPDATE][found[UPDATE]["side"] > 7][share]
     listed = ", ".join(f"{depth}: {value:.2f}" for depth, value in found[UPDATE][share].items())
     raw = ", ".join(f"{depth}: {value:.2f}" for depth, value in found[WEIGHTS][share].items())
     return Claim(
         sentence,
-        "figure 5, in words; our bound: more than half of the squared weights at every layer on maps of at least 4x4",
+        "figure 5, in words; our bound: more than half of the squared weights at every layer on maps larger than 7x7",
         float(compared.min()),
         None,
         holds(bool((compared > 0.5).all())),

@@ -18,7 +18,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.scale import Scale
 
-TRUE, RANDOM, CONTROL = "true labels", "random labels", "true labels, trained as random ones"
+TRUE, RANDOM, CONTROL = "true labels", "random labels", "true labels, random recipe"
 SEEDS = 2
 """Networks with true labels at every kernel size (our choice)."""
 
