@@ -25,7 +25,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.intervals import Estimate, over_networks
-from covalign.papers.kernels import CONTROL, RANDOM, SMALLEST_MAP, TRUE
+from covalign.papers.kernels import CONTROL, RANDOM, SMALLEST_MAP, TRUE, Kernels
 
 RANKS = (3, 5, 6)
 SHOWN = 9
@@ -37,41 +37,44 @@ ROOMY = "layers on maps larger than the kernel"
 
 
 def measure(bench: Bench) -> Measurements:
-    """Compare the spatial eigenvectors of all layers of all networks: what training added, all, and before it."""
-    population = {each.label: each for each in kernels.population(bench.scale)}
-    networks = {label: bench.runs[label].network for label in population}
-    sides = {label: kernels.map_sides(bench, label) for label in population}
+    """Compare the spatial eigenvectors of all layers of all networks."""
+    population = kernels.population(bench.scale)
+    networks = {each.label: bench.runs[each.label].network for each in population}
+    sides = {each.label: kernels.map_sides(bench, each.label) for each in population}
+    found = patterns(population, networks, sides)
+    return Measurements({**found.tables, "networks": accuracies(bench)}, found.tensors)
+
+
+def patterns(
+    population: Sequence[Kernels], networks: Mapping[str, Network], sides: Mapping[str, Sequence[int]]
+) -> Measurements:
+    """Return what is known of the patterns that training added, beside those of all weights and of the initial ones.
+
+    Args:
+        population: what the networks were trained on.
+        networks: by label, with initial weights.
+        sides: of the maps that each convolution of each network receives, by label.
+    """
+    known = {each.label: each for each in population}
     layers, pairs = [], []
-    for done, (of, summary) in enumerate(
-        (
-            (
-                INITIAL,
-                spatial_summary({name: _untrained(net) for name, net in networks.items()}, ranks=RANKS),
-            ),
-            (WEIGHTS, spatial_summary(networks, ranks=RANKS)),
-            (UPDATE, spatial_summary(networks, ranks=RANKS, subtract_initial=True)),
-        )
+    update = spatial_summary(networks, ranks=RANKS, subtract_initial=True)
+    untrained = {name: _untrained(network) for name, network in networks.items()}
+    for of, summary in (
+        (UPDATE, update),
+        (WEIGHTS, spatial_summary(networks, ranks=RANKS)),
+        (INITIAL, spatial_summary(untrained, ranks=RANKS)),
     ):
         own = summary.layers.assign(of=of)
-        own["side"] = [sides[row.network][row.depth - 1] for row in own.itertuples()]
         for name in ("data", "size", "labels", "seed"):
-            own[name] = [getattr(population[network], name) for network in own["network"]]
+            own[name] = [getattr(known[network], name) for network in own["network"]]
         layers.append(own.drop(columns=["kernel", "first", "layer"]))
         between = by_networks(summary.table, sides).assign(of=of)
-        names = between["a"].map(population), between["b"].map(population)
-        between["control"] = [CONTROL in (a.labels, b.labels) for a, b in zip(*names, strict=True)]
+        ends = zip(between["a"], between["b"], strict=True)
+        between["control"] = [CONTROL in (known[a].labels, known[b].labels) for a, b in ends]
         pairs.append(between)
-        bench.progress("spatial patterns", (done + 1) / 3)
-    sizes = {label: each.size for label, each in population.items()}
-    return Measurements(
-        {
-            "layers": pd.concat(layers, ignore_index=True),
-            "pairs": pd.concat(pairs, ignore_index=True),
-            "spectra": _spectra(summary, sides, sizes),
-            "networks": accuracies(bench),
-        },
-        {**_pictures(summary), **_overlaps(summary, sizes)},
-    )
+    tables = {"layers": pd.concat(layers, ignore_index=True), "pairs": pd.concat(pairs, ignore_index=True)}
+    tables["spectra"] = _spectra(update, sides, population)
+    return Measurements(tables, {**_pictures(update), **_overlaps(update, population)})
 
 
 def by_networks(table: pd.DataFrame, sides: Mapping[str, Sequence[int]]) -> pd.DataFrame:
@@ -129,20 +132,15 @@ def _untrained(network: Network) -> Network:
 
 
 def _spectra(
-    summary: SpatialSummary, sides: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
+    summary: SpatialSummary, sides: Mapping[str, Sequence[int]], population: Sequence[Kernels]
 ) -> pd.DataFrame:
     rows = []
-    for name, size in sizes.items():
-        own = [space for (network, _), space in summary.spatial.items() if network == name]
-        chosen = [space for space, side in zip(own, sides[name], strict=True) if side >= SMALLEST_MAP][1:]
-        rows.append(
-            {
-                "network": name,
-                "kernel": size,
-                "share": eigenvalue_share(chosen),
-                "chance": 2 / (size**2 + 1),
-            }
-        )
+    for each in population:
+        own = [space for (network, _), space in summary.spatial.items() if network == each.label]
+        chosen = [space for space, side in zip(own, sides[each.label], strict=True) if side >= SMALLEST_MAP][
+            1:
+        ]
+        rows.append({"network": each.label, "kernel": each.size, "share": eigenvalue_share(chosen)})
     return pd.DataFrame(rows)
 
 
@@ -157,14 +155,15 @@ def _pictures(summary: SpatialSummary) -> dict[str, Tensor]:
     }
 
 
-def _overlaps(summary: SpatialSummary, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+def _overlaps(summary: SpatialSummary, population: Sequence[Kernels]) -> dict[str, Tensor]:
     """Return the overlap at rank 5 of every layer with every other by kernel size, networks in their order."""
+    sizes = {each.label: each.size for each in population}
     found = {}
     for size in dict.fromkeys(sizes.values()):
         keys = [key for key in summary.spatial if sizes[key[0]] == size]
         places = {key: index for index, key in enumerate(keys)}
         overlaps = torch.eye(len(keys))
-        for row in summary.table[(summary.table["rank"] == 5)].itertuples():
+        for row in summary.table[summary.table["rank"] == 5].itertuples():
             if (row.a, row.layer_a) in places:
                 i, j = places[row.a, row.layer_a], places[row.b, row.layer_b]
                 overlaps[i, j] = overlaps[j, i] = row.overlap
