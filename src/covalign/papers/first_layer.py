@@ -17,7 +17,13 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.data.normalization import NORMALIZATIONS
-from covalign.first_layer.energy import EnergyProfile, energy_profile, profile_correlation, sampling_limit
+from covalign.first_layer.energy import (
+    EnergyProfile,
+    correlation,
+    energy_profile,
+    profile_correlation,
+    sampling_limit,
+)
 from covalign.first_layer.patches import PatchCovariance, patch_covariance
 from covalign.first_layer.prediction import PAPER_SEARCH, fit_energy
 from covalign.papers.bench import Bench
@@ -26,21 +32,12 @@ from covalign.papers.intervals import over_networks
 from covalign.papers.scale import Scale
 from covalign.training.run import Run
 
-TRUE, RANDOM = "first layer", "first layer, random labels"
-NARROW, RESIDUAL = "first layer, half the width", "first layer, residual"
-BINARY, DECILES = "two classes", "deciles"
-DEPTHS, FROZEN = "depths", "depths, frozen first layer"
-"""Kinds of networks, as `Training.recipe` calls them."""
+TRUE, RANDOM = "true labels", "random labels"
+NARROW, RESIDUAL = "half the width", "residual network"
+BINARY, DECILES = "two classes", "energy deciles"
+"""Kinds of networks. A label is "DATA, KIND NUMBER"."""
 
 INITIALS = "initial weights of two networks"
-SHORT = {
-    TRUE: "true labels",
-    RANDOM: "random labels",
-    NARROW: "half the width",
-    RESIDUAL: "residual network",
-    BINARY: "two classes",
-    DECILES: "deciles",
-}
 SEEDS, SEEDS_RANDOM, LABELS = "two seeds", "two random labelings", "true and random labels"
 WIDTHS, ARCHITECTURES = "two widths", "VGG and residual network"
 PAIRS = {
@@ -65,10 +62,10 @@ CHOICES = (
 
 
 def true_trainings(scale: Scale) -> dict[str, Training]:
-    """Return the networks of true labels on every data set, by label "data, true labels number"."""
-    recipe = scale.recipes[TRUE]
+    """Return the networks of true labels on every data set."""
+    recipe = scale.recipes["first layer"]
     return {
-        f"{data}, true labels {i}": Training(TRUE, data, replace(recipe, seed=40 * index + i))
+        f"{data}, {TRUE} {i}": Training("first layer", data, replace(recipe, seed=40 * index + i))
         for index, (data, count) in enumerate(scale.first_layers.items())
         for i in range(count)
     }
@@ -76,37 +73,42 @@ def true_trainings(scale: Scale) -> dict[str, Training]:
 
 def random_trainings(scale: Scale) -> dict[str, Training]:
     """Return the networks of permuted labels; each has a realization of its own."""
-    recipe = replace(scale.recipes[TRUE], labels="permuted")
+    recipe = replace(scale.recipes["first layer"], labels="permuted")
     return {
-        f"{data}, random labels {i}": Training(
-            RANDOM, data, replace(recipe, seed=40 * index + 10 + i, label_realization=i)
+        f"{data}, {RANDOM} {i}": Training(
+            "first layer", data, replace(recipe, seed=40 * index + 10 + i, label_realization=i)
         )
         for index, (data, count) in enumerate(scale.first_layers.items())
         for i in range(count)
     }
 
 
-def residual_training(scale: Scale) -> dict[str, Training]:
-    """Return a ResNet-20 on the first data set."""
-    data = next(iter(scale.first_layers))
-    spec = replace(scale.recipes[TRUE], architecture="resnet20", width=1.0, seed=21)
-    return {f"{data}, residual": Training(RESIDUAL, data, spec)}
-
-
 def narrow_training(scale: Scale) -> dict[str, Training]:
     """Return a network of half the width on the first data set."""
-    data, recipe = next(iter(scale.first_layers)), scale.recipes[TRUE]
-    return {
-        f"{data}, half the width": Training(NARROW, data, replace(recipe, width=recipe.width / 2, seed=20))
-    }
+    data, recipe = next(iter(scale.first_layers)), scale.recipes["first layer"]
+    spec = replace(recipe, width=recipe.width / 2, seed=20)
+    return {f"{data}, {NARROW} 0": Training("first layer", data, spec)}
+
+
+def residual_training(scale: Scale) -> dict[str, Training]:
+    """Return a ResNet-20 on the first data set."""
+    data, recipe = next(iter(scale.first_layers)), scale.recipes["first layer"]
+    spec = replace(recipe, architecture="resnet20", width=1.0, seed=21)
+    return {f"{data}, {RESIDUAL} 0": Training("first layer", data, spec)}
 
 
 def binary_trainings(scale: Scale) -> dict[str, Training]:
     """Return a network for every pair of classes."""
     recipe = scale.recipes["two classes"]
     return {
-        data: Training(BINARY, data, replace(recipe, seed=1000 + i)) for i, data in enumerate(scale.binary)
+        f"{data}, {BINARY} 0": Training("two classes", data, replace(recipe, seed=1000 + i))
+        for i, data in enumerate(scale.binary)
     }
+
+
+def kind_of(label: str) -> str:
+    """Return the kind of a network by its label."""
+    return label.split(", ")[1].rsplit(" ", 1)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +156,7 @@ def first_layers(
             found.append(
                 FirstLayer(
                     label,
-                    training.recipe,
+                    kind_of(label),
                     training.data,
                     epoch,
                     epoch == run.spec.epochs,
@@ -185,7 +187,7 @@ def agreements(layers: Sequence[FirstLayer], names: Mapping[frozenset[str], str]
     """
     rows = []
     for one in layers:
-        rows.append(_agreement(one, "", f"{SHORT[one.kind]} and initial weights", one.learned, one.initial))
+        rows.append(_agreement(one, "", f"{one.kind} and initial weights", one.learned, one.initial))
     for one, other in combinations(layers, 2):
         quantity = names.get(frozenset((one.kind, other.kind)))
         comparable = one.network != other.network and (one.data, one.epoch) == (other.data, other.epoch)
@@ -219,7 +221,8 @@ def fits(
     Returns:
         A row per network and epoch: ``data, quantity`` (the kind), ``a`` (the network), ``b`` (empty), ``epoch, last,
         value`` (the correlation), ``limit`` (what the filters' number allows), ``scaled_time`` (tau lambda_1^2),
-        ``authors`` (the correlation within the range of times that the authors search), and of the same fit to random
+        ``authors`` (the correlation within the range of times that the authors search), ``unfitted`` (with lambda
+        itself, the formula's limit for short times, which fits nothing), and of the same fit to random
         filters ``baseline`` (mean), ``baseline_sd``, ``baseline_95`` (95 % quantile) and ``p_value``.
     """
     rows = []
@@ -230,7 +233,7 @@ def fits(
         rows.append(
             {
                 "data": layer.data,
-                "quantity": SHORT[layer.kind],
+                "quantity": layer.kind,
                 "a": layer.network,
                 "b": "",
                 "epoch": layer.epoch,
@@ -239,6 +242,7 @@ def fits(
                 "limit": sampling_limit(layer.learned, fit.predicted),
                 "scaled_time": fit.tau * float(covariance.standard_deviations[0]) ** 2,
                 "authors": authors.correlation,
+                "unfitted": correlation(layer.learned.energy, covariance.standard_deviations),
                 "baseline": fit.baseline.mean,
                 "baseline_sd": fit.baseline.spread,
                 "baseline_95": float(fit.baseline.correlations.quantile(0.95)),
@@ -263,7 +267,7 @@ def curves(layers: Sequence[FirstLayer], patches: Mapping[str, PatchCovariance])
                 pd.DataFrame(
                     {
                         "data": layer.data,
-                        "kind": SHORT[layer.kind],
+                        "kind": layer.kind,
                         "network": layer.network,
                         "component": range(1, len(energy) + 1),
                         "deviation": patches[layer.data].standard_deviations.tolist(),

@@ -11,7 +11,7 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
-from covalign.papers.first_layer import CHOICES, SHORT, TRUE, mean_curves
+from covalign.papers.first_layer import CHOICES, TRUE, mean_curves
 from covalign.papers.first_layer_panels import by_data, profiles
 
 END, FLAT = 0.5, 2.0
@@ -35,7 +35,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
         for data, ax in axes.items():
             rows = table[table["data"] == data]
             profiles(
-                {name: mean_curves(rows, column)[data, SHORT[TRUE]] for name, column in columns.items()},
+                {name: mean_curves(rows, column)[data, TRUE] for name, column in columns.items()},
                 ax,
                 {name: rows.pivot_table(column, "component", "network") for name, column in columns.items()},
             )
@@ -51,7 +51,7 @@ def claims(measured: Measurements) -> list[Claim]:
 
 
 def _peaks_between(table: pd.DataFrame, data: str) -> Claim:
-    curve = mean_curves(table)[data, SHORT[TRUE]]
+    curve = mean_curves(table)[data, TRUE]
     tail = curve.iloc[-len(curve) // 3 :].max()
     return Claim(
         f"Trained first layers respond most to intermediate components ({data}).",

@@ -13,7 +13,7 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
-from covalign.papers.first_layer import CHOICES, DEPTHS, FROZEN, TRUE
+from covalign.papers.first_layer import CHOICES
 from covalign.papers.first_layer_panels import legend_below
 from covalign.papers.scale import Scale
 
@@ -29,9 +29,9 @@ def trainings(scale: Scale) -> dict[str, Training]:
     needed = {}
     for i, depth in enumerate(scale.depths):
         spec = replace(recipe, architecture=depth)
-        needed[f"{depth}, frozen"] = Training(FROZEN, data, replace(spec, seed=22 + i, frozen=1))
-        learned = Training(DEPTHS, data, replace(spec, seed=32 + i))
-        if depth == scale.recipes[TRUE].architecture:
+        needed[f"{depth}, frozen"] = Training("depths", data, replace(spec, seed=22 + i, frozen=1))
+        learned = Training("depths", data, replace(spec, seed=32 + i))
+        if depth == scale.recipes["first layer"].architecture:
             learned = next(iter(first_layer.true_trainings(scale).values()))
         needed[f"{depth}, learned"] = learned
     return needed

@@ -13,7 +13,7 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
-from covalign.papers.first_layer import CHOICES, FITTED, RANDOM, SHORT, TRUE, mean_curves
+from covalign.papers.first_layer import CHOICES, FITTED, RANDOM, TRUE, mean_curves
 from covalign.papers.first_layer_panels import by_data, profiles
 from covalign.papers.first_layer_table2 import AGREE, fitted, trainings
 
@@ -52,13 +52,13 @@ def draw(measured: Measurements) -> dict[str, Figure]:
         for data, ax in axes.items():
             rows = table[table["data"] == data]
             means, single = {}, {}
-            for kind in (SHORT[TRUE], SHORT[RANDOM]):
+            for kind in (TRUE, RANDOM):
                 means[kind] = mean_curves(rows)[data, kind]
                 single[kind] = rows[rows["kind"] == kind].pivot_table("energy", "component", "network")
             profiles(means, ax, single)
             if data == "cifar10":
                 for kind, style in ((TRUE, "-"), (RANDOM, "--")):
-                    values, label = READ[kind], f"paper, {SHORT[kind]}"
+                    values, label = READ[kind], f"paper, {kind}"
                     ax.plot(range(1, len(values) + 1), values, style, color=GREY, linewidth=0.8, label=label)
             ax.legend()
         return {"first-layer-fig3": figure}
@@ -75,7 +75,7 @@ def claims(measured: Measurements) -> list[Claim]:
 
 def _same_shape(table: pd.DataFrame, networks: pd.DataFrame, data: str) -> Claim:
     means, fit = mean_curves(table), fitted(networks, data)
-    agreement = float(means[data, SHORT[TRUE]].corr(means[data, SHORT[RANDOM]]))
+    agreement = float(means[data, TRUE].corr(means[data, RANDOM]))
     return Claim(
         f"Profiles of true and of random labels have the same shape ({data}).",
         ".88 on CIFAR-10, .89 and .98 on the other two panels, from the plotted curves (figure 3)",
@@ -89,10 +89,8 @@ def _same_shape(table: pd.DataFrame, networks: pd.DataFrame, data: str) -> Claim
 
 def _random_is_earlier(fits: pd.DataFrame) -> Claim:
     times = fits.groupby(["data", "quantity"])["scaled_time"].median().unstack()
-    ratio = times[SHORT[RANDOM]] / times[SHORT[TRUE]]
-    listed = ", ".join(
-        f"{data} {row[SHORT[RANDOM]]:.3g} and {row[SHORT[TRUE]]:.3g}" for data, row in times.iterrows()
-    )
+    ratio = times[RANDOM] / times[TRUE]
+    listed = ", ".join(f"{data} {row[RANDOM]:.3g} and {row[TRUE]:.3g}" for data, row in times.iterrows())
     return Claim(
         "Random labels look like an earlier time of the formula.",
         "tau lambda_1^2 of 24 to 41 for random and 59 to 114 for true labels, fitted by us to the plotted curves",
@@ -104,12 +102,12 @@ def _random_is_earlier(fits: pd.DataFrame) -> Claim:
 
 
 def _like_published(table: pd.DataFrame, kind: str) -> Claim:
-    ours = torch.tensor(mean_curves(table)["cifar10", SHORT[kind]].to_numpy())
+    ours = torch.tensor(mean_curves(table)["cifar10", kind].to_numpy())
     theirs = torch.tensor(READ[kind], dtype=torch.float64)
     read = ~theirs.isnan()
     agreement = correlation(ours[read], theirs[read])
     return Claim(
-        f"Our profile is the one that the paper shows (cifar10, {SHORT[kind]}).",
+        f"Our profile is the one that the paper shows (cifar10, {kind}).",
         "1, less the error of reading a figure",
         agreement,
         None,

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from covalign.figures.style import GREY, PALETTE, journal, plain, series
-from covalign.papers.first_layer import PAIRS, SHORT, summarized
+from covalign.papers.first_layer import BINARY, PAIRS, RANDOM, TRUE, summarized
 
 Published = Mapping[tuple[str, str], tuple[float, float]]
 """Mean and standard deviation in the paper, by data set and quantity."""
@@ -90,7 +90,7 @@ def forest(values: pd.DataFrame, published: Published, ax: Axes) -> Axes:
 
 def _place(quantity: str) -> int:
     """Say where a quantity stands in a table: agreements first, then baselines."""
-    known = [*PAIRS.values(), *SHORT.values()]
+    known = [*PAIRS.values(), TRUE, RANDOM, BINARY]
     return known.index(quantity) if quantity in known else len(known)
 
 

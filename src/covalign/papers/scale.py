@@ -109,12 +109,12 @@ def _deciles(data: DataSet, components: tuple[int, ...], count: int) -> dict[str
             data,
             count=count,
             transform=partial(energy_deciles, component=component - 1, count=count),
-            note=f"labels are deciles of the energy along component {component}, of the test images their own",
         )
         for component in components
     }
 
 
+_PHOTOS = DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs")
 _DEMO = replace(preset("demo"), epochs=4, max_images=1000, learning_rate=0.05)
 _JOINT_DEMO = replace(_DEMO, form="joint", learning_rate=0.02)
 _FIRST_DEMO = replace(
@@ -142,12 +142,12 @@ SMOKE = Scale(
         "deciles": _FIRST_DEMO,
     },
     data={
-        "cifar10": DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs"),
+        "cifar10": _PHOTOS,
         "cifar5": DataSet("cifar10", "photos", 4000, 5, note="crops of five embedded photographs"),
         "imagenet-a": DataSet("imagenet-a", "photos:a", 4000, note="crops of five embedded photographs"),
         "imagenet-b": DataSet("imagenet-b", "photos:b", 4000, note="crops of five other photographs"),
         "car-truck": DataSet("cifar10", "photos", 1600, (1, 9), note="crops of two embedded photographs"),
-        **_deciles(DataSet("cifar10", "photos", 8000), (1, 15), 640),
+        **_deciles(_PHOTOS, (1, 15), 640),
     },
     encodings=("cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
