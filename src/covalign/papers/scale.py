@@ -116,7 +116,7 @@ def _deciles(data: DataSet, components: tuple[int, ...], count: int) -> dict[str
 
 _PHOTOS = DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs")
 _DEMO = replace(preset("demo"), epochs=4, max_images=1000, learning_rate=0.05)
-_JOINT_DEMO = replace(_DEMO, form="joint", learning_rate=0.02)
+_JOINT_DEMO = replace(_DEMO, form="joint", epochs=2, learning_rate=0.02)
 _FIRST_DEMO = replace(
     preset("first-layer-laptop"),
     labels="true",
