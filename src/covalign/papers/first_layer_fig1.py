@@ -58,7 +58,7 @@ def _peaks_between(table: pd.DataFrame, data: str) -> Claim:
         ".16 of the maximum at component 1, .98 at component 8, at most .1 from component 19 (figure 1)",
         float(max(curve.iloc[0], tail)),
         None,
-        holds(max(curve.iloc[0], tail) < END),
+        holds(bool(max(curve.iloc[0], tail) < END)),
         f"mean profile: {curve.iloc[0]:.2f} of the maximum at component 1, at most {tail:.2f} in the last third, our "
         f"bound for both {END}; the maximum is at component {curve.idxmax()}",
     )
@@ -73,7 +73,7 @@ def _starts_flat(table: pd.DataFrame) -> Claim:
         "a flat line (figure 1)",
         float(relative.max()),
         None,
-        holds(relative.max() <= FLAT),
+        holds(bool(relative.max() <= FLAT)),
         f"largest standard deviation over components, in units of the 1 / sqrt(2 K) that K random filters scatter "
         f"by, against our bound {FLAT:g}; relative to the mean it is {scatter['initial'].mean():.2f} before and "
         f"{scatter['energy'].mean():.2f} after training",

@@ -91,7 +91,7 @@ def claims(measured: Measurements) -> list[Claim]:
             "about equal loss and accuracy (figure 2, no numbers)",
             deepest,
             None,
-            holds(deepest <= VANISHED),
+            holds(bool(deepest <= VANISHED)),
             f"accuracy lost in {found.index[-1]} against our bound {VANISHED}; {why}",
         ),
         Claim(
@@ -99,7 +99,7 @@ def claims(measured: Measurements) -> list[Claim]:
             "the gap vanishes with depth (figures 2 and 20)",
             shallowest - deepest if several else math.nan,
             None,
-            holds(deepest < shallowest) if several else "not testable",
+            holds(bool(deepest < shallowest)) if several else "not testable",
             f"accuracy lost in {found.index[0]} less that in {found.index[-1]}; {why}",
         ),
     ]

@@ -81,7 +81,7 @@ def _same_shape(table: pd.DataFrame, networks: pd.DataFrame, data: str) -> Claim
         ".88 on CIFAR-10, .89 and .98 on the other two panels, from the plotted curves (figure 3)",
         agreement,
         None,
-        holds(agreement >= AGREE) if fit >= FITTED else "not testable",
+        holds(bool(agreement >= AGREE)) if fit >= FITTED else "not testable",
         f"correlation of the two mean profiles against our bound {AGREE}, judged where random-label networks fit "
         f"{FITTED:.0%} of their training images: they fit {fit:.0%}",
     )
@@ -111,7 +111,7 @@ def _like_published(table: pd.DataFrame, kind: str) -> Claim:
         "1, less the error of reading a figure",
         agreement,
         None,
-        holds(agreement >= 0.9),
+        holds(bool(agreement >= 0.9)),
         "correlation of our mean profile with the published curve, read off within .03, against our bound 0.9",
     )
 

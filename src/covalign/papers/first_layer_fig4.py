@@ -55,7 +55,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
                 label = rf"$\tau\lambda_1^2$ = {time:g}"
                 ax.plot(rows["component"], rows["energy"], label=label, **series(index))
             ax.set(ylabel="predicted energy / maximum", yscale="log")
-            at_components(ax, table["component"].max())
+            at_components(ax, int(table["component"].max()))
         legend_below(figure, ax, len(TIMES))
         return {"first-layer-fig4": figure}
 
@@ -81,7 +81,7 @@ def _rises_then_falls(table: pd.DataFrame) -> Claim:
         "log-log slopes +1 and -1 (theorems 4.2 and 4.3)",
         worst,
         None,
-        holds(worst <= SLOPE),
+        holds(bool(worst <= SLOPE)),
         "largest distance of a log-log slope from +1 where tau lambda^2 < 0.1, and from -1 where it is above 5, "
         f"over {len(deviations)} stretches of {counted} components, against our bound {SLOPE}",
     )

@@ -66,7 +66,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
                 x, y = chosen["component"] + shift, chosen["correlation"]
                 ax.plot(x, y, marker, color=colour, markersize=2, alpha=0.5, linewidth=0, label=quantity)
             ax.set_ylabel("correlation with a class")
-            at_components(ax, table["component"].max())
+            at_components(ax, int(table["component"].max()))
         legend_below(figure, ax, 3)
         return {"first-layer-fig5": figure}
 
@@ -89,7 +89,7 @@ def _small(table: pd.DataFrame) -> Claim:
         "around 0 (figure 5)",
         float(means.max()),
         None,
-        holds(means.max() <= SMALL),
+        holds(bool(means.max() <= SMALL)),
         f"largest mean |r| over classes and components against our bound {SMALL}: {listed}",
     )
 
@@ -102,7 +102,7 @@ def _chance(table: pd.DataFrame) -> Claim:
         "class-average patches are equal (assumption of section 4)",
         float(shares.max()),
         None,
-        holds(shares.max() <= BEYOND),
+        holds(bool(shares.max() <= BEYOND)),
         f"largest share of correlations beyond chance (Holm's correction, level 5 %), our bound {BEYOND:.0%}; random "
         f"labels scatter by {1 / math.sqrt(table['images'].iloc[0]):.3f}: {listed}",
     )

@@ -90,7 +90,7 @@ def _random_leaves_it(far: pd.DataFrame) -> Claim:
         "about that of the pixels, above .5, at 10 pixels (figure 6)",
         float(difference.max()),
         None,
-        holds(difference.max() <= SAME),
+        holds(bool(difference.max() <= SAME)),
         f"largest difference over data sets at 10 pixels against our bound {SAME}; filters and pixels: {listed}",
     )
 
@@ -107,7 +107,7 @@ def _learned_whitens(far: pd.DataFrame) -> Claim:
         "about .2 where the pixels have more than .5, at 10 pixels (figure 6)",
         float(ratio.max()),
         None,
-        holds(ratio.max() <= HALF),
+        holds(bool(ratio.max() <= HALF)),
         f"largest share over data sets of the pixels' autocorrelation at 10 pixels that is left, our bound {HALF}: "
         f"{listed}",
     )

@@ -120,7 +120,7 @@ def claims(measured: Measurements) -> list[Claim]:
             "agreement with random labels falls to about 0 for component 15 (figure 8)",
             float(lowest["agreement"]),
             None,
-            holds(lowest["agreement"] <= UNRELATED),
+            holds(bool(lowest["agreement"] <= UNRELATED)),
             f"lowest agreement, at component {lowest['component']:.0f}, against our bound {UNRELATED}; labels of the "
             f"images themselves {true_agreement(table):.2f}; by component {listed}",
         ),
@@ -129,7 +129,7 @@ def claims(measured: Measurements) -> list[Claim]:
             "the fall is larger for components that random-label networks do not learn (appendix D.1)",
             order,
             None,
-            holds(order > 0) if len(found) >= FEW else "not testable",
+            holds(bool(order > 0)) if len(found) >= FEW else "not testable",
             f"rank correlation, over {len(found)} components, of the agreement and of the energy that random labels "
             f"give the component; by component {listed}",
         ),

@@ -99,7 +99,7 @@ def _agree(rows: pd.DataFrame, quantity: str, sentence: str, bound: float) -> Cl
         EXPECTED[quantity],
         float(found["mean"]),
         interval(found),
-        holds(found["mean"] >= bound),
+        holds(bool(found["mean"] >= bound)),
         f"{averaged(found)}, against our bound {bound}; sampling alone allows {found['limit']:.2f}; "
         f"initial weights of two networks {level:.2f}",
     )
@@ -111,7 +111,7 @@ def _unlike_initial(found: pd.Series, data: str) -> Claim:
         "-.13 +- .18, -.04 +- .04 and -.18 +- .13 (table 1)",
         float(found["mean"]),
         interval(found),
-        holds(abs(found["mean"]) <= UNRELATED),
+        holds(bool(abs(found["mean"]) <= UNRELATED)),
         f"correlation of the learned change and the initial weights, {averaged(found)}, against our bound "
         f"+-{UNRELATED}",
     )

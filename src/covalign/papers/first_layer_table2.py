@@ -75,7 +75,7 @@ def _agree(last: pd.DataFrame, networks: pd.DataFrame, data: str) -> Claim:
         ".90 +- .02 on CIFAR-10, .91 +- .01 on CIFAR-100, .96 +- .03 on CelebA (table 2)",
         float(found["mean"]),
         interval(found),
-        holds(found["mean"] >= AGREE) if fit >= FITTED else "not testable",
+        holds(bool(found["mean"] >= AGREE)) if fit >= FITTED else "not testable",
         f"{averaged(found)}, against our bound {AGREE}, judged where random-label networks fit {FITTED:.0%} of "
         f"their training images: they fit {fit:.0%}; sampling alone allows {found['limit']:.2f}; for "
         f"comparison {levels}",
@@ -89,7 +89,7 @@ def _unlike_initial(last: pd.DataFrame, networks: pd.DataFrame, data: str) -> Cl
         ".03 +- .22 on CIFAR-10, .14 +- .13 on CIFAR-100, .08 +- .07 on CelebA (table 2)",
         float(found["mean"]),
         interval(found),
-        holds(abs(found["mean"]) <= UNRELATED),
+        holds(bool(abs(found["mean"]) <= UNRELATED)),
         f"correlation of the learned change and the initial weights, {averaged(found)}, against our bound "
         f"+-{UNRELATED}; training accuracy {fitted(networks, data):.0%}",
     )

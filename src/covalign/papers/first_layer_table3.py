@@ -63,7 +63,7 @@ def _predicted(summary: pd.DataFrame, data: str) -> Claim:
         ".94 +- .01 on CIFAR-10, .96 +- .01 on CelebA, .90 +- .01 on ImageNet (table 3)",
         float(found["mean"]),
         interval(found),
-        holds(found["mean"] >= FITS),
+        holds(bool(found["mean"] >= FITS)),
         f"at the end of training, {averaged(found)}, against our bound {FITS}; sampling alone allows "
         f"{found['limit']:.2f}; best after epoch {best['epoch']:.0f} "
         f"({best['mean']:.2f})",
