@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from covalign.encoding.calibration import (
+    MISFIT,
+    Calibration,
+    _misfitting,
     _shared_noise,
     _student_quantile,
     calibrated_similarity,
@@ -55,7 +58,38 @@ def test_intervals_reach_the_truth(n, d, strength):
     found = [calibrated_similarity(*pair(n, d, strength, rank=8, shared=8, seed=seed)) for seed in range(8)]
     assert sum(c.low <= 1 <= c.high for c in found) >= 6
     assert all(c.p_value == pytest.approx(1 / 201) for c in found)
-    assert all(c.detectable and c.reason == "" for c in found)
+    assert all(c.detectable for c in found)
+    assert sum(c.reason == "" for c in found) >= 7
+
+
+def raised(level: float, seed: int):
+    """A pair of equal populations whose noise is `level` times the unit."""
+    basis = orthonormal(640, 12, seed)
+    spikes = torch.linspace(40, 12, 12, dtype=torch.float64)
+    found = []
+    for half in (0, 1):
+        g = generator(10 * seed + half)
+        noise = level**0.5 * torch.randn(128, 640, generator=g, dtype=torch.float64)
+        signal = torch.randn(128, 12, generator=g, dtype=torch.float64) * spikes.sqrt()
+        found.append(weight_covariance(noise + signal @ basis.T))
+    return found
+
+
+def test_a_bulk_above_the_unit_is_found_out_and_becomes_the_unit():
+    for seed in range(2):
+        plain, lifted = (calibrated_similarity(*raised(level, seed)) for level in (1.0, 1.35))
+        assert plain.reason == ""
+        assert "in units of the bulks' own noise, 1.3" in lifted.reason
+        assert lifted.misfit < MISFIT
+        assert lifted.value == pytest.approx(1, abs=0.05)
+
+
+def test_what_fits_in_no_units_has_its_interval_widened():
+    noise = [weight_covariance(torch.randn(64, 128, generator=generator(seed))) for seed in (0, 1)]
+    found = Calibration(0.5, 0.4, 0.6, 0.01, "", True, misfit=200.0)
+    widened = _misfitting(found, *noise, draws=10, seed=0)
+    assert (widened.value, widened.low, widened.high) == pytest.approx((0.5, -0.5, 1.5))
+    assert "widened 10.0 times" in widened.reason
 
 
 @pytest.mark.parametrize("kind", ["uniform", "rademacher"])

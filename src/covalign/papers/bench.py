@@ -18,7 +18,7 @@ from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
 from covalign.training.store import RunStore
 
-MEASUREMENT_VERSION = 1
+MEASUREMENT_VERSION = 2
 """Raised whenever the same networks and images would no longer give the same measurements."""
 
 
