@@ -163,13 +163,12 @@ SMOKE = Scale(
     conclusive=False,
 )
 
-_LAPTOP = replace(preset("laptop"), learning_rate=0.01)
-"""Of the peak rates .005, .01 and .02 the largest that leaves the bulk in place at all layers but the first."""
-
-_LAPTOP_FEW = replace(preset("laptop"), max_images=2000, epochs=100)
+_LAPTOP = preset("laptop")
+_LAPTOP_FAST = replace(_LAPTOP, learning_rate=0.02)
+_LAPTOP_FEW = replace(_LAPTOP_FAST, max_images=2000, epochs=100)
 """Few images and a higher rate, so that random labels can be fitted."""
 
-_LAPTOP_JOINT = replace(preset("laptop"), form="joint", max_images=20_000)
+_LAPTOP_JOINT = replace(_LAPTOP_FAST, form="joint", max_images=20_000)
 _LAPTOP_JOINT_FEW = replace(
     _LAPTOP_JOINT, labels="uniform", max_images=2000, epochs=60, flip=False, crop_padding=0
 )
