@@ -41,6 +41,6 @@ with mpl.rc_context(journal(columns=2.0) | {"savefig.dpi": 200}):
             markersize=2.2,
             zorder=5,
         )
-    ax.set(xlabel="layer", ylabel="similarity (0 chance, 1 ceiling)", xticks=table["depth"])
+    ax.set(xlabel="layer", ylabel="similarity (0 chance, 1 ceiling)", xticks=table["depth"], ylim=(-0.3, 1.5))
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     save_figure(figure, Path("docs/images/two-seeds"), {"table": sys.argv[1]})
