@@ -14,6 +14,7 @@ from covalign.papers import encodings
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import ACROSS, RANDOM, SAME, TRUE, TRUE_RANDOM
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
+from covalign.papers.intervals import Estimate, over_networks
 
 MIDDLE = range(2, 7)
 """Layers 2-6: the first one sees pixels in shared coordinates, the last two maps of 2x2."""
@@ -95,7 +96,7 @@ def claims(measured: Measurements) -> list[Claim]:
         *_most_alike(summary),
         _above_chance(measured.tables["pairs"]),
         _declines(summary),
-        *_labels(summary, networks),
+        *_labels(summary, measured.tables["pairs"], networks),
         _alignment_reveals(summary),
         _slots(summary),
     ]
@@ -103,15 +104,16 @@ def claims(measured: Measurements) -> list[Claim]:
 
 def _most_alike(summary: pd.DataFrame) -> list[Claim]:
     """Two seeds of one data set are the most similar pair that this data set is part of, layers 2-6."""
-    margins, exceptions = [], []
+    margins, exceptions, apart = [], [], 0
     for group in dict.fromkeys(summary[summary["kind"] == SAME]["group"]):
         data = group.split(" - ")[0]
-        own = _rows(summary, group, "similarity").set_index("depth")["mean"]
+        own = _rows(summary, group, "similarity").set_index("depth")
         for other in dict.fromkeys(summary[summary["kind"] == ACROSS]["group"]):
             if data in other.split(" - "):
-                rows = _rows(summary, other, "similarity").set_index("depth")["mean"]
+                rows = _rows(summary, other, "similarity").set_index("depth")
                 for depth in (d for d in MIDDLE if d in own.index and d in rows.index):
-                    margins.append(own[depth] - rows[depth])
+                    margins.append(own["mean"][depth] - rows["mean"][depth])
+                    apart += bool(own["low"][depth] > rows["high"][depth])
                     if margins[-1] <= 0:
                         exceptions.append(f"layer {depth}: {other} exceeds {group} by {-margins[-1]:.2f}")
     return [
@@ -121,7 +123,8 @@ def _most_alike(summary: pd.DataFrame) -> list[Claim]:
             min(margins, default=math.nan),
             None,
             holds(bool(margins) and not exceptions),
-            f"smallest of {len(margins)} margins in mean similarity; " + _listed(exceptions),
+            f"smallest of {len(margins)} margins in mean similarity (their mean {_mean(margins):.2f}); in {apart} "
+            "the 95 % intervals over networks do not even touch; " + _listed(exceptions),
         )
     ]
 
@@ -165,7 +168,7 @@ def _declines(summary: pd.DataFrame) -> Claim:
     )
 
 
-def _labels(summary: pd.DataFrame, networks: pd.DataFrame) -> list[Claim]:
+def _labels(summary: pd.DataFrame, table: pd.DataFrame, networks: pd.DataFrame) -> list[Claim]:
     """True and random labels give different encodings; two realizations of random labels, similar ones."""
     middle = {}
     for kind in (TRUE, TRUE_RANDOM, RANDOM):
@@ -175,8 +178,7 @@ def _labels(summary: pd.DataFrame, networks: pd.DataFrame) -> list[Claim]:
     fit = networks[networks["labels"] != "true"]["train_accuracy"].mean()
     shared = sorted(set(middle[TRUE_RANDOM]) & set(middle[RANDOM]))
     below = [depth for depth in shared if middle[TRUE_RANDOM][depth].mean < middle[RANDOM][depth].mean]
-    crossed = [row.mean for row in middle[TRUE_RANDOM].values()]
-    average = sum(crossed) / len(crossed) if crossed else math.nan
+    crossed, alike = (_over_layers(table[table["kind"] == kind]) for kind in (TRUE_RANDOM, RANDOM))
     listed = "; ".join(
         f"layer {depth}: {middle[TRUE_RANDOM][depth].mean:.2f} against {middle[RANDOM][depth].mean:.2f}"
         + (f" (true labels {middle[TRUE][depth].mean:.2f})" if depth in middle[TRUE] else "")
@@ -187,11 +189,12 @@ def _labels(summary: pd.DataFrame, networks: pd.DataFrame) -> list[Claim]:
         Claim(
             "Encodings of true and of random labels differ more than those of two realizations of random labels.",
             "about 0.2 against high values up to layer 5 (section 3.3)",
-            average,
-            None,
+            crossed.mean,
+            (crossed.low, crossed.high),
             holds(bool(shared) and below == shared),
-            f"mean similarity of true and random labels over layers 2-6, below that of two realizations in "
-            f"{len(below)} of {len(shared)} layers: {listed}; {fitted}",
+            "mean similarity of true and random labels over layers 2-6, that of two realizations "
+            f"{alike.mean:.2f} [{alike.low:.2f}, {alike.high:.2f}]; below it in {len(below)} of {len(shared)} layers: "
+            f"{listed}; {fitted}",
         )
     ]
 
@@ -200,6 +203,7 @@ def _alignment_reveals(summary: pd.DataFrame) -> Claim:
     """Without alignment, two seeds are near chance beyond layer 1."""
     rows = summary[(summary["kind"] == SAME) & (summary["measure"] == "unaligned") & (summary["depth"] > 1)]
     by_depth = rows.groupby("depth")["mean"].mean()
+    worst = rows[rows["depth"] <= 6].sort_values("mean").tail(1)
     aligned = summary[
         (summary["kind"] == SAME) & (summary["measure"] == "similarity") & (summary["depth"] > 1)
     ]
@@ -208,9 +212,10 @@ def _alignment_reveals(summary: pd.DataFrame) -> Claim:
         "Only alignment reveals what two seeds share.",
         "similarity near 0 without alignment beyond layer 1 (figure 2); our bound: 0.1 at layers 2-6",
         float(by_depth[by_depth.index <= 6].max()),
-        None,
+        (float(worst["low"].min()), float(worst["high"].max())) if len(worst) else None,
         holds(bool((by_depth[by_depth.index <= 6] < 0.1).all())),
-        f"largest unaligned similarity of layers 2-6; by layer {listed}; aligned mean "
+        "largest unaligned similarity of layers 2-6, mean over data sets (interval: of the data set where it is "
+        f"largest); by layer {listed}; aligned mean "
         f"{aligned['mean'].mean():.2f}",
     )
 
@@ -229,6 +234,18 @@ def _slots(summary: pd.DataFrame) -> Claim:
         holds(bool((share[share.index <= 6] < 0.5).all())),
         f"share of two seeds' similarity that remains when channels are turned at random; by layer {listed}",
     )
+
+
+def _over_layers(table: pd.DataFrame) -> Estimate:
+    """Return the mean similarity over layers 2-6, with its interval over networks."""
+    found = table[table["depth"].isin(MIDDLE)]
+    found = found.assign(both=(found["similarity"] + found["similarity_reversed"]) / 2)
+    means = found.groupby(["a", "b"], sort=False)["both"].mean()
+    return over_networks(list(means.index), means.tolist())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
 
 
 def _rows(summary: pd.DataFrame, group: str, measure: str) -> pd.DataFrame:
