@@ -42,7 +42,7 @@ def test_each_exhibit_leaves_figure_numbers_and_claims(smoke, name):
     for claim in document["claims"]:
         assert claim["verdict"] in VERDICTS
         assert claim["verdict"] == "not testable"
-        assert claim["sentence"] and claim["expected"] and claim["why"]
+        assert all(claim[said] for said in ("sentence", "expected", "why"))
     assert document["provenance"]["differences"]
 
 

@@ -193,8 +193,8 @@ def _labels(summary: pd.DataFrame, table: pd.DataFrame, networks: pd.DataFrame) 
             (crossed.low, crossed.high),
             holds(bool(shared) and below == shared),
             "mean similarity of true and random labels over layers 2-6, that of two realizations "
-            f"{alike.mean:.2f} [{alike.low:.2f}, {alike.high:.2f}]; below it in {len(below)} of {len(shared)} layers: "
-            f"{listed}; {fitted}",
+            f"{alike.mean:.2f} [{alike.low:.2f}, {alike.high:.2f}]; below it in {len(below)} of {len(shared)} "
+            f"layers: {listed}; {fitted}",
         )
     ]
 
