@@ -30,9 +30,9 @@ UPDATE, WEIGHTS, NOISE = "W - W0", "W", "white noise"
 def measure(bench: Bench) -> Measurements:
     """Take the first kernels of every layer, and how smooth and how redundant all its kernels are."""
     (label,) = kernels.mosaic_training(bench.scale)
-    spatial = [layer for layer in bench.runs[label].network.layers if layer.weight[0, 0].numel() > 1]
+    spatial = kernels.convolutions(bench, label).layers
     rows, mosaics = [], {}
-    for depth, (layer, side) in enumerate(zip(spatial, kernels.map_sides(bench, label), strict=True), 1):
+    for depth, (layer, side) in enumerate(zip(spatial, kernels.map_sides(bench, label), strict=False), 1):
         initial = torch.zeros_like(layer.weight) if layer.initial is None else layer.initial
         noise = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(bench.seed))
         for of, weight in ((UPDATE, layer.weight - initial), (WEIGHTS, layer.weight), (NOISE, noise)):

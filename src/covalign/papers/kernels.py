@@ -8,12 +8,13 @@ some scales. Seeds differ between all of them, because networks of equal seed sh
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, takewhile
 
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 
+from covalign.networks.network import Network
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.scale import Scale
@@ -80,6 +81,19 @@ def mosaic_training(scale: Scale) -> dict[str, Training]:
     label = Kernels(scale.spatial[0], 7, TRUE, 0).label
     shared = trainings(scale)[label]
     return {label: Training("mosaic", shared.data, replace(scale.recipes["mosaic"], seed=shared.spec.seed))}
+
+
+def convolutions(bench: Bench, label: str) -> Network:
+    """Return the trained convolutions of a run, up to the first whose weights are not all finite.
+
+    Most taps of a 7x7 kernel never meet anything but padding on 2x2 maps, and there bfloat16 training can leave values
+    that are no numbers, which nothing ever reads.
+    """
+    network = bench.runs[label].network
+    spatial = (layer for layer in network.layers if layer.weight[0, 0].numel() > 1)
+    return replace(
+        network, layers=tuple(takewhile(lambda layer: bool(layer.weight.isfinite().all()), spatial))
+    )
 
 
 def map_sides(bench: Bench, label: str) -> list[int]:

@@ -135,7 +135,9 @@ def reproduce(
             "networks": {label: _run_facts(run) for label, run in own.items()},
         }
         save_measurements(measured, out / each.name)
-        found.append(_drawn(each, chosen, measured, provenance, out / each.name))
+        # What is drawn now is what can be drawn later: the numbers as they were written.
+        kept = load_measurements(out / each.name)
+        found.append(_drawn(each, chosen, kept, provenance, out / each.name))
         write_summary(out)
     return found
 
