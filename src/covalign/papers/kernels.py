@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 
-from covalign.networks.network import Network
+from covalign.networks.network import Layer, Network
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.scale import Scale
@@ -86,14 +86,17 @@ def mosaic_training(scale: Scale) -> dict[str, Training]:
 def convolutions(bench: Bench, label: str) -> Network:
     """Return the trained convolutions of a run, up to the first whose weights are not all finite.
 
-    Most taps of a 7x7 kernel never meet anything but padding on 2x2 maps, and there bfloat16 training can leave values
-    that are no numbers, which nothing ever reads.
+    Most taps of a 7x7 kernel meet nothing but padding on 2x2 maps, and there bfloat16 training can leave values that
+    are no numbers, which nothing ever reads.
     """
-    network = bench.runs[label].network
-    spatial = (layer for layer in network.layers if layer.weight[0, 0].numel() > 1)
-    return replace(
-        network, layers=tuple(takewhile(lambda layer: bool(layer.weight.isfinite().all()), spatial))
+    run = bench.runs[label]
+    trained, initial = run.weights(), run.initial
+    layers = (
+        Layer(name.removesuffix(".weight"), "convolution", weight, initial=initial[name])
+        for name, weight in sorted(trained.items())
+        if weight.ndim == 4
     )
+    return Network(label, tuple(takewhile(lambda layer: bool(layer.weight.isfinite().all()), layers)))
 
 
 def map_sides(bench: Bench, label: str) -> list[int]:
