@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from covalign.encoding.comparison import compare
 from covalign.figures.saving import save_figure
+from covalign.figures.similarity import mean_of_orders
 from covalign.figures.style import GREY, journal, series
 from covalign.papers.bench import Bench
 from covalign.papers.scale import LAPTOP
@@ -34,7 +35,7 @@ def at_rate(bench: Bench, rate: float) -> pd.DataFrame:
     images = bench.images(DATA).sample(LAPTOP.images, 0)
     found = compare(dict(zip(("a", "b"), runs, strict=True)), images, max_images=None, controls=False)
     table = found.table.assign(rate=rate)
-    table["similarity"] = (table["similarity"] + table["similarity_reversed"]) / 2
+    table["similarity"] = mean_of_orders(table)
     table["test_accuracy"] = sum(run.history[-1].test_accuracy or 0.0 for run in runs) / len(runs)
     kept = ["rate", "test_accuracy", "depth", "bulk_ok", "kept_a", "kept_b", "effective_rank_a", "similarity"]
     return table[[*kept, "unaligned", "calibrated", "low", "high", "alignment_correlation"]]

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from covalign.errors import InputError
+from covalign.papers.bench import Bench
 from covalign.papers.catalogue import NAMES
 from covalign.papers.reproduction import redraw, reproduce
+from covalign.papers.scale import LAPTOP, PAPER
+from covalign.training.recipe import TrainingSpec
 from covalign.training.store import RunStore
 
 VERDICTS = ("holds", "does not hold", "not testable")
@@ -103,4 +106,20 @@ def test_unknown_roles_are_refused_before_anything_is_trained(tmp_path):
     store = RunStore(tmp_path / "runs")
     with pytest.raises(InputError, match="got role 'mnist'"):
         reproduce(["encodings-fig4"], "smoke", {"mnist": "photos"}, store, tmp_path)
+    assert not store.root.exists()
+
+
+def test_listing_reads_and_writes_nothing(tmp_path):
+    listed = covalign("reproduce", "first-layer-fig8", "--list", "--scale", "smoke", folder=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_derived_data_set_of_another_size_is_another_file(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    files = {
+        Bench(size, {"cifar10": "photos"}, store).read_from(TrainingSpec(), "deciles 2").images
+        for size in (LAPTOP, PAPER)
+    }
+    assert len(files) == 2
     assert not store.root.exists()

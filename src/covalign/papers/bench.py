@@ -44,10 +44,10 @@ class Bench:
     loaded: dict[tuple[str, str], Images] = field(default_factory=dict)
 
     def read_from(self, spec: TrainingSpec, data: str) -> TrainingSpec:
-        """Return the spec with the images of a data set filled in."""
+        """Return the spec with the images of a data set filled in; nothing is read (see `prepare`)."""
         entry = self.scale.data[data]
         if entry.transform is not None:
-            return replace(spec, images=str(self._transformed(data)))
+            return replace(spec, images=str(self._derived(data)))
         return replace(
             spec, images=self._source(data), classes=self._classes(data), resolution=entry.resolution
         )
@@ -55,10 +55,27 @@ class Bench:
     def images(self, data: str, split: str = "train") -> Images:
         """Return a data set, read once."""
         if (data, split) not in self.loaded:
+            self.prepare(data)
             spec = self.read_from(TrainingSpec(), data)
             found = load_images(spec.images, split, resolution=spec.resolution, classes=spec.classes)
             self.loaded[data, split] = found
         return self.loaded[data, split]
+
+    def prepare(self, data: str) -> None:
+        """Write a data set that is made of another one to its file, once, so that workers can read it."""
+        entry = self.scale.data[data]
+        if entry.transform is None or self._derived(data).exists():
+            return
+        load = partial(
+            load_images, self._source(data), resolution=entry.resolution, classes=self._classes(data)
+        )
+        made = entry.transform(load("train"), load("test"))
+        arrays: dict[str, np.ndarray] = {"classes": np.array(made[0].classes)}
+        for split, images in zip(("train", "test"), made, strict=True):
+            arrays |= {f"{split}_images": images.pixels.numpy(), f"{split}_labels": images.labels.numpy()}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_durably(self._derived(data), buffer.getvalue())
 
     def kept(self, *parts: object) -> Path:
         """Return the folder of a measurement, named by what decides it."""
@@ -78,21 +95,9 @@ class Bench:
             return entry.drawn
         return entry.classes
 
-    def _transformed(self, data: str) -> Path:
-        """Return the file of a data set that is made of another one; made once, so that workers can read it."""
+    def _derived(self, data: str) -> Path:
+        """Return the file of a data set that is made of another one."""
         entry = self.scale.data[data]
-        identity = (data, self._source(data), self._classes(data), entry.resolution)
+        identity = (data, self._source(data), self._classes(data), entry.resolution, entry.count)
         name = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
-        path = self.store.root / "derived" / f"{name}.npz"
-        if entry.transform is not None and not path.exists():
-            load = partial(
-                load_images, self._source(data), resolution=entry.resolution, classes=self._classes(data)
-            )
-            made = entry.transform(load("train"), load("test"))
-            arrays: dict[str, np.ndarray] = {"classes": np.array(made[0].classes)}
-            for split, images in zip(("train", "test"), made, strict=True):
-                arrays |= {f"{split}_images": images.pixels.numpy(), f"{split}_labels": images.labels.numpy()}
-            buffer = io.BytesIO()
-            np.savez(buffer, **arrays)  # type: ignore[arg-type]
-            write_durably(path, buffer.getvalue())
-        return path
+        return self.store.root / "derived" / f"{name}.npz"

@@ -20,6 +20,7 @@ from covalign.encoding.covariance import WeightCovariance, weight_covariance
 from covalign.encoding.similarity import haar_level
 from covalign.encoding.slots import slot_level
 from covalign.errors import InputError
+from covalign.figures.similarity import mean_of_orders
 from covalign.networks.network import Layer
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
@@ -181,7 +182,7 @@ def summarized(table: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.Da
 
     "similarity" is the mean of both orders of eq. 6; layers without a value in any pair are left out.
     """
-    table = table.assign(similarity=(table["similarity"] + table["similarity_reversed"]) / 2)
+    table = table.assign(similarity=mean_of_orders(table))
     rows = []
     for (kind, group, depth), found in table.groupby(["kind", "group", "depth"], sort=False):
         both = list(zip(found["a"], found["b"], strict=True))

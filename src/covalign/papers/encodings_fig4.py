@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from covalign.figures.similarity import mean_of_orders
 from covalign.figures.style import GREY, journal, plain, series
 from covalign.papers import encodings
 from covalign.papers.bench import Bench
@@ -93,16 +94,16 @@ def claims(measured: Measurements) -> list[Claim]:
     """Judge what the paper says about figure 4."""
     summary, networks = measured.tables["summary"], measured.tables["networks"]
     return [
-        *_most_alike(summary),
+        _most_alike(summary),
         _above_chance(measured.tables["pairs"]),
         _declines(summary),
-        *_labels(summary, measured.tables["pairs"], networks),
+        _labels(summary, measured.tables["pairs"], networks),
         _alignment_reveals(summary),
         _slots(summary),
     ]
 
 
-def _most_alike(summary: pd.DataFrame) -> list[Claim]:
+def _most_alike(summary: pd.DataFrame) -> Claim:
     """Two seeds of one data set are the most similar pair that this data set is part of, layers 2-6."""
     margins, exceptions, apart = [], [], 0
     for group in dict.fromkeys(summary[summary["kind"] == SAME]["group"]):
@@ -116,17 +117,15 @@ def _most_alike(summary: pd.DataFrame) -> list[Claim]:
                     apart += bool(own["low"][depth] > rows["high"][depth])
                     if margins[-1] <= 0:
                         exceptions.append(f"layer {depth}: {other} exceeds {group} by {-margins[-1]:.2f}")
-    return [
-        Claim(
-            "Networks that differ only in their seed are the most similar pairs.",
-            "every margin over pairs of two data sets positive, layers 2-6 (figure 4)",
-            min(margins, default=math.nan),
-            None,
-            holds(bool(margins) and not exceptions),
-            f"smallest of {len(margins)} margins in mean similarity (their mean {_mean(margins):.2f}); in {apart} "
-            "the 95 % intervals over networks do not even touch; " + _listed(exceptions),
-        )
-    ]
+    return Claim(
+        "Networks that differ only in their seed are the most similar pairs.",
+        "every margin over pairs of two data sets positive, layers 2-6 (figure 4)",
+        min(margins, default=math.nan),
+        None,
+        holds(bool(margins) and not exceptions),
+        f"smallest of {len(margins)} margins in mean similarity (their mean {_mean(margins):.2f}); in {apart} "
+        "the 95 % intervals over networks do not even touch; " + _listed(exceptions),
+    )
 
 
 def _above_chance(table: pd.DataFrame) -> Claim:
@@ -135,7 +134,7 @@ def _above_chance(table: pd.DataFrame) -> Claim:
     tested = found[found["p_value"].notna()]
     failed = tested[tested["p_value"] >= 0.05]
     untested = len(found) - len(tested)
-    compared = (found["similarity"] + found["similarity_reversed"]) / 2
+    compared = mean_of_orders(found)
     exceeded = bool((compared.dropna() > found["unaligned"][compared.notna()].clip(lower=0)).all())
     return Claim(
         "All pairs of data sets of natural images share part of their encoding.",
@@ -168,7 +167,7 @@ def _declines(summary: pd.DataFrame) -> Claim:
     )
 
 
-def _labels(summary: pd.DataFrame, table: pd.DataFrame, networks: pd.DataFrame) -> list[Claim]:
+def _labels(summary: pd.DataFrame, table: pd.DataFrame, networks: pd.DataFrame) -> Claim:
     """True and random labels give different encodings; two realizations of random labels, similar ones."""
     middle = {}
     for kind in (TRUE, TRUE_RANDOM, RANDOM):
@@ -185,18 +184,16 @@ def _labels(summary: pd.DataFrame, table: pd.DataFrame, networks: pd.DataFrame) 
         for depth in shared
     )
     fitted = f"random-label networks fit {fit:.0%} of their training images"
-    return [
-        Claim(
-            "Encodings of true and of random labels differ more than those of two realizations of random labels.",
-            "about 0.2 against high values up to layer 5 (section 3.3)",
-            crossed.mean,
-            (crossed.low, crossed.high),
-            holds(bool(shared) and below == shared),
-            "mean similarity of true and random labels over layers 2-6, that of two realizations "
-            f"{alike.mean:.2f} [{alike.low:.2f}, {alike.high:.2f}]; below it in {len(below)} of {len(shared)} "
-            f"layers: {listed}; {fitted}",
-        )
-    ]
+    return Claim(
+        "Encodings of true and of random labels differ more than those of two realizations of random labels.",
+        "about 0.2 against high values up to layer 5 (section 3.3)",
+        crossed.mean,
+        (crossed.low, crossed.high),
+        holds(bool(shared) and below == shared),
+        "mean similarity of true and random labels over layers 2-6, that of two realizations "
+        f"{alike.mean:.2f} [{alike.low:.2f}, {alike.high:.2f}]; below it in {len(below)} of {len(shared)} "
+        f"layers: {listed}; {fitted}",
+    )
 
 
 def _alignment_reveals(summary: pd.DataFrame) -> Claim:
@@ -239,8 +236,7 @@ def _slots(summary: pd.DataFrame) -> Claim:
 def _over_layers(table: pd.DataFrame) -> Estimate:
     """Return the mean similarity over layers 2-6, with its interval over networks."""
     found = table[table["depth"].isin(MIDDLE)]
-    found = found.assign(both=(found["similarity"] + found["similarity_reversed"]) / 2)
-    means = found.groupby(["a", "b"], sort=False)["both"].mean()
+    means = mean_of_orders(found).groupby([found["a"], found["b"]], sort=False).mean()
     return over_networks(list(means.index), means.tolist())
 
 

@@ -36,6 +36,9 @@ from covalign.training.store import RunStore
 
 SCHEMA_VERSION = 1
 
+CLASSES = 10
+"""Assumed in estimates where a data set keeps all its classes; the last layer hardly counts."""
+
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -63,13 +66,14 @@ def plan(name: str, size: Scale, sources: Mapping[str, str], store: RunStore) ->
     """
     found = exhibit(name)
     specs = _specs(found, Bench(size, sources, store))
-    done = [run.spec for run in store.runs()]
+    done = {_without_precision(run.spec) for run in store.runs()}
     costs = []
     for label, training in found.trainings(size).items():
-        if _without_precision(specs[label]) not in map(_without_precision, done):
+        if _without_precision(specs[label]) not in done:
             data = size.data[training.data]
-            kept = data.classes if isinstance(data.classes, int) else len(data.classes or ()) or 10
-            costs.append(training_cost(specs[label], data.count, kept, data.resolution))
+            kept = data.drawn or data.classes or CLASSES
+            classes = kept if isinstance(kept, int) else len(kept)
+            costs.append(training_cost(specs[label], data.count, classes, data.resolution))
     total = Cost(
         sum(cost.seconds for cost in costs),
         max((cost.memory for cost in costs), default=0),
@@ -116,12 +120,15 @@ def reproduce(
         raise InputError(f"--images: got role {sorted(unknown)[0]!r}, expected one of {known}")
     bench = Bench(chosen, sources, store, seed=seed, progress=progress)
     started = time.monotonic()
-    runs = _trained([_specs(each, bench) for each in exhibits], store, workers, scheduler)
+    for data in dict.fromkeys(needed.data for each in exhibits for needed in each.trainings(chosen).values()):
+        bench.prepare(data)
+    specs = [_specs(each, bench) for each in exhibits]
+    runs = _trained(specs, store, workers, scheduler)
     training_seconds = time.monotonic() - started
     found = []
-    for each in exhibits:
+    for each, wanted in zip(exhibits, specs, strict=True):
         begun = time.monotonic()
-        own = {label: runs[spec] for label, spec in _specs(each, bench).items()}
+        own = {label: runs[spec] for label, spec in wanted.items()}
         measured = each.measure(Bench(chosen, sources, store, own, seed, progress, bench.loaded))
         provenance = {
             "command": command,
