@@ -70,7 +70,7 @@ def against_depth(summary: pd.DataFrame, ax: Axes, measure: str, control: str = 
 
 def _controls(summary: pd.DataFrame) -> Figure:
     """Draw, for pairs of one data set, what remains without alignment, of slots alone, and of nothing."""
-    figure = Figure(layout="constrained", figsize=(3.6, 2.6))
+    figure = Figure(layout="constrained", figsize=(3.8, 3.0))
     ax = figure.subplots()
     same = summary[summary["kind"] == SAME]
     labels = {
@@ -86,7 +86,7 @@ def _controls(summary: pd.DataFrame) -> Figure:
         ax.plot(means.index, means.to_numpy(), label=label, **series(index))
     ax.set(xlabel="layer", ylabel="normalized similarity (eq. 6)", title="two seeds on the same data")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(fontsize="x-small")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="x-small")
     return figure
 
 
