@@ -1,4 +1,6 @@
 import re
+import socket
+from contextlib import suppress
 
 import pytest
 
@@ -15,6 +17,16 @@ def test_side_by_side_gives_the_same_weights_in_the_same_order(tiny, archive, tm
     alone = train(specs[1], progress=False)
     assert runs[1].files.read("final.safetensors") == alone.files.read("final.safetensors")
     assert re.search(r"2/2 trainings: \S+ seed \d", capsys.readouterr().err)
+
+
+def test_another_cluster_on_this_machine_does_not_stand_in_the_way(tiny, archive, tmp_path):
+    with socket.socket() as taken:
+        with suppress(OSError):  # then it is taken already
+            taken.bind(("0.0.0.0", 8787))
+            taken.listen()
+        specs = [tiny(images=archive, epochs=0, seed=seed) for seed in (0, 1)]
+        runs = train_population(specs, RunStore(tmp_path), workers=2, progress=False)
+    assert all(run.complete for run in runs)
 
 
 def test_one_failure_does_not_lose_the_others(tiny, archive, tmp_path):

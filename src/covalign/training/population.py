@@ -99,14 +99,17 @@ def _all_or_error(outcomes: Sequence[Run | BaseException]) -> list[Run]:
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    """Give a client of the scheduler, or of a local cluster: processes of one thread, no memory limit."""
+    """Give a client of the scheduler, or of a local cluster: processes of one thread, no memory limit.
+
+    A local cluster listens to this machine alone, at ports that are free: several may run side by side.
+    """
     if scheduler is None:
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=0,
             silence_logs=logging.ERROR,
         )
