@@ -1,10 +1,12 @@
 """Do the conclusions about encodings move with the learning rate?
 
-    python benchmarks/learning_rate.py --images cifar10=FOLDER --store STORE --out FOLDER [--rates .005 .01 .02]
+    python benchmarks/learning_rate.py --images cifar10=FOLDER --images imagenet-a=FOLDER --store STORE --out FOLDER
 
-Two seeds of the laptop recipe at several peak rates, everything else equal: does the bulk of each layer still look
-like noise (without which nothing is calibrated), how much stands out, and how alike are the two seeds? Trainings
-are kept in the store and shared with `covalign reproduce`. Writes ``learning_rate.csv`` and a figure.
+The networks of figures 3 and 4 at several peak rates, everything else as at the laptop scale: two seeds on each of
+two data sets, and two of true and of random labels on the same few images. Does the bulk of each layer still look
+like noise (without which nothing is calibrated)? Are seeds more alike than data sets, and true and random labels less
+alike than two random labelings? Trainings and comparisons are kept in the store and shared with `covalign
+reproduce`. Writes ``pairs.csv`` (a row per rate, pair and layer), ``networks.csv``, ``conclusions.csv`` and a figure.
 """
 
 import argparse
@@ -14,67 +16,149 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
-from covalign.encoding.comparison import compare
 from covalign.figures.saving import save_figure
 from covalign.figures.similarity import mean_of_orders
 from covalign.figures.style import GREY, journal, series
 from covalign.papers.bench import Bench
-from covalign.papers.scale import LAPTOP
+from covalign.papers.encodings import (
+    ACROSS,
+    RANDOM,
+    SAME,
+    TRUE_RANDOM,
+    Pair,
+    accuracies,
+    compared,
+    pairs,
+    trainings,
+)
+from covalign.papers.scale import LAPTOP, Scale
 from covalign.training.loop import train
 from covalign.training.store import RunStore
 
-SEEDS = (0, 1)
-DATA = "cifar10"
+DATA = ("cifar10", "imagenet-a")
+RECIPES = ("encoding", "true labels", "random labels")
+HIDDEN = (2, 6)
+"""Layers that the paper's claims are about."""
 
 
-def at_rate(bench: Bench, rate: float) -> pd.DataFrame:
-    """Return a row per layer: accuracy, what stands out of the bulk, similarity of the two seeds."""
-    spec = replace(LAPTOP.recipes["encoding"], learning_rate=rate)
-    runs = [train(bench.read_from(replace(spec, seed=seed), DATA), bench.store) for seed in SEEDS]
-    images = bench.images(DATA).sample(LAPTOP.images, 0)
-    found = compare(dict(zip(("a", "b"), runs, strict=True)), images, max_images=None, controls=False)
-    table = found.table.assign(rate=rate)
+def at_rate(rate: float) -> Scale:
+    """Return the laptop scale with another peak rate and two networks of every kind."""
+    recipes = {name: replace(LAPTOP.recipes[name], learning_rate=rate) for name in RECIPES}
+    return replace(LAPTOP, recipes={**LAPTOP.recipes, **recipes}, replicates=2)
+
+
+def measured(scale: Scale, sources: dict[str, str], store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train what is missing; return the comparisons and the accuracies."""
+    chosen = [pair for pair in pairs(scale) if {pair.data_a, pair.data_b} <= set(DATA)]
+    needed, bench = trainings(scale), Bench(scale, sources, store)
+    runs = {}
+    for label in dict.fromkeys(name for pair in chosen for name in (pair.a, pair.b)):
+        runs[label] = train(bench.read_from(needed[label].spec, needed[label].data), store)
+    bench = replace(bench, runs=runs)
+    return table_of(bench, chosen), accuracies(bench)
+
+
+def table_of(bench: Bench, chosen: list[Pair]) -> pd.DataFrame:
+    """Return what is kept of each comparison, a row per pair and layer."""
+    table = compared(bench, chosen)
     table["similarity"] = mean_of_orders(table)
-    table["test_accuracy"] = sum(run.history[-1].test_accuracy or 0.0 for run in runs) / len(runs)
-    kept = ["rate", "test_accuracy", "depth", "bulk_ok", "kept_a", "kept_b", "effective_rank_a", "similarity"]
-    return table[[*kept, "unaligned", "calibrated", "low", "high", "alignment_correlation"]]
+    kept = [
+        "kind",
+        "group",
+        "a",
+        "b",
+        "depth",
+        "bulk_ok",
+        "kept_a",
+        "kept_b",
+        "effective_rank_a",
+        "similarity",
+    ]
+    return table[
+        [*kept, "unaligned", "slots", "calibrated", "low", "high", "reason", "alignment_correlation"]
+    ]
+
+
+def conclusions(table: pd.DataFrame, networks: pd.DataFrame) -> dict[str, object]:
+    """Return, at one rate, what the paper concludes from: margins at layers 2-6 and the fall with depth."""
+    means = table.groupby(["kind", "group", "depth"])["similarity"].mean()
+    hidden = table[table["depth"].between(*HIDDEN)].groupby(["kind", "group", "depth"])["similarity"].mean()
+    across, seeds = hidden[ACROSS].droplevel(0), hidden[SAME].unstack("depth").T
+    labels = hidden[TRUE_RANDOM].droplevel(0) - hidden[RANDOM].droplevel(0)
+    passed = table[table["kind"] == SAME].groupby("depth")["bulk_ok"].all()
+    fits = networks.set_index("network")["train_accuracy"]
+    tests = networks.set_index("network")["test_accuracy"]
+    return {
+        "cifar10_test": tests[[f"{DATA[0]} {i}" for i in range(2)]].mean(),
+        "imagenet_a_test": tests[[f"{DATA[1]} {i}" for i in range(2)]].mean(),
+        "random_labels_fitted": fits[[f"random labels {i}" for i in range(2)]].min(),
+        "layers_with_noise_bulk": " ".join(map(str, passed[passed].index)),
+        "seeds": seeds.mean().mean(),
+        "data_sets": across.mean(),
+        "smallest_margin_of_seeds": (seeds.min(axis=1) - across).min(),
+        "fall_with_depth": spearmanr(range(7), means[ACROSS].droplevel(0).iloc[1:]).statistic,
+        "random_labels_a_b": hidden[RANDOM].mean(),
+        "true_and_random_labels": hidden[TRUE_RANDOM].mean(),
+        "layers_where_labels_tell": f"{(labels < 0).sum()} of {len(labels)}",
+    }
 
 
 def drawn(table: pd.DataFrame) -> Figure:
-    """Draw similarity and number of kept eigenvalues against depth, a line a rate."""
+    """Draw similarity against depth, a colour a rate: seeds, data sets, labels; crosses where no noise is left."""
     with matplotlib.rc_context(journal(columns=2.0, ratio=0.4)):
         figure = Figure(layout="constrained")
-        left, right = figure.subplots(1, 2)
+        axes = figure.subplots(1, 3, sharey=True)
+        panels = ((SAME, "-", 0), (ACROSS, "-", 1), (RANDOM, "-", 2), (TRUE_RANDOM, ":", 2))
         for index, (rate, rows) in enumerate(table.groupby("rate")):
-            accuracy = rows["test_accuracy"].iloc[0]
             style = series(index)
-            left.plot(rows["depth"], rows["similarity"], label=f"{rate:g} ({accuracy:.0%} test)", **style)
-            failed = rows[~rows["bulk_ok"]]
-            left.plot(failed["depth"], failed["similarity"], "x", color=style["color"], markersize=9)
-            right.plot(rows["depth"], (rows["kept_a"] + rows["kept_b"]) / 2, **style)
-        left.axhline(0, color=GREY, linewidth=0.6)
-        left.set(xlabel="layer", ylabel="normalized similarity of two seeds", ylim=(-0.1, 1.1))
-        left.legend(title="peak rate; crosses: no bulk of noise left", title_fontsize="x-small")
-        right.set(xlabel="layer", ylabel="eigenvalues above the bulk")
+            for kind, line, panel in panels:
+                found = rows[rows["kind"] == kind].groupby("depth")[["similarity", "bulk_ok"]].mean()
+                label = f"{rate:g}" if panel == 0 else None
+                axes[panel].plot(
+                    found.index, found["similarity"], **{**style, "linestyle": line}, label=label
+                )
+                failed = found[found["bulk_ok"] < 1]
+                axes[panel].plot(failed.index, failed["similarity"], "x", color=style["color"], markersize=9)
+        titles = (
+            "two seeds, same data",
+            "CIFAR-10 and Tiny-ImageNet",
+            "random labels a and b (dotted: true, random)",
+        )
+        for ax, title in zip(axes, titles, strict=True):
+            ax.axhline(0, color=GREY, linewidth=0.6)
+            ax.set_title(title)
+            ax.set(xlabel="layer", xticks=range(1, 9), ylim=(-0.1, 1.2))
+        axes[0].set_ylabel("normalized similarity")
+        axes[0].legend(title="peak rate (×: no bulk of noise)", title_fontsize="x-small")
         return figure
 
 
 def main() -> None:
     """Parse, train what is missing, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", required=True, metavar="cifar10=FOLDER")
+    parser.add_argument("--images", required=True, action="append", metavar="ROLE=FOLDER")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.005, 0.01, 0.02])
     arguments = parser.parse_args()
-    role, _, source = arguments.images.partition("=")
-    bench = Bench(LAPTOP, {role: source}, RunStore(arguments.store))
-    table = pd.concat([at_rate(bench, rate) for rate in arguments.rates], ignore_index=True)
+    sources = dict(named.split("=", 1) for named in arguments.images)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out / "learning_rate.csv", index=False, float_format="%.4g")
-    save_figure(drawn(table), arguments.out / "learning_rate", {"rates": arguments.rates, "seeds": SEEDS})
-    print(table.to_string(index=False))
+    tables, networks, rows = [], [], []
+    for rate in arguments.rates:
+        table, accuracy = measured(at_rate(rate), sources, RunStore(arguments.store))
+        tables.append(table.assign(rate=rate))
+        networks.append(accuracy.assign(rate=rate))
+        rows.append({"rate": rate} | conclusions(table, accuracy))
+    for name, found in (
+        ("pairs", pd.concat(tables)),
+        ("networks", pd.concat(networks)),
+        ("conclusions", pd.DataFrame(rows)),
+    ):
+        found.to_csv(arguments.out / f"{name}.csv", index=False, float_format="%.4g")
+    save_figure(drawn(pd.concat(tables)), arguments.out / "learning_rate", {"rates": arguments.rates})
+    print(pd.DataFrame(rows).T.to_string())
 
 
 if __name__ == "__main__":

@@ -176,7 +176,8 @@ def compare(
         images: DATA that alignments are fitted to; repeated sets are mixed in equal parts.
         layers: names of layers; all by default.
         architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
-        normalization: imagenet, cifar or none, for models that do not say how their pixels are normalized.
+        normalization: imagenet, cifar, none, or MEAN/STD (0.5/0.25; 0.5,0.4,0.4/0.2,0.2,0.3), for models that do not
+            say how their pixels are normalized.
         split: which images to use.
         label_column: which label column to read, where a set has several.
         resolution: side in pixels to which images are brought; the networks' own by default.
@@ -337,7 +338,8 @@ def energy(
         kernel_size: side of the patches, where no MODEL fixes it.
         time: training time of the predictions, times the leading patch variance; fitted by default.
         architecture: module.path:factory that a weight file belongs to.
-        normalization: imagenet, cifar or none, for models that do not say how their pixels are normalized.
+        normalization: imagenet, cifar, none, or MEAN/STD (0.5/0.25; 0.5,0.4,0.4/0.2,0.2,0.3), for models that do not
+            say how their pixels are normalized.
         split: which images to use.
         label_column: which label column to read, where a set has several.
         resolution: side in pixels to which images are brought; the network's own by default.

@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from covalign.data.images import Images
-from covalign.data.normalization import NORMALIZATIONS
+from covalign.data.normalization import NORMALIZATIONS, normalization
 from covalign.errors import InputError
 from covalign.first_layer.labelings import (
     amplified_component,
+    amplified_covariance,
     energy_decile_labels,
     mean_patch_labels,
     patch_energies,
@@ -54,6 +55,37 @@ def test_amplification_multiplies_one_standard_deviation_and_leaves_the_others(i
     expected[5] *= 3
     expected = expected.sort(descending=True).values
     torch.testing.assert_close(changed.standard_deviations[:10], expected[:10], rtol=0.01, atol=0)
+
+
+def test_the_amplified_covariance_is_that_of_the_amplified_images(images, measured):
+    larger, reading = amplified_component(images, measured, 12, 4.0, CIFAR)
+    seen = patch_covariance(larger, 3, stride=3, normalization=reading)
+    foreseen = amplified_covariance(measured, 12, 4.0)
+    assert (foreseen.standard_deviations.diff() <= 0).all()
+    moment, expected = (
+        each.eigenvectors @ torch.diag(each.standard_deviations.square()) @ each.eigenvectors.T
+        for each in (seen, foreseen)
+    )
+    torch.testing.assert_close(moment, expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
+    torch.testing.assert_close(seen.mean, foreseen.mean, rtol=0, atol=1e-3)
+    torch.testing.assert_close(seen.average_covariance, foreseen.average_covariance, rtol=0, atol=1e-3)
+
+
+def test_with_padding_a_first_layer_of_stride_k_sees_what_a_padded_one_sees(images, measured):
+    same, reading = amplified_component(images, measured, 3, 1.0, CIFAR, padding=1)
+    filters = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.conv2d(CIFAR(images.pixels), filters, padding=1)
+    seen = torch.nn.functional.conv2d(reading(same.pixels), filters, stride=3)
+    torch.testing.assert_close(seen, expected, rtol=0, atol=0.3)
+    assert float((seen - expected).square().mean() / expected.square().mean()) < 1e-4
+
+
+def test_a_given_reading_cuts_off_what_lies_beyond_it(images, measured):
+    narrow = normalization("0.5/0.5")
+    cut, reading = amplified_component(images, measured, 0, 3.0, CIFAR, reading=narrow)
+    assert reading == narrow
+    wide, needed = amplified_component(images, measured, 0, 3.0, CIFAR)
+    torch.testing.assert_close(narrow(cut.pixels), needed(wide.pixels).clamp(-1, 1), rtol=0, atol=0.05)
 
 
 def test_factor_one_lays_the_patches_out_unchanged(images, measured):

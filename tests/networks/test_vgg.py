@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from covalign.errors import InputError
+from covalign.networks.blocks import TrimmedConvolution
 from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.networks.vgg import vgg, vgg11
 
@@ -24,6 +25,40 @@ def test_neurons_have_ten_coordinates_per_channel_in_the_factorized_form():
 def test_every_form_gives_class_scores(form, kernel_size, head):
     module = vgg11(form, 0.125, kernel_size, classes=7, head=head, in_channels=1)
     assert module(torch.randn(2, 1, 32, 32)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
+def test_leaving_out_taps_that_meet_only_padding_changes_nothing(kernel_size, side):
+    torch.manual_seed(0)
+    trimmed = TrimmedConvolution(4, 6, kernel_size)
+    plain = torch.nn.Conv2d(4, 6, kernel_size, padding=kernel_size // 2, bias=False)
+    plain.load_state_dict(trimmed.state_dict())
+    x = torch.randn(5, 4, side, side + 1)
+    torch.testing.assert_close(trimmed(x), plain(x), rtol=0, atol=1e-6)
+    for module in (trimmed, plain):
+        module(x).square().sum().backward()
+    torch.testing.assert_close(trimmed.weight.grad, plain.weight.grad, rtol=0, atol=1e-4)
+
+
+def test_gradients_of_large_kernels_on_small_maps_are_numbers_in_bfloat16():
+    torch.manual_seed(0)
+    module = vgg11("joint", 0.25, kernel_size=7).to(memory_format=torch.channels_last)
+    for _ in range(3):
+        batch = torch.randn(32, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = module(batch).float()
+        torch.nn.functional.cross_entropy(scores, torch.arange(32) % 10).backward()
+    assert all(weight.grad.isfinite().all() for weight in module.parameters())
+    last = module.stages[-1].convolution.weight.grad
+    assert not last[:, :, :2].any()
+    assert last[:, :, 2:5, 2:5].any()
+
+
+def test_a_first_stride_reads_patches_that_lie_side_by_side():
+    module = vgg("vgg11", "joint", 0.125, first_stride=3)
+    assert module.stages[0].convolution(torch.randn(2, 3, 96, 96)).shape == (2, 8, 32, 32)
+    assert module(torch.randn(2, 3, 96, 96)).shape == (2, 10)
 
 
 def test_there_are_no_biases_and_no_affine_norms():
@@ -78,6 +113,11 @@ def test_resized_filters_keep_their_symmetry():
     ("options", "message"),
     [
         ({"form": "dense"}, "form: got 'dense', expected one of joint, factorized"),
+        (
+            {"form": "factorized", "first_stride": 3},
+            "first stride: got 3 for the factorized form, expected 1",
+        ),
+        ({"first_stride": 0}, "first stride: got 0"),
         ({"head": "none"}, "head: got 'none'"),
         ({"width": 0.0}, "width: got 0"),
         ({"kernel_size": 4}, "kernel size: got 4"),

@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from covalign.data.images import Images
+from covalign.data.normalization import normalization
 from covalign.first_layer.energy import EnergyProfile
+from covalign.first_layer.labelings import amplified_covariance
 from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import predicted_energy
 from covalign.papers import (
     first_layer,
+    first_layer_amplified,
     first_layer_fig1,
     first_layer_fig3,
     first_layer_fig7,
@@ -25,7 +28,14 @@ from covalign.papers.first_layer import FirstLayer, kind_of
 from covalign.papers.first_layer_panels import forest
 from covalign.papers.reproduction import load_measurements, save_measurements
 from covalign.papers.scale import LAPTOP, SCALES, SMOKE
-from covalign.papers.transformations import energy_deciles
+from covalign.papers.transformations import (
+    PLACE,
+    READING,
+    amplification,
+    amplified,
+    energy_deciles,
+    first_patches,
+)
 
 FIRST_LAYERS = [name for name in NAMES if name.startswith("first-layer")]
 SCALED_TIME = 60.0
@@ -45,7 +55,7 @@ def pictures(count: int, seed: int = 0) -> Images:
 
 @pytest.fixture(scope="module")
 def patches():
-    return patch_covariance(pictures(60), 3, normalization=first_layer.CIFAR)
+    return first_patches(pictures(60))
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +314,9 @@ def deciles(population, patches, energy) -> Measurements:
         )
         for component in (2, 8, 15)
     ]
-    return drawn([*kept, *made], patches)
+    measured = drawn([*kept, *made], patches)
+    table, fits = amplified_profiles(patches)
+    return replace(measured, tables={**measured.tables, "amplified": table, "amplified_fits": fits})
 
 
 def test_labels_of_one_component_that_change_the_profile_are_seen(population, patches):
@@ -316,10 +328,62 @@ def test_labels_of_one_component_that_change_the_profile_are_seen(population, pa
         return random + spike
 
     found = first_layer_fig8.claims(deciles(population, patches, dominated))
-    assert [claim.verdict for claim in found] == ["holds", "holds", "holds"]
+    assert [claim.verdict for claim in found[:3]] == ["holds", "holds", "holds"]
     found = first_layer_fig8.claims(deciles(population, patches, lambda component: random + 1e-3 * component))
     assert found[0].verdict == "does not hold"
     assert found[0].measured == pytest.approx(1, abs=0.02)
+
+
+def amplified_profiles(patches, gained: bool = True, alike: bool = True):
+    """Return profiles and fits of one amplified data set: learned as the formula says, or not."""
+    after = amplified_covariance(patches, 14, amplification(patches, 14))
+    energy = predicted_energy(after, SCALED_TIME / float(after.standard_deviations[0]) ** 2).energy
+    energy = energy / energy.max()
+    before = energy.clone()
+    before[PLACE - 1] = 1.0 if not gained else 0.01
+    curves = {
+        first_layer.TRUE: energy,
+        first_layer.RANDOM: energy if alike else energy.flip(0),
+        first_layer_amplified.BEFORE: before,
+        first_layer_amplified.FORMULA: energy,
+    }
+    table = pd.DataFrame(
+        [
+            {"data": "amplified 15", "kind": kind, "component": i, "energy": value}
+            for kind, curve in curves.items()
+            for i, value in enumerate(curve.tolist(), 1)
+        ]
+    )
+    fits = pd.DataFrame(
+        [{"a": "amplified 15, true labels 0", "value": 0.95 if alike else 0.5, "unchanged": 0.3}]
+    )
+    return table, fits
+
+
+def test_an_amplified_component_that_is_learned_or_not_is_seen(patches):
+    found = first_layer_amplified.claims(*amplified_profiles(patches))
+    assert [claim.verdict for claim in found] == ["holds", "holds", "holds"]
+    found = first_layer_amplified.claims(*amplified_profiles(patches, gained=False, alike=False))
+    assert [claim.verdict for claim in found] == ["does not hold"] * 3
+    figure = first_layer_amplified.draw(amplified_profiles(patches)[0])
+    assert [len(ax.lines) for ax in figure.axes] == [5]
+
+
+def test_amplified_images_have_their_component_at_the_place_that_was_chosen():
+    images, test = pictures(80), pictures(60, seed=1)
+    train, other = amplified(images, test, component=14, count=40)
+    assert (len(train), len(other), train.pixels.shape[2:]) == (40, 40, (36, 36))
+    kept = images.sample(40, seed=0)
+    assert torch.equal(train.labels, kept.labels)
+    before = first_patches(kept)
+    inside = train.pixels[:, :, 3:-3, 3:-3]
+    seen = patch_covariance(inside, 3, stride=3, normalization=normalization(READING))
+    expected = amplified_covariance(before, 14, amplification(before, 14))
+    direction = before.eigenvectors[:, 14]
+    assert abs(float(seen.eigenvectors[:, PLACE - 1] @ direction)) > 0.99
+    torch.testing.assert_close(
+        seen.standard_deviations[:PLACE], expected.standard_deviations[:PLACE], rtol=0.02, atol=0
+    )
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "fig1", "fig3", "fig7"])

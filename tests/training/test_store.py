@@ -12,7 +12,7 @@ from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.training.loop import train
 from covalign.training.machine import resolve
 from covalign.training.run import unpacked
-from covalign.training.store import RunStore, identity, load_run
+from covalign.training.store import RunStore, identity, load_run, recipe_version
 
 
 @pytest.fixture
@@ -32,6 +32,27 @@ def key(spec, images) -> str:
 )
 def test_the_key_changes_with_everything_that_decides_the_weights(tiny, images, change):
     assert key(tiny(**change), images) != key(tiny(), images)
+
+
+@pytest.mark.parametrize(
+    ("change", "version"),
+    [
+        ({"form": "joint"}, 1),
+        ({"form": "joint", "kernel_size": 5}, 2),
+        ({"form": "joint", "kernel_size": 7}, 2),
+        ({"form": "factorized", "kernel_size": 7}, 1),
+        ({"architecture": "resnet20", "form": "joint", "width": 1.0}, 1),
+    ],
+)
+def test_only_networks_whose_kernels_reach_beyond_their_maps_have_a_new_version(tiny, change, version):
+    assert recipe_version(tiny(**change), 32) == version
+
+
+def test_fields_that_came_later_leave_the_keys_of_stored_runs_as_they_were(tiny, images):
+    decided = json.loads(json.dumps(identity(resolve(tiny(form="joint")), *images)))["spec"]
+    assert decided["first_stride"] == 1
+    assert key(tiny(form="joint", first_stride=1), images) == key(tiny(form="joint"), images)
+    assert key(tiny(form="joint", frozen=1), images) != key(tiny(form="joint"), images)
 
 
 def test_the_key_changes_with_images_and_labels(tiny, images):

@@ -4,6 +4,7 @@ Networks that are to be compared at their first layer must share this map, which
 protocol uses ImageNet's constants for every colour data set (Guth & Menard 2024 use one convention).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +47,24 @@ NORMALIZATIONS = {
 
 
 def normalization(name: str) -> Normalization:
-    """Return a normalization by name: "imagenet", "cifar" or "none"."""
-    if name not in NORMALIZATIONS:
-        raise InputError(f"normalization: got {name!r}, expected one of {', '.join(NORMALIZATIONS)}")
-    return NORMALIZATIONS[name]
+    """Return a normalization by name, or by its constants.
+
+    Args:
+        name: "imagenet", "cifar" or "none"; or means and standard deviations, one for all channels or one each, in
+            units of the full pixel range: "0.5/0.25", "0.49,0.48,0.45/0.25,0.24,0.26".
+
+    Raises:
+        InputError: neither of both, or a standard deviation that is not positive.
+    """
+    if name in NORMALIZATIONS:
+        return NORMALIZATIONS[name]
+    try:
+        mean, std = (tuple(float(number) for number in part.split(",")) for part in name.split("/"))
+    except ValueError:
+        mean, std = (), ()
+    if not mean or len(mean) != len(std) or not all(map(math.isfinite, mean)) or not all(s > 0 for s in std):
+        raise InputError(
+            f"normalization: got {name!r}, expected one of {', '.join(NORMALIZATIONS)}, or MEAN/STD with one number "
+            "for all channels or one each, such as 0.49,0.48,0.45/0.25,0.24,0.26"
+        )
+    return Normalization(name, mean, std)

@@ -6,6 +6,7 @@ a planted dependence of chosen strength.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float64
@@ -100,32 +101,77 @@ def amplified_component(
     component: int,
     factor: float | int,
     normalization: Normalization,
+    padding: int = 0,
+    reading: Normalization | None = None,
 ) -> tuple[Images, Normalization]:
     """Amplify one patch component: p <- p + (factor - 1) (p^T u) u for every patch of every image.
 
     Overlapping patches cannot all be changed within one image, so they are laid out side by side: an image
     with P x Q windows becomes one of kP x kQ pixels, to be read by a first layer of stride k and no padding.
-    Its patches have standard deviation factor x lambda along u and are otherwise unchanged.
+    Its patches have standard deviation factor x lambda along u and are otherwise unchanged
+    (see `amplified_covariance`).
+
+    Args:
+        images: the images.
+        patch_covariance: gives the component; its stride is that of the windows.
+        component: index, 0 for the leading one.
+        factor: by which it is amplified.
+        normalization: as for the patch covariance.
+        padding: zeros (in normalized units) around every image before its windows are taken; with k // 2 and
+            factor 1, a first layer sees exactly what it sees of the original images.
+        reading: the normalization that the new images are to be read by, whose range cuts off what lies beyond;
+            None takes the range that the values need.
 
     Returns:
-        The images, as uint8 over the range that the amplified values need, and the normalization that maps
-        them back to those values (to half a step of that range).
+        The images, as uint8, and the normalization that maps them back to the amplified values (to half a step
+        of its range).
 
     References:
         Chowers & Weiss 2023, appendix D.2 (factor not stated there; stride inferred).
     """
     _check_component(component, patch_covariance)
-    low, high = float("inf"), -float("inf")
-    for batch in _amplified_batches(images, patch_covariance, component, factor, normalization):
-        low, high = min(low, float(batch.min())), max(high, float(batch.max()))
-    scale = (high - low) or 1.0
-    pixels = [
-        ((batch - low) / scale * 255).round().to(torch.uint8)
-        for batch in _amplified_batches(images, patch_covariance, component, factor, normalization)
-    ]
+    batches = partial(_amplified_batches, images, patch_covariance, component, factor, normalization, padding)
     name = f"{images.name} (component {component} x {factor:g})"
-    reading = Normalization(name, (-low / scale,), (1 / scale,))
+    if reading is None:
+        extremes = [torch.stack(batch.aminmax()) for batch in batches()]
+        low, high = float(torch.stack(extremes).min()), float(torch.stack(extremes).max())
+        scale = (high - low) or 1.0
+        reading = Normalization(name, (-low / scale,), (1 / scale,))
+    mean, std = (
+        torch.tensor(each, dtype=torch.float64).view(-1, 1, 1) for each in (reading.mean, reading.std)
+    )
+    pixels = [(255 * (batch * std + mean)).round().clamp(0, 255).to(torch.uint8) for batch in batches()]
     return replace(images, pixels=torch.cat(pixels), name=name), reading
+
+
+def amplified_covariance(
+    patch_covariance: PatchCovariance, component: int, factor: float | int
+) -> PatchCovariance:
+    """Patch covariance after one component is amplified: lambda_t becomes factor x lambda_t, and finds its place.
+
+    With T = I + (factor - 1) u u^T, second moments become T Sigma T and T A T, and the mean T p; eigenvectors stay.
+
+    Args:
+        patch_covariance: of the images as they are.
+        component: index t of the amplified component, 0 for the leading one.
+        factor: by which it is amplified, positive.
+
+    References:
+        Chowers & Weiss 2023, appendix D.2.
+    """
+    _check_component(component, patch_covariance)
+    direction = patch_covariance.eigenvectors[:, component]
+    turn = torch.eye(len(direction), dtype=torch.float64) + (factor - 1) * torch.outer(direction, direction)
+    deviations = patch_covariance.standard_deviations.clone()
+    deviations[component] *= factor
+    order = deviations.argsort(descending=True, stable=True)
+    return replace(
+        patch_covariance,
+        standard_deviations=deviations[order],
+        eigenvectors=patch_covariance.eigenvectors[:, order],
+        mean=turn @ patch_covariance.mean,
+        average_covariance=turn @ patch_covariance.average_covariance @ turn,
+    )
 
 
 def _amplified_batches(
@@ -134,12 +180,14 @@ def _amplified_batches(
     component: int,
     factor: float | int,
     normalization: Normalization,
+    padding: int,
 ) -> Iterator[Float64[Tensor, "n c h w"]]:
     """Yield amplified patches laid out side by side, in normalized units."""
     k, stride = patch_covariance.kernel_size, patch_covariance.stride
     direction = patch_covariance.components[component]
     for batch in pixel_batches(images, normalization):
-        windows = batch.unfold(2, k, stride).unfold(3, k, stride)
+        padded = torch.nn.functional.pad(batch, (padding,) * 4)
+        windows = padded.unfold(2, k, stride).unfold(3, k, stride)
         coefficients = torch.einsum("ncpqhw,chw->npq", windows, direction)
         changed = windows + (factor - 1) * torch.einsum("npq,chw->ncpqhw", coefficients, direction)
         n, c, p, q = changed.shape[:4]

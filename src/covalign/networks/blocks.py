@@ -9,18 +9,53 @@ No biases anywhere, batch norm without affine parameters; a max-pool may follow 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from covalign.networks.filters import FilterBank
 
 
+class TrimmedConvolution(nn.Conv2d):
+    """A convolution without bias that leaves out the taps which meet nothing but padding.
+
+    Of a kernel of side k on maps of side h these are the taps further than h - 1 from the centre. The function is the
+    same; but left in, they cost most of the time of a 7x7 kernel on 2x2 maps, and bfloat16 leaves their gradient
+    undefined. Padding is k // 2 at stride 1, which keeps the size of the maps, and 0 at larger strides.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel_size: int, stride: int = 1) -> None:
+        self.pad = kernel_size // 2 if stride == 1 else 0
+        super().__init__(c_in, c_out, kernel_size, stride, self.pad, bias=False)
+
+    def _conv_forward(
+        self, input: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Float[Tensor, "n c_out h_out w_out"]:
+        pad = [min(self.pad, side - 1) for side in input.shape[2:]]
+        top, left = self.pad - pad[0], self.pad - pad[1]
+        if top == left == 0:
+            return super()._conv_forward(input, weight, bias)
+        height, width = weight.shape[2:]
+        trimmed = weight[:, :, top : height - top, left : width - left]
+        return functional.conv2d(input, trimmed, bias, self.stride, pad)
+
+
 class JointStage(nn.Module):
-    """Convolution, ReLU, batch norm (removable), and 2x2 max-pool where ``pool``."""
+    """Convolution, ReLU, batch norm (removable), and 2x2 max-pool where ``pool``.
+
+    Maps keep their size at stride 1; at larger strides nothing is padded.
+    """
 
     def __init__(
-        self, c_in: int, c_out: int, kernel_size: int, *, norm: bool = True, pool: bool = False
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        norm: bool = True,
+        pool: bool = False,
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(c_in, c_out, kernel_size, padding=kernel_size // 2, bias=False)
+        self.convolution = TrimmedConvolution(c_in, c_out, kernel_size, stride)
         self.norm = nn.BatchNorm2d(c_out, affine=False) if norm else nn.Identity()
         self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
 

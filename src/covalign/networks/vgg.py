@@ -50,6 +50,7 @@ def vgg(
     norm: bool = True,
     in_channels: int = 3,
     filters: FilterBank | None = None,
+    first_stride: int = 1,
 ) -> VGG:
     """Build a VGG with PyTorch's default initialization, weight variance 1 / (3 fan_in).
 
@@ -63,11 +64,12 @@ def vgg(
         norm: False removes batch norm (the paper's recipe for random labels at 224x224).
         in_channels: channels of the images.
         filters: the frozen bank, resized to ``kernel_size`` if need be; None takes `analytic_filters`.
+        first_stride: of the first convolution; beyond 1 its maps are not padded. Joint form only.
 
     Raises:
         InputError: an option that is not listed above.
     """
-    _check(plan, form, width, kernel_size, classes, head, in_channels)
+    _check(plan, form, width, kernel_size, classes, head, in_channels, first_stride)
     bank = (filters or analytic_filters()).resize(kernel_size) if form == "factorized" else None
     stages: list[nn.Module] = []
     entries = VGG_PLANS[plan]
@@ -77,7 +79,8 @@ def vgg(
             continue
         c_out, pool = max(1, round(entry * width)), following == "M"
         if bank is None:
-            stages.append(JointStage(channels, c_out, kernel_size, norm=norm, pool=pool))
+            stride = 1 if stages else first_stride
+            stages.append(JointStage(channels, c_out, kernel_size, stride=stride, norm=norm, pool=pool))
         else:
             stages.append(FactorizedStage(channels, c_out, bank, norm=norm, pool=pool))
         channels = c_out
@@ -107,7 +110,14 @@ def _head(head: str, channels: int, classes: int) -> nn.Module:
 
 
 def _check(
-    plan: str, form: str, width: float, kernel_size: int, classes: int, head: str, in_channels: int
+    plan: str,
+    form: str,
+    width: float,
+    kernel_size: int,
+    classes: int,
+    head: str,
+    in_channels: int,
+    first_stride: int,
 ) -> None:
     for name, value, allowed in (
         ("plan", plan, tuple(VGG_PLANS)),
@@ -120,6 +130,10 @@ def _check(
         raise InputError(f"vgg width: got {width}, expected a positive multiplier such as 0.25 or 1")
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise InputError(f"vgg kernel size: got {kernel_size}, expected an odd number such as 3, 5 or 7")
+    if first_stride < 1 or (first_stride > 1 and form != "joint"):
+        raise InputError(
+            f"vgg first stride: got {first_stride} for the {form} form, expected 1, or more if joint"
+        )
     if classes < 1 or in_channels < 1:
         raise InputError(
             f"vgg: got {classes} classes and {in_channels} input channels, expected at least 1 of each"

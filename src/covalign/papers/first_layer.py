@@ -16,7 +16,6 @@ import pandas as pd
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.data.normalization import NORMALIZATIONS
 from covalign.first_layer.energy import (
     EnergyProfile,
     correlation,
@@ -24,12 +23,13 @@ from covalign.first_layer.energy import (
     profile_correlation,
     sampling_limit,
 )
-from covalign.first_layer.patches import PatchCovariance, patch_covariance
+from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import PAPER_SEARCH, fit_energy
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.intervals import over_networks
 from covalign.papers.scale import Scale
+from covalign.papers.transformations import first_patches
 from covalign.training.run import Run
 
 TRUE, RANDOM = "true labels", "random labels"
@@ -49,8 +49,7 @@ PAIRS = {
 }
 """What pairs of networks are called."""
 
-CIFAR = NORMALIZATIONS["cifar"]
-KERNEL, PATCH_IMAGES = 3, 10_000
+PATCH_IMAGES = 10_000
 FITTED = 0.9
 """Training accuracy from which a network counts as having learned its labels (our choice)."""
 
@@ -137,9 +136,7 @@ class FirstLayer:
 def patches_of(bench: Bench, data: Iterable[str]) -> dict[str, PatchCovariance]:
     """Return the patch statistics of data sets, each once."""
     return {
-        name: patch_covariance(
-            bench.images(name).sample(PATCH_IMAGES, bench.seed), KERNEL, normalization=CIFAR
-        )
+        name: first_patches(bench.images(name).sample(PATCH_IMAGES, bench.seed))
         for name in dict.fromkeys(data)
     }
 

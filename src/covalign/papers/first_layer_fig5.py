@@ -14,7 +14,7 @@ from covalign.first_layer.linear_cnn import one_hot
 from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
-from covalign.papers.first_layer import CIFAR, PATCH_IMAGES
+from covalign.papers.first_layer import PATCH_IMAGES
 from covalign.papers.first_layer_fig4 import trainings
 from covalign.papers.first_layer_panels import at_components, by_data, legend_below
 

@@ -13,7 +13,7 @@ from covalign.papers import first_layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
-from covalign.papers.first_layer import CHOICES, CIFAR, first_weight
+from covalign.papers.first_layer import CHOICES, first_weight
 from covalign.papers.first_layer_panels import by_data, legend_below
 
 PIXELS, UNTRAINED, TRAINED = "pixels", "initial filters", "trained filters"

@@ -8,7 +8,7 @@ some scales. Seeds differ between all of them, because networks of equal seed sh
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
+from itertools import count
 
 import numpy as np
 from jaxtyping import UInt8
@@ -84,11 +84,7 @@ def mosaic_training(scale: Scale) -> dict[str, Training]:
 
 
 def convolutions(bench: Bench, label: str) -> Network:
-    """Return the trained convolutions of a run, up to the first whose weights are not all finite.
-
-    Most taps of a 7x7 kernel meet nothing but padding on 2x2 maps, and there bfloat16 training can leave values that
-    are no numbers, which nothing ever reads.
-    """
+    """Return the trained convolutions of a run, with their initial weights."""
     run = bench.runs[label]
     trained, initial = run.weights(), run.initial
     layers = (
@@ -96,7 +92,7 @@ def convolutions(bench: Bench, label: str) -> Network:
         for name, weight in sorted(trained.items())
         if weight.ndim == 4
     )
-    return Network(label, tuple(takewhile(lambda layer: bool(layer.weight.isfinite().all()), layers)))
+    return Network(label, tuple(layers))
 
 
 def map_sides(bench: Bench, label: str) -> list[int]:

@@ -73,7 +73,7 @@ def plan(name: str, size: Scale, sources: Mapping[str, str], store: RunStore) ->
             data = size.data[training.data]
             kept = data.drawn or data.classes or CLASSES
             classes = kept if isinstance(kept, int) else len(kept)
-            costs.append(training_cost(specs[label], data.count, classes, data.resolution))
+            costs.append(training_cost(specs[label], data.count, classes, data.resolution * data.enlarged))
     total = Cost(
         sum(cost.seconds for cost in costs),
         max((cost.memory for cost in costs), default=0),

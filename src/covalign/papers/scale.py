@@ -13,7 +13,7 @@ from typing import Literal
 
 from covalign.data.images import Images
 from covalign.errors import InputError
-from covalign.papers.transformations import energy_deciles
+from covalign.papers.transformations import READING, amplified, energy_deciles
 from covalign.training.recipe import TrainingSpec, preset
 
 
@@ -29,7 +29,8 @@ class DataSet:
         drawn: indices of the classes that make the data set out of its default source; another source that takes
             its place has been made already.
         transform: makes other training and test images of these; None leaves them.
-        resolution: side in pixels.
+        resolution: side in pixels, before they are transformed.
+        enlarged: factor by which the transformation enlarges the side.
         note: what it is, where it is not what the paper took.
     """
 
@@ -40,6 +41,7 @@ class DataSet:
     drawn: tuple[int, ...] | None = None
     transform: Callable[[Images, Images], tuple[Images, Images]] | None = None
     resolution: int = 32
+    enlarged: int = 1
     note: str = ""
 
 
@@ -51,8 +53,8 @@ class Scale:
         name: as on the command line.
         recipes: by purpose: "encoding" (factorized networks), "true labels" and "random labels" (the same, where
             labels are compared), "kernels" and "kernels, random labels" (joint networks for spatial patterns),
-            "mosaic" (joint 7x7), "first layer" (joint), "two classes", "depths" and "deciles" (the same,
-            shorter).
+            "mosaic" (joint 7x7), "first layer" (joint), "two classes", "depths", "deciles" and "amplified" (the
+            same, shorter).
         data: data sets by name.
         encodings: names of the data sets whose encodings are compared pairwise.
         labels: name of the data set whose true and random labels are compared.
@@ -61,6 +63,7 @@ class Scale:
         binary: names of the data sets of two classes.
         depths: architectures whose first layer is frozen, and learned.
         deciles: components whose energy makes labels, counted from 1; their data sets are called "deciles N".
+        amplified: components that are amplified, counted from 1; their data sets are called "amplified N".
         replicates: networks of every kind; seeds differ between all networks of an exhibit.
         kernel_sizes: of the joint networks.
         images: that alignments are fitted to.
@@ -78,6 +81,7 @@ class Scale:
     binary: tuple[str, ...]
     depths: tuple[Literal["vgg11", "vgg13", "vgg16"], ...]
     deciles: tuple[int, ...]
+    amplified: tuple[int, ...]
     replicates: int
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
     images: int = 4000
@@ -114,6 +118,24 @@ def _deciles(data: DataSet, components: tuple[int, ...], count: int) -> dict[str
     }
 
 
+def _amplified(data: DataSet, components: tuple[int, ...], count: int) -> dict[str, DataSet]:
+    """Make a data set for each component (counted from 1) from ``count`` images of another one."""
+    return {
+        f"amplified {component}": replace(
+            data,
+            count=count,
+            enlarged=3,
+            transform=partial(amplified, component=component - 1, count=count),
+        )
+        for component in components
+    }
+
+
+def _laid_out(recipe: TrainingSpec) -> TrainingSpec:
+    """Return a recipe for images whose 3x3 patches lie side by side."""
+    return replace(recipe, first_stride=3, normalization=READING)
+
+
 _PHOTOS = DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs")
 _DEMO = replace(preset("demo"), epochs=4, max_images=1000, learning_rate=0.05)
 _JOINT_DEMO = replace(_DEMO, form="joint", epochs=2, learning_rate=0.02)
@@ -140,6 +162,7 @@ SMOKE = Scale(
         "two classes": _FIRST_DEMO,
         "depths": _FIRST_DEMO,
         "deciles": _FIRST_DEMO,
+        "amplified": _laid_out(_FIRST_DEMO),
     },
     data={
         "cifar10": _PHOTOS,
@@ -148,6 +171,7 @@ SMOKE = Scale(
         "imagenet-b": DataSet("imagenet-b", "photos:b", 4000, note="crops of five other photographs"),
         "car-truck": DataSet("cifar10", "photos", 1600, (1, 9), note="crops of two embedded photographs"),
         **_deciles(_PHOTOS, (1, 15), 640),
+        **_amplified(_PHOTOS, (15,), 640),
     },
     encodings=("cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
@@ -156,6 +180,7 @@ SMOKE = Scale(
     binary=("car-truck",),
     depths=("vgg11",),
     deciles=(1, 15),
+    amplified=(15,),
     replicates=2,
     kernel_sizes=(3, 7),
     images=300,
@@ -201,7 +226,9 @@ LAPTOP = Scale(
         "first layer": replace(_FIRST_FEW, epochs=20, checkpoint_epochs=(2, 5, 10)),
         "two classes": replace(_FIRST_FEW, epochs=10, checkpoint_epochs=(2, 5)),
         "depths": replace(_FIRST_FEW, epochs=20),
-        "deciles": replace(_FIRST_FEW, epochs=20),
+        # All images: 5,000 would be learned by heart, and little of the rule that made their labels.
+        "deciles": replace(_FIRST_FEW, max_images=None, epochs=5),
+        "amplified": _laid_out(replace(_FIRST_FEW, epochs=20)),
     },
     data={
         "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
@@ -217,7 +244,8 @@ LAPTOP = Scale(
             note="40 other classes of Tiny-ImageNet",
         ),
         **_BINARY,
-        **_deciles(_CIFAR, (2, 8, 15, 24), 5000),
+        **_deciles(_CIFAR, (2, 8, 15, 24), 50_000),
+        **_amplified(_CIFAR, (10, 15, 24), 5000),
     },
     encodings=("cifar10", "cifar5", "imagenet-a", "imagenet-b"),
     labels="cifar10",
@@ -226,6 +254,7 @@ LAPTOP = Scale(
     binary=tuple(_BINARY),
     depths=("vgg11", "vgg13", "vgg16"),
     deciles=(2, 8, 15, 24),
+    amplified=(10, 15, 24),
     replicates=3,
 )
 
@@ -258,6 +287,7 @@ PAPER = Scale(
         "two classes": _FIRST_LAYER,
         "depths": _FIRST_LAYER,
         "deciles": _FIRST_LAYER,
+        "amplified": _laid_out(_FIRST_LAYER),
     },
     data={
         "cifar10": DataSet("cifar10", "uoft-cs/cifar10", 50_000),
@@ -269,6 +299,7 @@ PAPER = Scale(
         "imagenet-b": DataSet("imagenet", "ILSVRC/imagenet-1k", 128_117, drawn=_IMAGENET[1]),
         **_BINARY,
         **_deciles(_CIFAR, tuple(range(1, 28)), 50_000),
+        **_amplified(_CIFAR, (10, 15, 24), 50_000),
     },
     encodings=("imagenet", "cifar100", "cifar10", "cifar5", "imagenet-a", "imagenet-b"),
     labels="imagenet",
@@ -277,6 +308,7 @@ PAPER = Scale(
     binary=tuple(_BINARY),
     depths=("vgg11", "vgg13", "vgg16"),
     deciles=tuple(range(1, 28)),
+    amplified=(10, 15, 24),
     replicates=3,
     images=50_000,
 )

@@ -20,6 +20,22 @@ from covalign.training.store import filter_bank
 TIMED_PIXELS = 16 * 32 * 32
 """Pixels of the timed step: 16 images of 32x32, or fewer larger ones."""
 
+DECISIVE = (
+    "architecture",
+    "form",
+    "width",
+    "kernel_size",
+    "first_stride",
+    "head",
+    "norm",
+    "in_channels",
+    "filters",
+    "precision",
+    "device",
+    "threads",
+)
+"""Fields that decide what a step costs; specs that differ in nothing else share one measurement."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -41,21 +57,7 @@ def training_cost(spec: TrainingSpec, images: int, classes: int, resolution: int
     """
     spec = resolve(spec)
     count = min(images, spec.max_images or images)
-    step = _timed(
-        spec.architecture,
-        spec.form,
-        spec.width,
-        spec.kernel_size,
-        spec.head,
-        spec.norm,
-        spec.in_channels,
-        spec.filters,
-        spec.precision,
-        spec.device,
-        spec.threads,
-        classes,
-        resolution,
-    )
+    step = _timed(TrainingSpec.of({name: getattr(spec, name) for name in DECISIVE}), classes, resolution)
     kept = 2 + len(spec.checkpoint_epochs)
     pixels = count * spec.in_channels * resolution**2
     number = 2 if spec.precision == "bfloat16" else 4
@@ -76,42 +78,13 @@ class _Step:
 
 
 @lru_cache
-def _timed(
-    architecture: str,
-    form: str,
-    width: float,
-    kernel_size: int,
-    head: str,
-    norm: bool,
-    in_channels: int,
-    filters: str | None,
-    precision: str,
-    device: str,
-    threads: int,
-    classes: int,
-    resolution: int,
-) -> _Step:
-    """Time the second of two steps; specs that differ in nothing else share one measurement."""
-    spec = TrainingSpec.of(
-        {
-            "architecture": architecture,
-            "form": form,
-            "width": width,
-            "kernel_size": kernel_size,
-            "head": head,
-            "norm": norm,
-            "in_channels": in_channels,
-            "filters": filters,
-            "precision": precision,
-            "device": device,
-            "threads": threads,
-        }
-    )
+def _timed(spec: TrainingSpec, classes: int, resolution: int) -> _Step:
+    """Time the second of two steps."""
     count = max(2, TIMED_PIXELS // resolution**2)
     with fixed(spec), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = build(spec, classes, filter_bank(spec)).to(device)
-        batch = torch.randn(count, in_channels, resolution, resolution, device=device)
+        module = build(spec, classes, filter_bank(spec)).to(spec.device)
+        batch = torch.randn(count, spec.in_channels, resolution, resolution, device=spec.device)
         batch = batch.contiguous(memory_format=torch.channels_last)
         outputs = _output_sizes(module.to(memory_format=torch.channels_last), batch)  # type: ignore[call-overload]
         seconds = [_step(spec, module, batch) for _ in range(3)]

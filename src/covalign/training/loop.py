@@ -297,7 +297,7 @@ def _load(spec: TrainingSpec) -> tuple[Images, Images]:
 
 def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:
     channels, *size = train_images.pixels.shape[1:]
-    smallest = 2 ** VGG_PLANS.get(spec.architecture, ("M", "M")).count("M")
+    smallest = spec.first_stride * 2 ** VGG_PLANS.get(spec.architecture, ("M", "M")).count("M")
     if channels != spec.in_channels:
         raise InputError(f"training spec: in_channels = {spec.in_channels}, but the images have {channels}")
     if min(size) < smallest:

@@ -31,7 +31,7 @@ class TrainingSpec:
         labels: "true", "uniform" (one uniform random label per training image) or "permuted".
         label_realization: which draw of the random labels.
         architecture: "vgg11", "vgg13", "vgg16", or "resnet20", which exists as published only: joint, width
-            1, kernel size 3, linear head, batch norm.
+            1, kernel size 3, linear head, batch norm, first stride 1.
         form: "joint" or "factorized" stages.
         width: multiplier of the number of channels.
         kernel_size: side of the joint kernels or of the frozen filters.
@@ -53,12 +53,13 @@ class TrainingSpec:
         warmup: share of the steps that "one-cycle" spends rising.
         flip: random horizontal flips.
         crop_padding: random crops after padding by this many pixels; 0 turns them off.
-        normalization: name of the input normalization.
+        normalization: of the input: a name, or constants (see `covalign.data.normalization.normalization`).
         precision: "auto" takes bfloat16 where the machine computes in it, else float32.
         device: "cpu", "cuda", "cuda:1" ...
         threads: of the tensor library; part of a run's identity, as it decides the last bits.
         checkpoint_epochs: epochs whose weights are kept for trajectories.
         frozen: number of leading convolutions whose weights stay as they were initialized.
+        first_stride: of the first convolution (joint form); beyond 1 its maps are not padded.
     """
 
     images: str = "photos"
@@ -94,6 +95,7 @@ class TrainingSpec:
     threads: int = 1
     checkpoint_epochs: tuple[int, ...] = ()
     frozen: int = 0
+    first_stride: int = 1
 
     def __post_init__(self) -> None:
         """Check types and ranges; lists become tuples, and whole numbers floats where asked for."""
@@ -160,7 +162,14 @@ class TrainingSpec:
         return "\n".join(lines) + "\n"
 
 
-_RESNET = {"form": "joint", "width": 1.0, "kernel_size": 3, "head": "linear", "norm": True}
+_RESNET = {
+    "form": "joint",
+    "width": 1.0,
+    "kernel_size": 3,
+    "head": "linear",
+    "norm": True,
+    "first_stride": 1,
+}
 
 _RANGES: dict[str, tuple[float, float]] = {
     "classes": (1, math.inf),
@@ -178,6 +187,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warmup": (0, 1),
     "crop_padding": (0, math.inf),
     "frozen": (0, math.inf),
+    "first_stride": (1, math.inf),
     "threads": (1, 4096),
 }
 

@@ -211,6 +211,7 @@ def build(spec: TrainingSpec, classes: int, bank: FilterBank | None) -> nn.Modul
         norm=spec.norm,
         in_channels=spec.in_channels,
         filters=bank,
+        first_stride=spec.first_stride,
     )
 
 

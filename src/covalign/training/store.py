@@ -22,13 +22,11 @@ from rich.console import Console
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
+from covalign.networks.vgg import VGG_PLANS
 from covalign.training.folder import MANIFEST, Folder
 from covalign.training.machine import environment
 from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
-
-RECIPE_VERSION = 1
-"""Raised whenever the same spec would no longer give the same weights."""
 
 KEY_LENGTH = 16
 
@@ -41,9 +39,9 @@ def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
         train: training images with the labels that are trained on.
         test: test images.
     """
-    bank = filter_bank(spec)
+    bank, version = filter_bank(spec), recipe_version(spec, min(train.pixels.shape[-2:]))
     decisive = {
-        "recipe_version": RECIPE_VERSION,
+        "recipe_version": version,
         "spec": _decisive(spec),
         "train": train.fingerprint,
         "test": test.fingerprint,
@@ -52,7 +50,7 @@ def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "key": hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest(),
-        "recipe_version": RECIPE_VERSION,
+        "recipe_version": version,
         "spec": asdict(spec),
         "images": {
             "name": train.name,
@@ -66,11 +64,25 @@ def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
     }
 
 
+def recipe_version(spec: TrainingSpec, side: int) -> int:
+    """Return the version of the code that gives a spec its weights; another one whenever they would change.
+
+    1 is the first. 2, of networks with kernels that reach beyond their smallest maps: `TrimmedConvolution`.
+
+    Args:
+        spec: of the training.
+        side: of its images.
+    """
+    plan = VGG_PLANS.get(spec.architecture, ())
+    smallest = side // spec.first_stride // 2 ** sum(entry == "M" for entry in plan[:-1])
+    return 2 if spec.form == "joint" and plan and spec.kernel_size // 2 >= smallest else 1
+
+
 _FINGERPRINTED = ("images", "classes", "max_images", "resolution", "filters")
 """Fields that say where content comes from; its fingerprint stands in the key instead."""
 
 
-_ADDED = {"frozen": 0}
+_ADDED = {"frozen": 0, "first_stride": 1}
 """Fields that came after runs were stored, with the value that changes nothing: it is no part of the key."""
 
 
