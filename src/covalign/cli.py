@@ -541,20 +541,27 @@ def _by_role(images: list[str]) -> dict[str, str]:
 
 def _show_plans(names: Sequence[str], size: str, sources: dict[str, str], store: Any) -> None:
     """Print what exhibits need and will cost."""
+    from covalign.papers.catalogue import exhibit
     from covalign.papers.reproduction import plan
     from covalign.papers.scale import scale as scale_named
 
     chosen = scale_named(size)
-    for name in names:
-        found = plan(name, chosen, sources, store)
-        cost = found.cost
-        memory, disk = (f"{size / 2**30:.2f} GB" for size in (cost.memory, cost.disk))
-        print(f"{name}: {found.exhibit.title}\n    {found.exhibit.source}")
+
+    def show(found: Sequence[str]) -> None:
+        planned = plan(found, chosen, sources, store)
+        memory, disk = (f"{size / 2**30:.2f} GB" for size in (planned.cost.memory, planned.cost.disk))
         print(
-            f"    {found.networks} networks, {found.stored} of them in the store; the others take about "
-            f"{_duration(cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
+            f"    {planned.networks} networks, {planned.stored} of them in the store; the others take about "
+            f"{_duration(planned.cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
         )
-    print("Networks that several names need are trained once. Roles of this scale, for --images ROLE=DATA:")
+
+    for name in names:
+        print(f"{name}: {exhibit(name).title}\n    {exhibit(name).source}")
+        show([name])
+    if len(names) > 1:
+        print("together, networks that several names need trained once:")
+        show(names)
+    print("Roles of this scale, for --images ROLE=DATA:")
     for role in dict.fromkeys(data.role for data in chosen.data.values()):
         sets = [name for name, data in chosen.data.items() if data.role == role]
         source = sources.get(role) or next(d.source for d in chosen.data.values() if d.role == role)

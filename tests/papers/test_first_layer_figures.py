@@ -83,6 +83,11 @@ def test_a_frozen_layer_that_costs_more_with_depth_is_seen():
     assert verdicts(first_layer_fig2.claims(history({"vgg11": 0.0, "vgg16": 0.1}))) == ["does not hold"] * 2
 
 
+def test_gaps_that_seeds_alone_could_make_say_nothing_about_depth():
+    claims = first_layer_fig2.claims(history({"vgg11": 0.005, "vgg16": -0.01}))
+    assert verdicts(claims) == ["holds", "not testable"]
+
+
 def test_one_depth_says_nothing_about_depth():
     claims = first_layer_fig2.claims(history({"vgg11": 0.01}))
     assert verdicts(claims) == ["holds", "not testable"]

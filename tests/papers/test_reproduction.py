@@ -11,7 +11,7 @@ import pytest
 from covalign.errors import InputError
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import NAMES
-from covalign.papers.reproduction import redraw, reproduce
+from covalign.papers.reproduction import plan, redraw, reproduce
 from covalign.papers.scale import LAPTOP, PAPER
 from covalign.training.recipe import TrainingSpec
 from covalign.training.store import RunStore
@@ -52,6 +52,8 @@ def test_each_exhibit_leaves_figure_numbers_and_claims(smoke, name):
 def test_one_page_shows_every_exhibit(smoke):
     page = (smoke / "out" / "README.md").read_text(encoding="utf-8")
     assert all(f"![{name}]({name}/{name}.png)" in page for name in NAMES)
+    pictures = sorted(path.relative_to(smoke / "out") for path in (smoke / "out").glob("*/*.png"))
+    assert sorted(re.findall(r"!\[.*\]\((.*)\)", page)) == [str(path) for path in pictures]
     assert "Not reproduced here" not in page
     document = json.loads((smoke / "out" / "encodings-fig4" / "results.json").read_text(encoding="utf-8"))
     assert all(claim["sentence"] in page for claim in document["claims"])
@@ -107,6 +109,14 @@ def test_unknown_roles_are_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(InputError, match="got role 'mnist'"):
         reproduce(["encodings-fig4"], "smoke", {"mnist": "photos"}, store, tmp_path)
     assert not store.root.exists()
+
+
+def test_the_list_of_several_counts_networks_that_they_share_once(tmp_path):
+    names = ("first-layer-table2", "first-layer-fig3")
+    shared = plan(names[:1], LAPTOP, {"cifar10": "photos"}, RunStore(tmp_path))
+    both = plan(names, LAPTOP, {"cifar10": "photos"}, RunStore(tmp_path))
+    assert (both.networks, both.stored) == (shared.networks, 0)
+    assert both.cost.disk == shared.cost.disk > 0
 
 
 def test_listing_reads_and_writes_nothing(tmp_path):

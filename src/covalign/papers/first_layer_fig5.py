@@ -17,6 +17,7 @@ from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.first_layer import PATCH_IMAGES
 from covalign.papers.first_layer_fig4 import trainings
 from covalign.papers.first_layer_panels import at_components, by_data, legend_below
+from covalign.papers.transformations import CIFAR
 
 COEFFICIENT, ENERGY = "coefficient of the average patch", "energy of the patches"
 SMALL, BEYOND = 0.1, 0.05

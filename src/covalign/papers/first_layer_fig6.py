@@ -15,6 +15,7 @@ from covalign.papers.encodings import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.first_layer import CHOICES, first_weight
 from covalign.papers.first_layer_panels import by_data, legend_below
+from covalign.papers.transformations import CIFAR
 
 PIXELS, UNTRAINED, TRAINED = "pixels", "initial filters", "trained filters"
 CHANGE, WHITENER = "learned change of the filters", "whitener of 3x3 patches"

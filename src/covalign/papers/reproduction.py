@@ -51,35 +51,37 @@ class Reproduction:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one exhibit will take: its trainings with their costs; those in the store cost nothing more."""
+    """What exhibits will take: their trainings, each once, with the costs; those in the store cost nothing more."""
 
-    exhibit: Exhibit
     networks: int
     stored: int
     cost: Cost
 
 
-def plan(name: str, size: Scale, sources: Mapping[str, str], store: RunStore) -> Plan:
-    """Estimate an exhibit before anything starts: seconds of one process, the largest memory, and disk.
+def plan(names: Sequence[str], size: Scale, sources: Mapping[str, str], store: RunStore) -> Plan:
+    """Estimate exhibits before anything starts: seconds of one process, the largest memory, and disk.
 
     Images of a data set are counted as the scale states them, not read.
     """
-    found = exhibit(name)
-    specs = _specs(found, Bench(size, sources, store))
+    bench = Bench(size, sources, store)
+    needed = {
+        bench.read_from(training.spec, training.data): size.data[training.data]
+        for name in names
+        for training in exhibit(name).trainings(size).values()
+    }
     done = {_without_precision(run.spec) for run in store.runs()}
     costs = []
-    for label, training in found.trainings(size).items():
-        if _without_precision(specs[label]) not in done:
-            data = size.data[training.data]
+    for spec, data in needed.items():
+        if _without_precision(spec) not in done:
             kept = data.drawn or data.classes or CLASSES
             classes = kept if isinstance(kept, int) else len(kept)
-            costs.append(training_cost(specs[label], data.count, classes, data.resolution * data.enlarged))
+            costs.append(training_cost(spec, data.count, classes, data.resolution * data.enlarged))
     total = Cost(
         sum(cost.seconds for cost in costs),
         max((cost.memory for cost in costs), default=0),
         sum(cost.disk for cost in costs),
     )
-    return Plan(found, len(specs), len(specs) - len(costs), total)
+    return Plan(len(needed), len(needed) - len(costs), total)
 
 
 def reproduce(
@@ -201,7 +203,8 @@ def _drawn(
     found: Exhibit, size: Scale, measured: Measurements, provenance: dict[str, Any], folder: Path
 ) -> Reproduction:
     claims = tuple(_at_scale(claim, size) for claim in found.claims(measured))
-    for name, figure in found.draw(measured).items():
+    figures = found.draw(measured)
+    for name, figure in figures.items():
         save_figure(figure, folder / name, {"exhibit": found.name, "scale": size.name})
         plt.close(figure)
     document = {
@@ -211,6 +214,7 @@ def _drawn(
         "title": found.title,
         "source": found.source,
         "scale": size.name,
+        "figures": list(figures),
         "claims": [asdict(claim) for claim in claims],
         "provenance": provenance,
     }

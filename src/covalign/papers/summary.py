@@ -52,8 +52,7 @@ def _section(document: dict[str, Any]) -> str:
         "",
         f"{document['source']}.",
         "",
-        f"![{name}]({name}/{name}.png)",
-        "",
+        *(f"![{figure}]({name}/{figure}.png)\n" for figure in document.get("figures", [name])),
     ]
     lines += ["| claim | expected | measured | verdict | how it was judged |", "|-|-|-|-|-|"]
     lines += [_row(claim) for claim in document["claims"]]
