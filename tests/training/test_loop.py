@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -187,3 +188,16 @@ def test_images_that_are_too_small_or_of_other_classes_are_refused(tiny, images)
     renamed = replace(test_images, classes=("a", "b", "c", "e"))
     with pytest.raises(InputError, match="training and test images differ in their classes"):
         train(tiny(), images=(train_images, renamed), progress=False)
+
+
+def test_a_source_without_splits_is_tested_on_images_that_it_is_not_trained_on(tiny, images, tmp_path):
+    whole = images[0]
+    np.savez(tmp_path / "whole.npz", images=whole.pixels.numpy(), labels=whole.labels.numpy())
+    run = train(tiny(images=str(tmp_path / "whole.npz"), epochs=1), progress=False)
+    assert [run.details["images"][split]["count"] for split in ("train", "test")] == [86, 10]
+    few = train(tiny(images=str(tmp_path / "whole.npz"), epochs=1, max_images=20), progress=False)
+    assert [few.details["images"][split]["count"] for split in ("train", "test")] == [20, 10]
+    assert few.details["images"]["test"] == run.details["images"]["test"]
+    np.savez(tmp_path / "one.npz", images=whole.pixels[:1].numpy(), labels=whole.labels[:1].numpy() * 0)
+    with pytest.raises(InputError, match="has no test split and only 1 image"):
+        train(tiny(images=str(tmp_path / "one.npz"), epochs=1), progress=False)

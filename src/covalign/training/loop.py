@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from covalign.data.augmentation import augment
-from covalign.data.images import Images
+from covalign.data.images import Images, random_subset
 from covalign.data.labels import random_labels
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
@@ -43,6 +43,9 @@ from covalign.training.run import (
 from covalign.training.store import RunStore, filter_bank, identity
 
 EVALUATION_BATCH = 100
+
+HELD_OUT = 0.1
+"""Share of the images of a source without splits that is not trained on."""
 
 
 def train(
@@ -292,7 +295,18 @@ def _load(spec: TrainingSpec) -> tuple[Images, Images]:
     load = partial(
         load_images, spec.images, resolution=spec.resolution, classes=spec.classes, channels=spec.in_channels
     )
-    return load("train", max_images=spec.max_images), load("test")
+    test = load("test")
+    if test.split != "all":
+        return load("train", max_images=spec.max_images), test
+    # A source without splits: what is trained on must not be tested on.
+    order = random_subset(len(test), len(test), seed=0)
+    held_out = math.ceil(HELD_OUT * len(test))
+    if held_out == len(test):
+        raise InputError(
+            f"{spec.images}: has no test split and only {len(test)} image, none of which can be held out"
+        )
+    train = replace(test.take(order[held_out:]), split="train")
+    return train.sample(spec.max_images or len(train)), replace(test.take(order[:held_out]), split="test")
 
 
 def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:

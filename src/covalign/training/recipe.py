@@ -24,7 +24,8 @@ class TrainingSpec:
     """One training, completely described.
 
     Attributes:
-        images: where the images come from, as `covalign.data.loading.load_images` takes it.
+        images: where the images come from, as `covalign.data.loading.load_images` takes it. Of a source without
+            splits a tenth, always the same, is held out as test images.
         classes: names or indices of the classes to keep, in this order, or N for the first N; None keeps all.
         max_images: largest number of training images (drawn at random); None takes all.
         resolution: height and width after box averaging; None keeps the source's.
