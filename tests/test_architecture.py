@@ -13,7 +13,7 @@ import covalign
 
 PACKAGE = Path(covalign.__file__).parent
 ORDER = ("data", "networks", "training", "encoding", "first_layer", "figures", "report", "papers", "cli")
-"""A part imports from itself and from those before it; `errors` and `arrays` serve all."""
+"""A part imports from itself and from those before it; `errors`, `arrays` and `writing` serve all."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from covalign.encoding.comparison import Comparison
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.errors import InputError
-from covalign.training.folder import write_durably
+from covalign.writing import write_durably
 
 SCHEMA_VERSION = 1
 

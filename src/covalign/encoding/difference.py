@@ -23,8 +23,8 @@ from covalign.encoding.update import MEASURES, learned_directions, measure_updat
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers import load_network
-from covalign.training.folder import write_durably
 from covalign.training.run import Run
+from covalign.writing import write_durably
 
 Source: TypeAlias = Network | Run | nn.Module | str | Path
 

@@ -27,7 +27,7 @@ from covalign.encoding.comparison import Source, named_networks
 from covalign.encoding.spatial import SpatialCovariance, matched_cosines, spatial_covariance, subspace_overlap
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
-from covalign.training.folder import write_durably
+from covalign.writing import write_durably
 
 RANKS = (3, 5, 6)
 """Where two spectra of natural images have gaps: low-pass and first derivatives; one or all second ones."""

@@ -35,8 +35,8 @@ from covalign.first_layer.prediction import (
 )
 from covalign.first_layer.whitening import Autocorrelation, autocorrelation, whitening_filters
 from covalign.networks.network import Layer, Network
-from covalign.training.folder import write_durably
 from covalign.training.run import Run
+from covalign.writing import write_durably
 
 SCHEMA_VERSION = 1
 PUBLISHED_TIME = 70.0

@@ -16,7 +16,6 @@ irrelevant, because batch normalization follows.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from torch.nn import functional
 
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
+from covalign.writing import write_durably
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +76,8 @@ class FilterBank:
     def save(self, path: str | Path) -> Path:
         """Write filters and provenance as one safetensors file, whole or not at all."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        data = save({"filters": self.filters.contiguous()}, {"provenance": json.dumps(self.provenance)})
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        content = save({"filters": self.filters.contiguous()}, {"provenance": json.dumps(self.provenance)})
+        write_durably(path, content)
         return path
 
     @classmethod

@@ -13,10 +13,10 @@ from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.errors import InputError
 from covalign.papers.scale import Scale
-from covalign.training.folder import write_durably
 from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
 from covalign.training.store import RunStore
+from covalign.writing import write_durably
 
 MEASUREMENT_VERSION = 2
 """Raised whenever the same networks and images would no longer give the same measurements."""

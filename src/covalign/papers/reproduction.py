@@ -27,12 +27,12 @@ from covalign.papers.scale import Scale, scale
 from covalign.papers.summary import write_summary
 from covalign.report.rendering import json_bytes
 from covalign.training.cost import Cost, training_cost
-from covalign.training.folder import write_durably
 from covalign.training.machine import environment
 from covalign.training.population import train_population
 from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
 from covalign.training.store import RunStore
+from covalign.writing import write_durably
 
 SCHEMA_VERSION = 1
 

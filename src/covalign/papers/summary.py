@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from covalign.papers.catalogue import NAMES
-from covalign.training.folder import write_durably
+from covalign.writing import write_durably
 
 PAGE = "README.md"
 SIGNS = {"holds": "holds", "does not hold": "**does not hold**", "not testable": "not testable"}

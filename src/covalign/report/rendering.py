@@ -23,6 +23,7 @@ from plotly.offline import get_plotlyjs
 
 from covalign.errors import InputError
 from covalign.report.page import Download, Page, Spark
+from covalign.writing import write_durably
 
 SPARK_WIDTH, SPARK_HEIGHT = 72.0, 18.0
 
@@ -46,10 +47,7 @@ def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     text = render(page).encode("utf-8", errors="replace")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_bytes(text)
-        partial.replace(target)
+        write_durably(target, text)
     except OSError as error:
         raise InputError(
             f"report: cannot write {str(path)!r} ({error.strerror}); give a file in a writable folder"

@@ -8,12 +8,12 @@ describes a complete state, old or new; files that it does not list are leftover
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from covalign.errors import InputError
+from covalign.writing import write_durably
 
 MANIFEST = "manifest.json"
 
@@ -79,24 +79,6 @@ class Folder:
         """Return files that no committed state lists, except the lock."""
         known = {self.path / name for name in self.files()} | {self.path / MANIFEST, self.path / "lock"}
         return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary name, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    if os.name != "posix":  # elsewhere a folder cannot be opened, and renames are durable by themselves
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _remedy(folder: Path) -> str:
