@@ -45,6 +45,15 @@ def test_filters_drawn_from_the_formula_are_found_at_their_time(planted):
     assert planted.agreements["formula, fitted"] == pytest.approx(planted.fit.correlation)
 
 
+def test_patches_are_those_that_the_layer_reads(images):
+    weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    strided = first_layer_summary(images, network_of(weight, stride=(3, 3)), draws=2)
+    every = first_layer_summary(images, network_of(weight), draws=2)
+    side = images.pixels.shape[-1]
+    assert (strided.patches.stride, strided.patches.positions) == (3, (side // 3) ** 2)
+    assert (every.patches.stride, every.patches.positions) == (1, (side - 2) ** 2)
+
+
 def test_without_a_network_the_prediction_stands_alone(images):
     summary = first_layer_summary(images, kernel_size=3)
     assert summary.scaled_time == PUBLISHED_TIME

@@ -163,7 +163,7 @@ def test_the_normalization_is_what_the_user_states(weights):
 def test_a_normalization_can_be_given_by_its_constants():
     assert normalization("0.5/0.25") == Normalization("0.5/0.25", (0.5,), (0.25,))
     assert normalization("0.5,0.4,0.3/1,2,3").std == (1.0, 2.0, 3.0)
-    for wrong in ("0.5", "0.5/0", "0.5/0.2,0.2", "0.5/nan", "inf/1", "/", "a/b", "1/2/3"):
+    for wrong in ("0.5", "0.5/0", "0.5/0.2,0.2", "0.5/nan", "0.5/inf", "inf/1", "/", "a/b", "1/2/3"):
         with pytest.raises(InputError, match=r"normalization: got .* or MEAN/STD"):
             normalization(wrong)
 

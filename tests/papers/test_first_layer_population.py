@@ -314,9 +314,13 @@ def deciles(population, patches, energy) -> Measurements:
         )
         for component in (2, 8, 15)
     ]
-    measured = drawn([*kept, *made], patches)
-    table, fits = amplified_profiles(patches)
-    return replace(measured, tables={**measured.tables, "amplified": table, "amplified_fits": fits})
+    own = replace(kept[0], network=f"cifar10, {first_layer.OWN} 0", kind=first_layer.OWN)
+    measured = drawn([*kept, *made, own], patches)
+    table, fits, accuracy = amplified_profiles(patches)
+    fitted = pd.DataFrame({"network": accuracy.index, "train_accuracy": accuracy})
+    added = {"amplified": table, "amplified_fits": fits}
+    added["networks"] = pd.concat([measured.tables["networks"], fitted], ignore_index=True)
+    return replace(measured, tables={**measured.tables, **added})
 
 
 def test_labels_of_one_component_that_change_the_profile_are_seen(population, patches):
@@ -334,39 +338,52 @@ def test_labels_of_one_component_that_change_the_profile_are_seen(population, pa
     assert found[0].measured == pytest.approx(1, abs=0.02)
 
 
-def amplified_profiles(patches, gained: bool = True, alike: bool = True):
+def amplified_profiles(patches, gained: bool = True, alike: bool = True, foreseen: float = 0.95):
     """Return profiles and fits of one amplified data set: learned as the formula says, or not."""
     after = amplified_covariance(patches, 14, amplification(patches, 14))
     energy = predicted_energy(after, SCALED_TIME / float(after.standard_deviations[0]) ** 2).energy
     energy = energy / energy.max()
     before = energy.clone()
-    before[PLACE - 1] = 1.0 if not gained else 0.01
-    curves = {
-        first_layer.TRUE: energy,
-        first_layer.RANDOM: energy if alike else energy.flip(0),
-        first_layer_amplified.BEFORE: before,
-        first_layer_amplified.FORMULA: energy,
-    }
+    before[PLACE - 1] = 0.01 if gained else 1.0
+    true, random = first_layer.TRUE, first_layer.RANDOM
+    curves = [
+        ("amplified", true, energy),
+        ("amplified", random, energy if alike else energy.flip(0)),
+        ("amplified", first_layer_amplified.FORMULA, energy),
+        ("unchanged", true, before),
+        ("unchanged", random, before * 0.5),
+        ("unchanged", random, before),
+    ]
     table = pd.DataFrame(
         [
-            {"data": "amplified 15", "kind": kind, "component": i, "energy": value}
-            for kind, curve in curves.items()
+            {"data": "amplified 15", "images": images, "kind": kind, "component": i, "energy": value}
+            for images, kind, curve in curves
             for i, value in enumerate(curve.tolist(), 1)
         ]
     )
-    fits = pd.DataFrame(
-        [{"a": "amplified 15, true labels 0", "value": 0.95 if alike else 0.5, "unchanged": 0.3}]
-    )
-    return table, fits
+    fits = [{"a": f"amplified 15, {kind} 0", "value": foreseen, "unchanged": 0.93} for kind in (true, random)]
+    return table, pd.DataFrame(fits), pd.Series({row["a"]: 0.97 for row in fits})
 
 
 def test_an_amplified_component_that_is_learned_or_not_is_seen(patches):
     found = first_layer_amplified.claims(*amplified_profiles(patches))
     assert [claim.verdict for claim in found] == ["holds", "holds", "holds"]
-    found = first_layer_amplified.claims(*amplified_profiles(patches, gained=False, alike=False))
+    found = first_layer_amplified.claims(
+        *amplified_profiles(patches, gained=False, alike=False, foreseen=0.5)
+    )
     assert [claim.verdict for claim in found] == ["does not hold"] * 3
     figure = first_layer_amplified.draw(amplified_profiles(patches)[0])
     assert [len(ax.lines) for ax in figure.axes] == [5]
+
+
+def test_a_formula_that_fits_no_better_than_without_the_change_foresees_nothing(patches):
+    found = first_layer_amplified.claims(*amplified_profiles(patches, foreseen=0.92))
+    assert [claim.verdict for claim in found] == ["holds", "holds", "does not hold"]
+
+
+def test_amplified_networks_that_do_not_fit_their_labels_say_nothing_about_them(patches):
+    table, fits, accuracy = amplified_profiles(patches)
+    assert first_layer_amplified.claims(table, fits, accuracy - 0.5)[0].verdict == "not testable"
 
 
 def test_amplified_images_have_their_component_at_the_place_that_was_chosen():

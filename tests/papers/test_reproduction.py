@@ -2,17 +2,21 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from covalign.errors import InputError
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import NAMES
 from covalign.papers.reproduction import plan, redraw, reproduce
-from covalign.papers.scale import LAPTOP, PAPER
+from covalign.papers.scale import LAPTOP, PAPER, SMOKE
+from covalign.training.folder import Folder
 from covalign.training.recipe import TrainingSpec
 from covalign.training.store import RunStore
 
@@ -117,6 +121,32 @@ def test_the_list_of_several_counts_networks_that_they_share_once(tmp_path):
     both = plan(names, LAPTOP, {"cifar10": "photos"}, RunStore(tmp_path))
     assert (both.networks, both.stored) == (shared.networks, 0)
     assert both.cost.disk == shared.cost.disk > 0
+
+
+def test_a_source_without_splits_gives_no_exhibit_its_training_images_as_test_images(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 3, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "whole.npz", images=pixels, labels=np.arange(40) % 10)
+    bench = Bench(SMOKE, {"cifar10": str(tmp_path / "whole.npz")}, RunStore(tmp_path / "runs"))
+    for data in ("cifar10", "deciles 1"):
+        seen, unseen = (
+            {bytes(each.numpy()) for each in bench.images(data, s).pixels} for s in ("train", "test")
+        )
+        assert (len(seen), len(unseen)) == (36, 4)
+        assert not seen & unseen
+
+
+def test_the_list_counts_only_runs_that_would_not_be_trained_again(smoke):
+    store = RunStore(smoke / "runs")
+    now = plan(["encodings-fig5"], SMOKE, {}, store)
+    assert now.stored == now.networks
+    old = replace(store, root=smoke / "old")
+    shutil.copytree(store.root, old.root)
+    for path in old.root.glob("*/spec.json"):
+        document = json.loads(path.read_text())
+        if document["recipe_version"] == 2:
+            folder = Folder(path.parent)
+            folder.commit({"spec.json": json.dumps({**document, "recipe_version": 1}).encode()})
+    assert plan(["encodings-fig5"], SMOKE, {}, old).stored == 0
 
 
 def test_listing_reads_and_writes_nothing(tmp_path):

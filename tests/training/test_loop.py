@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.training.folder import Folder
 from covalign.training.loop import train
@@ -199,5 +200,22 @@ def test_a_source_without_splits_is_tested_on_images_that_it_is_not_trained_on(t
     assert [few.details["images"][split]["count"] for split in ("train", "test")] == [20, 10]
     assert few.details["images"]["test"] == run.details["images"]["test"]
     np.savez(tmp_path / "one.npz", images=whole.pixels[:1].numpy(), labels=whole.labels[:1].numpy() * 0)
-    with pytest.raises(InputError, match="has no test split and only 1 image"):
+    with pytest.raises(InputError, match=r"no test split and only 1 image.* give a source with a test split"):
         train(tiny(images=str(tmp_path / "one.npz"), epochs=1), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("stride", "kernel_size", "smallest"), [(1, 3, 32), (2, 3, 65), (3, 3, 96), (3, 5, 98)]
+)
+def test_images_that_are_too_small_for_the_network_are_refused(tiny, stride, kernel_size, smallest):
+    spec = tiny(form="joint", width=0.02, first_stride=stride, kernel_size=kernel_size, epochs=1)
+
+    def noise(side):
+        pixels = torch.randint(255, (16, 3, side, side), dtype=torch.uint8)
+        return tuple(
+            Images(pixels, torch.arange(16) % 2, ("a", "b"), "noise", name) for name in ("train", "test")
+        )
+
+    assert train(spec, images=noise(smallest), progress=False).complete
+    with pytest.raises(InputError, match=f"got images of .* expected at least {smallest}x{smallest}"):
+        train(spec, images=noise(smallest - 1), progress=False)

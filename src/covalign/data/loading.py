@@ -6,6 +6,7 @@ source: classes are chosen first, then a random subset, then what is left is dec
 size.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,8 @@ from covalign.data.tables import hub_dataset, parquet_files
 from covalign.errors import InputError
 
 ImageSource: TypeAlias = str | Path | Images | tuple[ArrayLike, ArrayLike]
+HELD_OUT = 0.1
+"""Share of the images of a source without splits that is not trained on."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -97,6 +100,36 @@ def load_images(
         "resolution": resolution,
     }
     return cached(found.files, options, decoded)
+
+
+def load_train_and_test(
+    source: str | Path, *, max_images: int | None = None, seed: int = 0, **options: Any
+) -> tuple[Images, Images]:
+    """Load training and test images, which have no image in common.
+
+    Of a source without splits a tenth, always the same, is held out as test images.
+
+    Args:
+        source: a name, file or folder, as `load_images` takes it.
+        max_images: draw at most so many training images.
+        seed: of the random subset.
+        options: further ones of `load_images`.
+
+    Raises:
+        InputError: what `load_images` raises, and a source without splits that has a single image.
+    """
+    test = load_images(source, "test", **options)
+    if test.split != "all":
+        return load_images(source, "train", max_images=max_images, seed=seed, **options), test
+    order = random_subset(len(test), len(test), seed=0)
+    held_out = math.ceil(HELD_OUT * len(test))
+    if held_out == len(test):
+        raise InputError(
+            f"{source}: has no test split and only {len(test)} image, which cannot be trained and tested on; give "
+            "a source with a test split, or more images"
+        )
+    train = replace(test.take(order[held_out:]), split="train")
+    return train.sample(max_images or len(train), seed), replace(test.take(order[:held_out]), split="test")
 
 
 def _chosen(

@@ -62,7 +62,7 @@ def normalization(name: str) -> Normalization:
         mean, std = (tuple(float(number) for number in part.split(",")) for part in name.split("/"))
     except ValueError:
         mean, std = (), ()
-    if not mean or len(mean) != len(std) or not all(map(math.isfinite, mean)) or not all(s > 0 for s in std):
+    if not mean or len(mean) != len(std) or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
         raise InputError(
             f"normalization: got {name!r}, expected one of {', '.join(NORMALIZATIONS)}, or MEAN/STD with one number "
             "for all channels or one each, such as 0.49,0.48,0.45/0.25,0.24,0.26"

@@ -209,8 +209,8 @@ def first_layer_summary(
     net = network.network if isinstance(network, Run) else network
     layer = first_layer(net, images) if net else None
     reading = normalization or (net.normalization if net else None) or channel_normalization(images)
-    k = layer.weight.shape[-1] if layer else kernel_size
-    patches = patch_covariance(images, k, normalization=reading)
+    k, stride = (layer.weight.shape[-1], layer.stride[0]) if layer else (kernel_size, 1)
+    patches = patch_covariance(images, k, stride, normalization=reading)
     leading = float(patches.standard_deviations[0]) ** 2
     profile = energy_profile(layer.weight, patches, layer.initial) if layer else None
     fit = fit_energy(profile, patches, draws, seed) if profile else None

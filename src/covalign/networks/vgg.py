@@ -87,6 +87,29 @@ def vgg(
     return VGG(stages, _head(head, channels, classes))
 
 
+def map_sides(plan: str, side: int, kernel_size: int = 3, first_stride: int = 1) -> tuple[int, ...]:
+    """Return the side of the maps that each stage receives, and last of those that the network ends with.
+
+    Args:
+        plan: "vgg11", "vgg13" or "vgg16".
+        side: of the images.
+        kernel_size: side of the kernels.
+        first_stride: of the first convolution.
+
+    Returns:
+        One more than there are stages; 0 from where on the images are too small.
+    """
+    sides = [side]
+    if first_stride > 1:
+        side = max(0, (side - kernel_size) // first_stride + 1)
+    entries = VGG_PLANS[plan]
+    for entry, following in zip(entries, (*entries[1:], None), strict=True):
+        if entry != "M":
+            side = side // 2 if following == "M" else side
+            sides.append(side)
+    return tuple(sides)
+
+
 def vgg11(
     form: str = "joint",
     width: float = 1.0,

@@ -4,13 +4,12 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from covalign.data.images import Images
-from covalign.data.loading import load_images
+from covalign.data.loading import load_train_and_test
 from covalign.errors import InputError
 from covalign.papers.scale import Scale
 from covalign.training.recipe import TrainingSpec
@@ -57,8 +56,9 @@ class Bench:
         if (data, split) not in self.loaded:
             self.prepare(data)
             spec = self.read_from(TrainingSpec(), data)
-            found = load_images(spec.images, split, resolution=spec.resolution, classes=spec.classes)
-            self.loaded[data, split] = found
+            both = load_train_and_test(spec.images, resolution=spec.resolution, classes=spec.classes)
+            for name, images in zip(("train", "test"), both, strict=True):
+                self.loaded[data, name] = images
         return self.loaded[data, split]
 
     def prepare(self, data: str) -> None:
@@ -66,16 +66,15 @@ class Bench:
         entry = self.scale.data[data]
         if entry.transform is None or self._derived(data).exists():
             return
-        load = partial(
-            load_images, self._source(data), resolution=entry.resolution, classes=self._classes(data)
-        )
-        made = entry.transform(load("train"), load("test"))
+        classes = self._classes(data)
+        both = load_train_and_test(self._source(data), resolution=entry.resolution, classes=classes)
+        made = entry.transform(*both)
         arrays: dict[str, np.ndarray] = {"classes": np.array(made[0].classes)}
         for split, images in zip(("train", "test"), made, strict=True):
             arrays |= {f"{split}_images": images.pixels.numpy(), f"{split}_labels": images.labels.numpy()}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        write_durably(self._derived(data), buffer.getvalue())
+        write_durably(self._derived(data), buffer.getbuffer())
 
     def kept(self, *parts: object) -> Path:
         """Return the folder of a measurement, named by what decides it."""
@@ -98,6 +97,7 @@ class Bench:
     def _derived(self, data: str) -> Path:
         """Return the file of a data set that is made of another one."""
         entry = self.scale.data[data]
-        identity = (data, self._source(data), self._classes(data), entry.resolution, entry.count)
+        made = (entry.transform.func.__name__, entry.transform.keywords) if entry.transform else None
+        identity = (self._source(data), self._classes(data), entry.resolution, made)
         name = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
         return self.store.root / "derived" / f"{name}.npz"

@@ -40,7 +40,7 @@ def measure(bench: Bench) -> Measurements:
     """Compare the spatial eigenvectors of all layers of all networks."""
     population = kernels.population(bench.scale)
     networks = {each.label: kernels.convolutions(bench, each.label) for each in population}
-    sides = {name: kernels.map_sides(bench, name)[: len(net.layers)] for name, net in networks.items()}
+    sides = {name: kernels.map_sides(bench, name) for name in networks}
     found = patterns(population, networks, sides)
     return Measurements({**found.tables, "networks": accuracies(bench)}, found.tensors)
 
@@ -424,7 +424,6 @@ EXHIBIT = Exhibit(
     (
         "Patterns are those of W - W0, what training added; the paper takes W, which after short trainings is mostly "
         "initial noise.",
-        "Layers from the first one on whose weights are not all finite are left out.",
         "Data sets beyond the first are compared at the smallest kernel size; the paper does not state its own.",
     ),
 )

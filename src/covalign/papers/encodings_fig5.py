@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Measurements:
     (label,) = kernels.mosaic_training(bench.scale)
     spatial = kernels.convolutions(bench, label).layers
     rows, mosaics = [], {}
-    for depth, (layer, side) in enumerate(zip(spatial, kernels.map_sides(bench, label), strict=False), 1):
+    for depth, (layer, side) in enumerate(zip(spatial, kernels.map_sides(bench, label), strict=True), 1):
         initial = torch.zeros_like(layer.weight) if layer.initial is None else layer.initial
         noise = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(bench.seed))
         for of, weight in ((UPDATE, layer.weight - initial), (WEIGHTS, layer.weight), (NOISE, noise)):

@@ -34,7 +34,7 @@ from covalign.training.run import Run
 
 TRUE, RANDOM = "true labels", "random labels"
 NARROW, RESIDUAL = "half the width", "residual network"
-BINARY, DECILES = "two classes", "energy deciles"
+BINARY, DECILES, OWN = "two classes", "energy deciles", "own labels"
 """Kinds of networks. A label is "DATA, KIND NUMBER"."""
 
 INITIALS = "initial weights of two networks"

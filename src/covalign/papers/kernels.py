@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 
+from covalign.networks import vgg
 from covalign.networks.network import Layer, Network
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
@@ -98,11 +99,8 @@ def convolutions(bench: Bench, label: str) -> Network:
 def map_sides(bench: Bench, label: str) -> list[int]:
     """Return the side of the maps that each layer of a run receives."""
     run = bench.runs[label]
-    side, sides = run.details["images"]["resolution"], []
-    for stage in run.module().stages:  # type: ignore[union-attr]
-        sides.append(side)
-        side //= getattr(stage.pool, "kernel_size", 1)
-    return sides
+    side, spec = run.details["images"]["resolution"], run.spec
+    return list(vgg.map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)[:-1])
 
 
 def sheet(

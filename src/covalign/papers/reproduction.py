@@ -23,7 +23,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
 from covalign.papers.exhibit import Claim, Exhibit, Measurements
-from covalign.papers.scale import Scale, scale
+from covalign.papers.scale import DataSet, Scale, scale
 from covalign.papers.summary import write_summary
 from covalign.report.rendering import json_bytes
 from covalign.training.cost import Cost, training_cost
@@ -31,7 +31,7 @@ from covalign.training.machine import environment
 from covalign.training.population import train_population
 from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
-from covalign.training.store import RunStore
+from covalign.training.store import RunStore, recipe_version
 from covalign.writing import write_durably
 
 SCHEMA_VERSION = 1
@@ -61,7 +61,8 @@ class Plan:
 def plan(names: Sequence[str], size: Scale, sources: Mapping[str, str], store: RunStore) -> Plan:
     """Estimate exhibits before anything starts: seconds of one process, the largest memory, and disk.
 
-    Images of a data set are counted as the scale states them, not read.
+    Images of a data set are counted as the scale states them, not read; those that are made of others count on disk,
+    but for their test images.
     """
     bench = Bench(size, sources, store)
     needed = {
@@ -69,17 +70,22 @@ def plan(names: Sequence[str], size: Scale, sources: Mapping[str, str], store: R
         for name in names
         for training in exhibit(name).trainings(size).values()
     }
-    done = {_without_precision(run.spec) for run in store.runs()}
+    done = {_without_precision(run.spec) for run in store.runs() if _is_current(run)}
+    made = {
+        spec.images: data
+        for spec, data in needed.items()
+        if data.transform is not None and not Path(spec.images).exists()
+    }
     costs = []
     for spec, data in needed.items():
         if _without_precision(spec) not in done:
             kept = data.drawn or data.classes or CLASSES
             classes = kept if isinstance(kept, int) else len(kept)
-            costs.append(training_cost(spec, data.count, classes, data.resolution * data.enlarged))
+            costs.append(training_cost(spec, data.count, classes, _side(data)))
     total = Cost(
         sum(cost.seconds for cost in costs),
         max((cost.memory for cost in costs), default=0),
-        sum(cost.disk for cost in costs),
+        sum(cost.disk for cost in costs) + sum(3 * data.count * _side(data) ** 2 for data in made.values()),
     )
     return Plan(len(needed), len(needed) - len(costs), total)
 
@@ -244,6 +250,17 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "train_accuracy": last.train_accuracy,
         "test_accuracy": last.test_accuracy,
     }
+
+
+def _side(data: DataSet) -> int:
+    return data.resolution * data.enlarged
+
+
+def _is_current(run: Run) -> bool:
+    """Say whether a stored run is what its spec would give now."""
+    return bool(
+        run.details["recipe_version"] == recipe_version(run.spec, run.details["images"]["resolution"])
+    )
 
 
 def _without_precision(spec: TrainingSpec) -> TrainingSpec:

@@ -6,14 +6,14 @@ the paper are found by comparing two scales (`covalign.papers.differences`).
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from covalign.data.images import Images
 from covalign.errors import InputError
-from covalign.papers.transformations import READING, amplified, energy_deciles
+from covalign.papers.transformations import PLACE, READING, amplified, energy_deciles
 from covalign.training.recipe import TrainingSpec, preset
 
 
@@ -28,7 +28,7 @@ class DataSet:
         classes: that are kept: the first N, indices, or names; None keeps all.
         drawn: indices of the classes that make the data set out of its default source; another source that takes
             its place has been made already.
-        transform: makes other training and test images of these; None leaves them.
+        transform: makes other training and test images of these; its keywords say how. None leaves them.
         resolution: side in pixels, before they are transformed.
         enlarged: factor by which the transformation enlarges the side.
         note: what it is, where it is not what the paper took.
@@ -39,7 +39,7 @@ class DataSet:
     count: int
     classes: int | tuple[int, ...] | tuple[str, ...] | None = None
     drawn: tuple[int, ...] | None = None
-    transform: Callable[[Images, Images], tuple[Images, Images]] | None = None
+    transform: "partial[tuple[Images, Images]] | None" = None
     resolution: int = 32
     enlarged: int = 1
     note: str = ""
@@ -54,7 +54,7 @@ class Scale:
         recipes: by purpose: "encoding" (factorized networks), "true labels" and "random labels" (the same, where
             labels are compared), "kernels" and "kernels, random labels" (joint networks for spatial patterns),
             "mosaic" (joint 7x7), "first layer" (joint), "two classes", "depths", "deciles" and "amplified" (the
-            same, shorter).
+            same, as long or as many images as each needs).
         data: data sets by name.
         encodings: names of the data sets whose encodings are compared pairwise.
         labels: name of the data set whose true and random labels are compared.
@@ -125,7 +125,7 @@ def _amplified(data: DataSet, components: tuple[int, ...], count: int) -> dict[s
             data,
             count=count,
             enlarged=3,
-            transform=partial(amplified, component=component - 1, count=count),
+            transform=partial(amplified, component=component - 1, count=count, place=PLACE, reading=READING),
         )
         for component in components
     }

@@ -32,25 +32,29 @@ def energy_deciles(train: Images, test: Images, component: int, count: int) -> t
     return relabelled[0], relabelled[1]
 
 
-def amplified(train: Images, test: Images, component: int, count: int) -> tuple[Images, Images]:
-    """Amplify one patch component (Chowers & Weiss 2023, appendix D.2), to the place `PLACE` of all.
+def amplified(
+    train: Images, test: Images, component: int, count: int, place: int = PLACE, reading: str = READING
+) -> tuple[Images, Images]:
+    """Amplify one patch component (Chowers & Weiss 2023, appendix D.2), to a place among all.
 
     Args:
         train: training images; ``count`` of them are drawn as a training of so many images draws them.
         test: test images, of which as many are kept at most.
         component: of the drawn training images' 3x3 patches, 0 for the leading one.
         count: training images to keep.
+        place: that the component takes, counted from 1.
+        reading: normalization that the images are to be read by.
 
     Returns:
-        Images three times as wide and high, to be read by `READING` and a first layer of stride 3. Those that are
-        made of windows that overlap the border have zeros there, as a padded first layer sees them.
+        Images three times as wide and high, for a first layer of stride 3. Windows that overlap the border have zeros
+        there, as a padded first layer sees them.
     """
     kept = train.sample(count, seed=0)
     patches = first_patches(kept)
-    factor = amplification(patches, component)
+    factor = amplification(patches, component, place)
     changed = [
         amplified_component(
-            images, patches, component, factor, CIFAR, padding=1, reading=normalization(READING)
+            images, patches, component, factor, CIFAR, padding=1, reading=normalization(reading)
         )
         for images in (kept, test.sample(count, seed=0))
     ]
@@ -62,7 +66,7 @@ def first_patches(images: Images) -> PatchCovariance:
     return patch_covariance(images, 3, normalization=CIFAR)
 
 
-def amplification(patches: PatchCovariance, component: int) -> float:
-    """Return the factor that makes a weaker component the one of place `PLACE`, between its two neighbours there."""
+def amplification(patches: PatchCovariance, component: int, place: int = PLACE) -> float:
+    """Return the factor that makes a weaker component the one of a place, between its two neighbours there."""
     deviations = patches.standard_deviations
-    return math.sqrt(float(deviations[PLACE - 2] * deviations[PLACE - 1])) / float(deviations[component])
+    return math.sqrt(float(deviations[place - 2] * deviations[place - 1])) / float(deviations[component])

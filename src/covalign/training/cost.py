@@ -79,7 +79,7 @@ class _Step:
 
 @lru_cache
 def _timed(spec: TrainingSpec, classes: int, resolution: int) -> _Step:
-    """Time the second of two steps."""
+    """Time two steps after a first one, and take the faster."""
     count = max(2, TIMED_PIXELS // resolution**2)
     with fixed(spec), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -10,8 +10,8 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from covalign.data.augmentation import augment
-from covalign.data.images import Images, random_subset
+from covalign.data.images import Images
 from covalign.data.labels import random_labels
-from covalign.data.loading import load_images
+from covalign.data.loading import load_train_and_test
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
-from covalign.networks.vgg import VGG_PLANS
+from covalign.networks.vgg import VGG_PLANS, map_sides
 from covalign.training.machine import fixed, resolve, stream
 from covalign.training.progress import Reporter, reporter
 from covalign.training.recipe import TrainingSpec, learning_rate
@@ -43,9 +43,6 @@ from covalign.training.run import (
 from covalign.training.store import RunStore, filter_bank, identity
 
 EVALUATION_BATCH = 100
-
-HELD_OUT = 0.1
-"""Share of the images of a source without splits that is not trained on."""
 
 
 def train(
@@ -292,29 +289,21 @@ def _initialized(spec: TrainingSpec, classes: int) -> nn.Module:
 
 
 def _load(spec: TrainingSpec) -> tuple[Images, Images]:
-    load = partial(
-        load_images, spec.images, resolution=spec.resolution, classes=spec.classes, channels=spec.in_channels
+    return load_train_and_test(
+        spec.images,
+        max_images=spec.max_images,
+        resolution=spec.resolution,
+        classes=spec.classes,
+        channels=spec.in_channels,
     )
-    test = load("test")
-    if test.split != "all":
-        return load("train", max_images=spec.max_images), test
-    # A source without splits: what is trained on must not be tested on.
-    order = random_subset(len(test), len(test), seed=0)
-    held_out = math.ceil(HELD_OUT * len(test))
-    if held_out == len(test):
-        raise InputError(
-            f"{spec.images}: has no test split and only {len(test)} image, none of which can be held out"
-        )
-    train = replace(test.take(order[held_out:]), split="train")
-    return train.sample(spec.max_images or len(train)), replace(test.take(order[:held_out]), split="test")
 
 
 def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:
     channels, *size = train_images.pixels.shape[1:]
-    smallest = spec.first_stride * 2 ** VGG_PLANS.get(spec.architecture, ("M", "M")).count("M")
     if channels != spec.in_channels:
         raise InputError(f"training spec: in_channels = {spec.in_channels}, but the images have {channels}")
-    if min(size) < smallest:
+    if _last_side(spec, min(size)) < 1:
+        smallest = next(side for side in count(1) if _last_side(spec, side))
         raise InputError(
             f"{spec.architecture} halves its maps until at least one position is left: got images of "
             f"{size[0]}x{size[1]}, expected at least {smallest}x{smallest}"
@@ -329,3 +318,10 @@ def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) ->
             f"training spec: drop_last with batch_size = {spec.batch_size} leaves no batch of "
             f"{len(train_images)} images; lower batch_size"
         )
+
+
+def _last_side(spec: TrainingSpec, side: int) -> int:
+    """Return the side of the maps that a network ends with."""
+    if spec.architecture in VGG_PLANS:
+        return map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)[-1]
+    return side // 4

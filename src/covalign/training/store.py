@@ -22,7 +22,7 @@ from rich.console import Console
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
-from covalign.networks.vgg import VGG_PLANS
+from covalign.networks.vgg import VGG_PLANS, map_sides
 from covalign.training.folder import MANIFEST, Folder
 from covalign.training.machine import environment
 from covalign.training.recipe import TrainingSpec
@@ -73,9 +73,10 @@ def recipe_version(spec: TrainingSpec, side: int) -> int:
         spec: of the training.
         side: of its images.
     """
-    plan = VGG_PLANS.get(spec.architecture, ())
-    smallest = side // spec.first_stride // 2 ** sum(entry == "M" for entry in plan[:-1])
-    return 2 if spec.form == "joint" and plan and spec.kernel_size // 2 >= smallest else 1
+    if spec.form == "factorized" or spec.architecture not in VGG_PLANS:
+        return 1
+    *received, _ = map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)
+    return 2 if spec.kernel_size // 2 >= min(received) else 1
 
 
 _FINGERPRINTED = ("images", "classes", "max_images", "resolution", "filters")
