@@ -7,8 +7,10 @@ import torch
 from covalign.encoding.calibration import (
     MISFIT,
     Calibration,
+    _calibrate,
     _misfitting,
     _shared_noise,
+    _Simulation,
     _student_quantile,
     calibrated_similarity,
     corrected_eigenvector_cosines,
@@ -34,6 +36,29 @@ def pair(n=64, d=320, strength=3.0, shared=16, seed=0, rank=16):
 def test_populations_that_agree_are_at_one():
     values = [calibrated_similarity(*pair(seed=seed)).value for seed in range(8)]
     assert sum(values) / 8 == pytest.approx(1, abs=0.05)
+
+
+def test_the_error_follows_the_simulated_one_from_agreement_to_agreement():
+    draws = generator(3)
+    truth = torch.rand(4000, generator=draws, dtype=torch.float64)
+    spread = (0.004 + 0.04 * truth * (1 - truth)).sqrt()
+    statistics = torch.randn(4000, 3, generator=draws, dtype=torch.float64)
+    statistics[:, 0] = truth + spread * statistics[:, 0]
+    simulated = _Simulation(statistics, truth, 1.0)
+    for level in (0.0, 0.25, 0.5, 0.9):
+        value, error = _calibrate(simulated, torch.tensor([[level, 0.0, 0.0]], dtype=torch.float64))
+        assert value == pytest.approx(level, abs=0.03)
+        assert error == pytest.approx((0.004 + 0.04 * level * (1 - level)) ** 0.5, rel=0.25)
+
+
+def test_few_simulations_make_the_error_larger():
+    truth = torch.linspace(0, 1, 12, dtype=torch.float64)
+    noise = torch.randn(12, 3, generator=generator(5), dtype=torch.float64)
+    simulated = _Simulation(truth[:, None] + 0.1 * noise, truth, 1.0)
+    twice = _Simulation(simulated.statistics.repeat(2, 1), truth.repeat(2), 1.0)
+    observed = torch.full((1, 3), 0.5, dtype=torch.float64)
+    ratio = _calibrate(simulated, observed)[1] / _calibrate(twice, observed)[1]
+    assert ratio == pytest.approx(math.sqrt(18 / 6 / (30 / 18)), rel=1e-6)
 
 
 def test_unrelated_populations_are_at_zero():

@@ -21,8 +21,9 @@ What noise, missed spikes and finite size do to them is simulated: populations t
 spectra (`covalign.encoding.population`), in many degrees and kinds of agreement, give samples with known S*. Over
 these, the linear combination of T, V and F that best predicts S* is found (as in Fearnhead & Prangle 2012), and the
 regression of that index on S* is inverted at the observed value (classical calibration, Eisenhart 1939): the
-estimate is unbiased where the simulation is right, and not clipped. Its spread among simulations of similar S*
-gives the interval; the uncertainty of the spectra is part of it.
+estimate is unbiased where the simulation is right, and not clipped. Its squared errors over the simulations, as a
+quadratic function of S*, give the interval, larger by (n + p) / (n - p) for p coefficients fitted to n simulations
+(the final prediction error, Akaike 1969); the uncertainty of the spectra is part of it.
 
 A misfit of the simulation to the observed pair is looked for and not hidden: with m(s) the quadratic regression of
 (T, V, F) on S* over the simulations and R their residual covariance,
@@ -58,8 +59,8 @@ SAMPLES, PAIRINGS = 12, 5
 CHANCE_ROTATIONS = 16
 """Rotations per simulated pair from which its chance level is averaged."""
 
-WINDOW = 0.25
-"""Simulations within about this distance in S* tell the spread of an estimate."""
+FLOOR = 0.25
+"""Smallest variance of an estimate, as a share of its mean over all simulations."""
 
 MISFIT = 20.0
 """D² from which the simulation counts as not fitting the observed pair (our choice): planted populations exceed it in
@@ -381,25 +382,31 @@ def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> tupl
     offset, slope = _least_squares(line, index)
     value = float((weights[0] + observed[0] @ weights[1:] - offset) / slope)
     residual = (index - offset) / slope - truth
-    near = (-0.5 * ((truth - min(max(value, 0.0), 1.0)) / WINDOW).square()).exp()
-    return value, float(((near * residual.square()).sum() / near.sum()).sqrt())
+    squared = residual.square()
+    bend = _least_squares(_powers(truth), squared)
+    variance = float(_powers(torch.tensor([min(max(value, 0.0), 1.0)])) @ bend)
+    points, fitted = len(truth), terms.shape[1] + line.shape[1]
+    inflation = (points + fitted) / (points - fitted)
+    return value, math.sqrt(inflation * max(variance, FLOOR * float(squared.mean())))
 
 
 def _misfit(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> float:
     """D² of the module's docstring, over the range of simulated S*."""
     truth = simulated.truth
-
-    def powers(of: Float64[Tensor, " b"]) -> Float64[Tensor, "b 3"]:
-        return torch.stack([torch.ones_like(of), of, of.square()], 1)
-
-    design = powers(truth)
+    design = _powers(truth)
     q, r = torch.linalg.qr(design)
     weights = torch.linalg.solve_triangular(r, q.T @ simulated.statistics, upper=True)
     residual = simulated.statistics - design @ weights
     spread = residual.T @ residual / (len(truth) - design.shape[1])
     range_ = torch.linspace(float(truth.min()), float(truth.max()), GRID, dtype=torch.float64)
-    away = observed - powers(range_) @ weights
+    away = observed - _powers(range_) @ weights
     return float((away * torch.linalg.solve(spread, away.T).T).sum(1).min())
+
+
+def _powers(of: Tensor) -> Float64[Tensor, "b 3"]:
+    """1, s and s^2."""
+    of = of.double()
+    return torch.stack([torch.ones_like(of), of, of.square()], 1)
 
 
 def _student_quantile(freedom: int) -> float:
