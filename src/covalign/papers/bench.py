@@ -17,7 +17,7 @@ from covalign.training.run import Run
 from covalign.training.store import RunStore
 from covalign.writing import write_durably
 
-MEASUREMENT_VERSION = 2
+MEASUREMENT_VERSION = 3
 """Raised whenever the same networks and images would no longer give the same measurements."""
 
 
