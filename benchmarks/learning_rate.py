@@ -41,6 +41,11 @@ DATA = ("cifar10", "imagenet-a")
 RECIPES = ("encoding", "true labels", "random labels")
 HIDDEN = (2, 6)
 """Layers that the paper's claims are about."""
+KEPT = (
+    *("kind", "group", "a", "b", "depth", "bulk_ok", "kept_a", "kept_b", "effective_rank_a", "similarity"),
+    *("unaligned", "slots", "calibrated", "reason", "alignment_correlation"),
+)
+"""Columns of ``pairs.csv``, beside the rate."""
 
 
 def at_rate(rate: float) -> Scale:
@@ -64,21 +69,7 @@ def table_of(bench: Bench, chosen: list[Pair]) -> pd.DataFrame:
     """Return what is kept of each comparison, a row per pair and layer."""
     table = compared(bench, chosen)
     table["similarity"] = mean_of_orders(table)
-    kept = [
-        "kind",
-        "group",
-        "a",
-        "b",
-        "depth",
-        "bulk_ok",
-        "kept_a",
-        "kept_b",
-        "effective_rank_a",
-        "similarity",
-    ]
-    return table[
-        [*kept, "unaligned", "slots", "calibrated", "low", "high", "reason", "alignment_correlation"]
-    ]
+    return table[list(KEPT)]
 
 
 def conclusions(table: pd.DataFrame, networks: pd.DataFrame) -> dict[str, object]:
@@ -123,8 +114,8 @@ def drawn(table: pd.DataFrame) -> Figure:
                 axes[panel].plot(failed.index, failed["similarity"], "x", color=style["color"], markersize=9)
         titles = (
             "two seeds, same data",
-            "CIFAR-10 and Tiny-ImageNet",
-            "random labels a and b (dotted: true, random)",
+            "CIFAR-10, Tiny-ImageNet",
+            "random labels a, b (dotted: true, random)",
         )
         for ax, title in zip(axes, titles, strict=True):
             ax.axhline(0, color=GREY, linewidth=0.6)

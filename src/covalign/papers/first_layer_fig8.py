@@ -139,7 +139,7 @@ def claims(measured: Measurements) -> list[Claim]:
     gains = found["energy"] - found["own"]
     return [
         Claim(
-            "Labels made of the energy of one component can change the first layer.",
+            "Labels made of the energy of one component can undo the agreement with random labels.",
             "agreement with random labels falls to about 0 for component 15 (figure 8)",
             float(lowest["agreement"]),
             None,
