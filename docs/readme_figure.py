@@ -1,4 +1,4 @@
-"""Draw the README's figure from a table: python docs/readme_figure.py docs/results/two-seeds/table.csv."""
+"""Draw the README's figure from a table of `covalign compare`: python docs/readme_figure.py [TABLE]."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,8 @@ from covalign.figures.saving import save_figure
 from covalign.figures.similarity import mean_of_orders
 from covalign.figures.style import GREY, PALETTE, journal
 
-table = pd.read_csv(sys.argv[1])
+TABLE = Path(__file__).parent / "results" / "two-seeds" / "table.csv"
+table = pd.read_csv(sys.argv[1] if len(sys.argv) > 1 else TABLE)
 with mpl.rc_context(journal(columns=2.0) | {"savefig.dpi": 200}):
     figure, ax = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
     ax.axhline(0, color=GREY, linewidth=0.6)
