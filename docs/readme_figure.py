@@ -11,8 +11,9 @@ from covalign.figures.saving import save_figure
 from covalign.figures.similarity import mean_of_orders
 from covalign.figures.style import GREY, PALETTE, journal
 
-TABLE = Path(__file__).parent / "results" / "two-seeds" / "table.csv"
-table = pd.read_csv(sys.argv[1] if len(sys.argv) > 1 else TABLE)
+HERE = Path(__file__).parent
+path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "results" / "two-seeds" / "table.csv"
+table = pd.read_csv(path)
 with mpl.rc_context(journal(columns=2.0) | {"savefig.dpi": 200}):
     figure, ax = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
     ax.axhline(0, color=GREY, linewidth=0.6)
@@ -44,4 +45,4 @@ with mpl.rc_context(journal(columns=2.0) | {"savefig.dpi": 200}):
         )
     ax.set(xlabel="layer", ylabel="similarity (0 chance, 1 ceiling)", xticks=table["depth"], ylim=(-0.3, 1.5))
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
-    save_figure(figure, Path("docs/images/two-seeds"), {"table": sys.argv[1]})
+    save_figure(figure, HERE / "images" / "two-seeds", {"table": path.name})
