@@ -124,14 +124,14 @@ def test_the_list_of_several_counts_networks_that_they_share_once(tmp_path):
 
 
 def test_a_source_without_splits_gives_no_exhibit_its_training_images_as_test_images(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 3, 32, 32), dtype=np.uint8)
-    np.savez(tmp_path / "whole.npz", images=pixels, labels=np.arange(40) % 10)
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 3, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "whole.npz", images=pixels, labels=np.arange(200) % 10)
     bench = Bench(SMOKE, {"cifar10": str(tmp_path / "whole.npz")}, RunStore(tmp_path / "runs"))
     for data in ("cifar10", "deciles 1"):
         seen, unseen = (
             {bytes(each.numpy()) for each in bench.images(data, s).pixels} for s in ("train", "test")
         )
-        assert (len(seen), len(unseen)) == (36, 4)
+        assert (len(seen), len(unseen)) == (180, 20)
         assert not seen & unseen
 
 
@@ -158,7 +158,7 @@ def test_listing_reads_and_writes_nothing(tmp_path):
 def test_a_derived_data_set_of_another_size_is_another_file(tmp_path):
     store = RunStore(tmp_path / "runs")
     files = {
-        Bench(size, {"cifar10": "photos"}, store).read_from(TrainingSpec(), "deciles 2").images
+        Bench(size, {"cifar10": "photos"}, store).read_from(TrainingSpec(), "amplified 10").images
         for size in (LAPTOP, PAPER)
     }
     assert len(files) == 2

@@ -118,18 +118,19 @@ def load_train_and_test(
     Raises:
         InputError: what `load_images` raises, and a source without splits that has a single image.
     """
-    test = load_images(source, "test", **options)
-    if test.split != "all":
-        return load_images(source, "train", max_images=max_images, seed=seed, **options), test
-    order = random_subset(len(test), len(test), seed=0)
-    held_out = math.ceil(HELD_OUT * len(test))
-    if held_out == len(test):
+    train = load_images(source, "train", max_images=max_images, seed=seed, **options)
+    if train.split != "all":
+        return train, load_images(source, "test", **options)
+    whole = load_images(source, "train", **options)
+    order = random_subset(len(whole), len(whole), seed=0)
+    held_out = math.ceil(HELD_OUT * len(whole))
+    if held_out == len(whole):
         raise InputError(
-            f"{source}: has no test split and only {len(test)} image, which cannot be trained and tested on; give "
+            f"{source}: has no test split and only {len(whole)} image, which cannot be trained and tested on; give "
             "a source with a test split, or more images"
         )
-    train = replace(test.take(order[held_out:]), split="train")
-    return train.sample(max_images or len(train), seed), replace(test.take(order[:held_out]), split="test")
+    train = replace(whole.take(order[held_out:]), split="train")
+    return train.sample(max_images or len(train), seed), replace(whole.take(order[:held_out]), split="test")
 
 
 def _chosen(

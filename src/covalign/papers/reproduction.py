@@ -83,7 +83,7 @@ def plan(names: Sequence[str], size: Scale, sources: Mapping[str, str], store: R
             classes = kept if isinstance(kept, int) else len(kept)
             costs.append(training_cost(spec, data.count, classes, _side(data)))
     total = Cost(
-        sum(cost.seconds for cost in costs),
+        sum((cost.seconds for cost in costs), 0.0),
         max((cost.memory for cost in costs), default=0),
         sum(cost.disk for cost in costs) + sum(3 * data.count * _side(data) ** 2 for data in made.values()),
     )
