@@ -33,14 +33,13 @@ from covalign.papers.encodings import (
     pairs,
     trainings,
 )
+from covalign.papers.encodings_fig4 import MIDDLE
 from covalign.papers.scale import LAPTOP, Scale
 from covalign.training.loop import train
 from covalign.training.store import RunStore
 
 DATA = ("cifar10", "imagenet-a")
 RECIPES = ("encoding", "true labels", "random labels")
-HIDDEN = (2, 6)
-"""Layers that the paper's claims are about."""
 KEPT = (
     *("kind", "group", "a", "b", "depth", "bulk_ok", "kept_a", "kept_b", "effective_rank_a", "similarity"),
     *("unaligned", "slots", "calibrated", "reason", "alignment_correlation"),
@@ -75,7 +74,7 @@ def table_of(bench: Bench, chosen: list[Pair]) -> pd.DataFrame:
 def conclusions(table: pd.DataFrame, networks: pd.DataFrame) -> dict[str, object]:
     """Return, at one rate, what the paper concludes from: margins at layers 2-6 and the fall with depth."""
     means = table.groupby(["kind", "group", "depth"])["similarity"].mean()
-    hidden = table[table["depth"].between(*HIDDEN)].groupby(["kind", "group", "depth"])["similarity"].mean()
+    hidden = means[means.index.get_level_values("depth").isin(MIDDLE)]
     across, seeds = hidden[ACROSS].droplevel(0), hidden[SAME].unstack("depth").T
     labels = hidden[TRUE_RANDOM].droplevel(0) - hidden[RANDOM].droplevel(0)
     passed = table[table["kind"] == SAME].groupby("depth")["bulk_ok"].all()

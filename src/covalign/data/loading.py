@@ -102,26 +102,27 @@ def load_images(
     return cached(found.files, options, decoded)
 
 
-def load_train_and_test(
-    source: str | Path, *, max_images: int | None = None, seed: int = 0, **options: Any
-) -> tuple[Images, Images]:
-    """Load training and test images, which have no image in common.
+def load_split(
+    source: str | Path, split: str, *, max_images: int | None = None, seed: int = 0, **options: Any
+) -> Images:
+    """Load the training or the test images of a source, which have no image in common.
 
     Of a source without splits a tenth, always the same, is held out as test images.
 
     Args:
         source: a name, file or folder, as `load_images` takes it.
-        max_images: draw at most so many training images.
+        split: "train" or "test".
+        max_images: draw at most so many images.
         seed: of the random subset.
         options: further ones of `load_images`.
 
     Raises:
         InputError: what `load_images` raises, and a source without splits that has a single image.
     """
-    train = load_images(source, "train", max_images=max_images, seed=seed, **options)
-    if train.split != "all":
-        return train, load_images(source, "test", **options)
-    whole = load_images(source, "train", **options)
+    found = load_images(source, split, max_images=max_images, seed=seed, **options)
+    if found.split != "all":
+        return found
+    whole = found if max_images is None else load_images(source, split, **options)
     order = random_subset(len(whole), len(whole), seed=0)
     held_out = math.ceil(HELD_OUT * len(whole))
     if held_out == len(whole):
@@ -129,8 +130,8 @@ def load_train_and_test(
             f"{source}: has no test split and only {len(whole)} image, which cannot be trained and tested on; give "
             "a source with a test split, or more images"
         )
-    train = replace(whole.take(order[held_out:]), split="train")
-    return train.sample(max_images or len(train), seed), replace(whole.take(order[:held_out]), split="test")
+    part = replace(whole.take(order[:held_out] if split == "test" else order[held_out:]), split=split)
+    return part.sample(max_images or len(part), seed)
 
 
 def _chosen(

@@ -4,12 +4,13 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from covalign.data.images import Images
-from covalign.data.loading import load_train_and_test
+from covalign.data.loading import load_split
 from covalign.errors import InputError
 from covalign.papers.scale import Scale
 from covalign.training.recipe import TrainingSpec
@@ -56,9 +57,8 @@ class Bench:
         if (data, split) not in self.loaded:
             self.prepare(data)
             spec = self.read_from(TrainingSpec(), data)
-            both = load_train_and_test(spec.images, resolution=spec.resolution, classes=spec.classes)
-            for name, images in zip(("train", "test"), both, strict=True):
-                self.loaded[data, name] = images
+            found = load_split(spec.images, split, resolution=spec.resolution, classes=spec.classes)
+            self.loaded[data, split] = found
         return self.loaded[data, split]
 
     def prepare(self, data: str) -> None:
@@ -66,9 +66,10 @@ class Bench:
         entry = self.scale.data[data]
         if entry.transform is None or self._derived(data).exists():
             return
-        classes = self._classes(data)
-        both = load_train_and_test(self._source(data), resolution=entry.resolution, classes=classes)
-        made = entry.transform(*both)
+        load = partial(
+            load_split, self._source(data), resolution=entry.resolution, classes=self._classes(data)
+        )
+        made = entry.transform(load("train"), load("test"))
         arrays: dict[str, np.ndarray] = {"classes": np.array(made[0].classes)}
         for split, images in zip(("train", "test"), made, strict=True):
             arrays |= {f"{split}_images": images.pixels.numpy(), f"{split}_labels": images.labels.numpy()}

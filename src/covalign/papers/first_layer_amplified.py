@@ -66,7 +66,7 @@ def measure(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
         layers = [each for each in first_layer.first_layers(bench, own, {data: patches}) if each.last]
         unmoved = [each for each in first_layer.first_layers(bench, own, {data: before}) if each.last]
         fitted = first_layer.fits(layers, {data: patches})
-        fits.append(fitted.assign(unchanged=first_layer.fits(unmoved, {data: before})["value"]))
+        fits.append(fitted.assign(unchanged=first_layer.fits(unmoved, {data: before}, draws=1)["value"]))
         learned = first_layer.curves(layers, {data: patches}).assign(images=AMPLIFIED)
         plain = first_layer.first_layers(bench, moved, {data: patches})
         curves += [learned, first_layer.curves(plain, {data: patches}).assign(images=UNCHANGED)]

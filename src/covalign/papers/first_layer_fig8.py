@@ -66,12 +66,17 @@ def measure(bench: Bench) -> Measurements:
     )
 
 
+def mean_of(table: pd.DataFrame, kind: str) -> pd.Series:
+    """Return the mean profile of one kind of networks."""
+    return mean_curves(table[table["kind"] == kind]).iloc[:, 0]
+
+
 def agreements(table: pd.DataFrame) -> pd.DataFrame:
     """Return, by labelled component: agreement with random labels, and energy there over the profile's maximum.
 
     The energy is that of the network itself, of random labels, and of the images' own labels.
     """
-    random, own = (mean_curves(table[table["kind"] == kind]).iloc[:, 0] for kind in (RANDOM, OWN))
+    random, own = mean_of(table, RANDOM), mean_of(table, OWN)
     rows = []
     for network, found in table[table["kind"] == DECILES].groupby("network", sort=False):
         component, curve = int(network.split()[-1]), found.set_index("component")["energy"]
@@ -92,7 +97,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
     """Draw the profiles of labelled components, and their agreement with random labels."""
     table = measured.tables["curves"]
     found = agreements(table)
-    random = mean_curves(table[table["kind"] == RANDOM]).iloc[:, 0]
+    random = mean_of(table, RANDOM)
     with matplotlib.rc_context(journal(columns=2.0, ratio=0.36)):
         figure = Figure(layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -120,8 +125,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
 
 def own_agreement(table: pd.DataFrame) -> float:
     """Return the correlation of the profiles of the images' own and of random labels."""
-    one, other = (mean_curves(table[table["kind"] == kind]).iloc[:, 0] for kind in (OWN, RANDOM))
-    return float(one.corr(other))
+    return float(mean_of(table, OWN).corr(mean_of(table, RANDOM)))
 
 
 def claims(measured: Measurements) -> list[Claim]:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch.nn import functional
 from covalign.data.augmentation import augment
 from covalign.data.images import Images
 from covalign.data.labels import random_labels
-from covalign.data.loading import load_train_and_test
+from covalign.data.loading import load_split
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
 from covalign.networks.vgg import VGG_PLANS, map_sides
@@ -289,13 +290,10 @@ def _initialized(spec: TrainingSpec, classes: int) -> nn.Module:
 
 
 def _load(spec: TrainingSpec) -> tuple[Images, Images]:
-    return load_train_and_test(
-        spec.images,
-        max_images=spec.max_images,
-        resolution=spec.resolution,
-        classes=spec.classes,
-        channels=spec.in_channels,
+    load = partial(
+        load_split, spec.images, resolution=spec.resolution, classes=spec.classes, channels=spec.in_channels
     )
+    return load("train", max_images=spec.max_images), load("test")
 
 
 def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:
