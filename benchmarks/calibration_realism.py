@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 
 from covalign.data.loading import load_images
-from covalign.encoding.calibration import Calibration, calibrated_similarity
-from covalign.encoding.comparison import align
+from covalign.encoding.calibration.estimate import Calibration, calibrated_similarity
+from covalign.encoding.calibration.plausible import Spectrum, plausible_populations
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.noise import noise_level
-from covalign.encoding.population import Spectrum, plausible_populations
 from covalign.encoding.resampling import haar_block, normal
+from covalign.studies.comparison.measure import align
 from covalign.training.store import load_run
 
 BETAS = (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 2.0)

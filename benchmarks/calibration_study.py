@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from covalign.encoding.calibration import calibrated_similarity
+from covalign.encoding.calibration.estimate import calibrated_similarity
 from covalign.encoding.covariance import WeightCovariance
 from covalign.encoding.resampling import haar_block, wishart_factor
 from covalign.encoding.similarity import normalized_similarity

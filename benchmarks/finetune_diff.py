@@ -24,10 +24,10 @@ from covalign.data.augmentation import augment
 from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
-from covalign.encoding.difference import diff
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
-from covalign.networks.resnet import ResNet, resnet20
+from covalign.networks.architectures.resnet import ResNet, resnet20
+from covalign.networks.readers.opening import load_network
+from covalign.studies.difference.measure import diff
 
 FROZEN = ("conv1", "bn1", "layer1")
 

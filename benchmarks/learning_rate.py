@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from covalign.figures.saving import save_figure
-from covalign.figures.similarity import mean_of_orders
 from covalign.figures.style import GREY, journal, series
 from covalign.papers.bench import Bench
-from covalign.papers.encodings import (
+from covalign.papers.encodings.fig4 import MIDDLE
+from covalign.papers.encodings.population import (
     ACROSS,
     RANDOM,
     SAME,
@@ -33,8 +33,8 @@ from covalign.papers.encodings import (
     pairs,
     trainings,
 )
-from covalign.papers.encodings_fig4 import MIDDLE
-from covalign.papers.scale import LAPTOP, Scale
+from covalign.papers.scales.scale import LAPTOP, Scale
+from covalign.studies.comparison.figures import mean_of_orders
 from covalign.training.loop import train
 from covalign.training.store import RunStore
 

@@ -78,7 +78,7 @@ def test_the_version_is_that_of_the_project():
 HELP = """
 import sys, time
 sys.argv = ["covalign", "--help"]
-from covalign.cli import main
+from covalign.cli.app import main
 try:
     main()
 except SystemExit as stop:

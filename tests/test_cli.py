@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from covalign.cli import main
-from covalign.encoding.archive import load_comparison
+from covalign.cli.app import main
+from covalign.storage.results import load_comparison
 
 SPEC = """
 width = 0.02

@@ -1,6 +1,6 @@
 import pytest
 
-from covalign.writing import write_durably
+from covalign.storage.atomic import write_durably
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path):

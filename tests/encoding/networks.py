@@ -7,11 +7,11 @@ from torch import nn
 
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization
-from covalign.networks.blocks import FactorizedStage, JointStage
+from covalign.networks.architectures.blocks import FactorizedStage, JointStage
+from covalign.networks.architectures.vgg import VGG
 from covalign.networks.filters import analytic_filters
 from covalign.networks.network import Network
-from covalign.networks.readers import load_network
-from covalign.networks.vgg import VGG
+from covalign.networks.readers.opening import load_network
 
 from .planted import generator, orthonormal
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from covalign.encoding.archive import load_comparison
-from covalign.encoding.comparison import compare
 from covalign.errors import InputError
+from covalign.storage.results import load_comparison
+from covalign.studies.comparison.measure import compare
 
 from .networks import images, module, read
 

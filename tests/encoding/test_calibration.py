@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from covalign.encoding.calibration import (
+from covalign.encoding.calibration.estimate import (
     MISFIT,
     Calibration,
     _calibrate,

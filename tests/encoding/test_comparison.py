@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from covalign.encoding.alignment import Alignment
-from covalign.encoding.comparison import DESCRIPTIVE, align, compare
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.similarity import reference_levels
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
+from covalign.networks.readers.opening import load_network
+from covalign.studies.comparison.measure import DESCRIPTIVE, align, compare
 
 from .networks import images, module, permuted, read, slot_order
 from .planted import generator, orthonormal, spiked

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from covalign.encoding.comparison import compare
-from covalign.encoding.cross_layer import cross_layer_map
 from covalign.errors import InputError
+from covalign.studies.comparison.measure import compare
+from covalign.studies.cross_layer.measure import cross_layer_map
 
 from .networks import images, module, permuted, read
 

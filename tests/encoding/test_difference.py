@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from covalign.encoding.difference import REFERRED, diff
 from covalign.encoding.update import MEASURES
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
-from covalign.networks.resnet import resnet, resnet20, resnet56
-from covalign.networks.vgg import vgg11
+from covalign.networks.architectures.resnet import resnet, resnet20, resnet56
+from covalign.networks.architectures.vgg import vgg11
+from covalign.networks.readers.opening import load_network
+from covalign.studies.difference.measure import REFERRED, diff
 
 
 def network(seed=0):

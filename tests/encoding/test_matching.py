@@ -1,10 +1,10 @@
 import pytest
 from torch import nn
 
-from covalign.encoding.matching import hidden_layers, match_layers
 from covalign.errors import InputError
+from covalign.networks.architectures.resnet import resnet
 from covalign.networks.network import Network
-from covalign.networks.resnet import resnet
+from covalign.studies.pairing import hidden_layers, match_layers
 
 from .networks import module, read
 

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from covalign.encoding.matching import match_layers
-from covalign.encoding.moments import CrossMoment, Link, fit_alignments, layer_inputs, matched_positions
 from covalign.errors import InputError
 from covalign.networks.network import Network
+from covalign.studies.pairing import match_layers
+from covalign.studies.streaming import CrossMoment, Link, fit_alignments, layer_inputs, matched_positions
 
 from .networks import images, module, permuted, read, slot_order
 from .planted import generator

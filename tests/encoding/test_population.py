@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covalign.encoding.population import Spectrum, contract, fit_spikes, plausible_populations
+from covalign.encoding.calibration.plausible import Spectrum, contract, fit_spikes, plausible_populations
 
 from .planted import generator, neurons, orthonormal
 

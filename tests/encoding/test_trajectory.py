@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from covalign.encoding.comparison import compare
-from covalign.encoding.trajectory import energy_moved, relative_change, trajectory
 from covalign.errors import InputError
+from covalign.studies.comparison.measure import compare
+from covalign.studies.trajectory.measure import energy_moved, relative_change, trajectory
 
 from .networks import module, read
 

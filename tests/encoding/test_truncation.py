@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from covalign.encoding.covariance import weight_covariance
-from covalign.encoding.truncation import BASES, accuracy, input_moment, rank_truncation
 from covalign.errors import InputError
 from covalign.networks.network import Network
+from covalign.studies.truncation.measure import BASES, accuracy, input_moment, rank_truncation
 
 from .networks import images, module, read
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from covalign.encoding.comparison import Comparison
 from covalign.encoding.spatial import spatial_covariance
+from covalign.studies.comparison.measure import Comparison
 
 NAMES = ("grey textures, seed 0", "grey textures, seed 1", "photographs, seed 0", "photographs, seed 1")
 HOSTILE = ("<script>alert(1)</script>", "_a$b$ {{ 7*7 }} </script>", 'x" onload="alert(2)', "ünïcode_{2}^")

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from covalign.encoding.cross_layer import CrossLayerMap
-from covalign.figures.cross_layer import cross_layer_similarity
-from covalign.figures.trajectory import measure_against_epoch
-from covalign.figures.truncation import accuracy_against_rank
+from covalign.studies.cross_layer.figures import cross_layer_similarity
+from covalign.studies.cross_layer.measure import CrossLayerMap
+from covalign.studies.trajectory.figures import measure_against_epoch
+from covalign.studies.truncation.figures import accuracy_against_rank
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from synthetic import NAMES
 from covalign.errors import InputError
 from covalign.figures.eigenvectors import cosine_map, darkness
 from covalign.figures.sheets import comparison_figures
-from covalign.figures.similarity import (
+from covalign.figures.spatial import greys, kernel_image, spatial_eigenvectors
+from covalign.figures.spectra import spectrum
+from covalign.figures.style import PALETTE, fonts, journal, lines, plain, series, shorten, size
+from covalign.figures.training import training_curve
+from covalign.studies.comparison.figures import (
     calibrated_against_depth,
     cosine_between_levels,
     mean_of_orders,
     pairs,
     similarity_against_depth,
 )
-from covalign.figures.spatial import greys, kernel_image, spatial_eigenvectors
-from covalign.figures.spectra import spectrum
-from covalign.figures.style import PALETTE, fonts, journal, lines, plain, series, shorten, size
-from covalign.figures.training import training_curve
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from covalign.first_layer.energy import energy_profile
 from covalign.first_layer.initialization import initial_filters
 from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import predicted_energy
-from covalign.first_layer.summary import PUBLISHED_TIME, channel_normalization, first_layer_summary
 from covalign.networks.network import Layer, Network
+from covalign.studies.first_layer.measure import PUBLISHED_TIME, channel_normalization, first_layer_summary
 from covalign.training.loop import train
-from covalign.training.recipe import TrainingSpec
+from covalign.training.spec import TrainingSpec
 
 
 def network_of(weight: torch.Tensor, kind: str = "convolution", **more) -> Network:

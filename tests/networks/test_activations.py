@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
+from covalign.networks.readers.opening import load_network
 
 from .strangers import Stranger, small_cnn
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
-from covalign.networks.resnet import resnet20
-from covalign.networks.vgg import vgg11
+from covalign.networks.architectures.resnet import resnet20
+from covalign.networks.architectures.vgg import vgg11
+from covalign.networks.readers.opening import load_network
 
 from .strangers import Stranger, small_cnn
 

@@ -2,9 +2,9 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
+from covalign.networks.architectures.vgg import vgg11
 from covalign.networks.folding import fold_batch_norm
-from covalign.networks.readers import load_network
-from covalign.networks.vgg import vgg11
+from covalign.networks.readers.opening import load_network
 
 
 def random_norm(channels):

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from covalign.errors import InputError
+from covalign.networks.architectures.vgg import vgg11
 from covalign.networks.filters import analytic_filters
-from covalign.networks.readers import load_network
-from covalign.networks.vgg import vgg11
+from covalign.networks.readers.opening import load_network
 
 from .strangers import Separable, Stranger, small_cnn
 

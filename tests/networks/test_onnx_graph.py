@@ -7,10 +7,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from covalign.data.images import Images
-from covalign.encoding.comparison import compare
 from covalign.encoding.spatial import spatial_covariance
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
+from covalign.networks.readers.opening import load_network
+from covalign.studies.comparison.measure import compare
 
 from .strangers import SmallCNN, small_cnn
 

@@ -10,9 +10,9 @@ from torch import nn
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization, normalization
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
+from covalign.networks.readers.opening import load_network
 from covalign.training.loop import train
-from covalign.training.recipe import TrainingSpec
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
 
 from .strangers import SmallCNN, small_cnn
@@ -139,7 +139,7 @@ def test_published_networks_need_their_library_and_say_so(name):
 
 
 def test_optional_libraries_are_imported_only_when_asked_for():
-    code = "import sys, covalign.networks.readers; print([m for m in ('onnx', 'timm') if m in sys.modules])"
+    code = "import sys, covalign.networks.readers.opening; print([m for m in ('onnx', 'timm') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

@@ -5,8 +5,8 @@ from safetensors import safe_open
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
-from covalign.networks.resnet import resnet, resnet20, resnet32, resnet44, resnet56
+from covalign.networks.architectures.resnet import resnet, resnet20, resnet32, resnet44, resnet56
+from covalign.networks.readers.opening import load_network
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from covalign.errors import InputError
-from covalign.networks.blocks import TrimmedConvolution
+from covalign.networks.architectures.blocks import TrimmedConvolution
+from covalign.networks.architectures.vgg import vgg, vgg11
 from covalign.networks.filters import FilterBank, analytic_filters
-from covalign.networks.vgg import vgg, vgg11
 
 
 def test_full_width_has_the_published_numbers_of_convolution_parameters():

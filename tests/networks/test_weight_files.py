@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 
 from covalign.errors import InputError
-from covalign.networks.readers import load_network
-from covalign.networks.weight_files import read_weight_file
+from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.torch_file import read_weight_file
 
 from .strangers import small_cnn
 

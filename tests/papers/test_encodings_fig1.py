@@ -1,4 +1,4 @@
-"""Figure 1 on planted kernels, whose patterns are known."""
+"""Figure 1 on planted kernel_population, whose patterns are known."""
 
 import math
 from functools import cache
@@ -9,8 +9,8 @@ import torch
 
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.networks.network import Layer, Network
-from covalign.papers import kernels
-from covalign.papers.encodings_fig1 import (
+from covalign.papers.encodings import kernel_population
+from covalign.papers.encodings.fig1 import (
     COMPARED,
     TO_THE_LAST,
     UPDATE,
@@ -19,13 +19,13 @@ from covalign.papers.encodings_fig1 import (
     eigenvalue_share,
     patterns,
 )
+from covalign.papers.encodings.kernel_population import CONTROL, RANDOM, Kernels
 from covalign.papers.exhibit import Measurements
-from covalign.papers.kernels import CONTROL, RANDOM, Kernels
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scale import SCALES, SMOKE
+from covalign.papers.scales.scale import SCALES, SMOKE
 
 SIDES = (32, 16, 8, 8, 2)
-POPULATION = kernels.population(SMOKE)
+POPULATION = kernel_population.population(SMOKE)
 
 
 def frame(size: int, seed: int, distortion: float = 0.0) -> torch.Tensor:
@@ -147,7 +147,7 @@ def test_the_eigenvalue_share_is_one_for_common_eigenvectors_and_small_for_rando
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
 def test_no_two_joint_networks_begin_alike(scale):
-    needed = kernels.trainings(scale)
+    needed = kernel_population.trainings(scale)
     seeds = [each.spec.seed for each in needed.values()]
     assert len(set(seeds)) == len(seeds)
     assert {each.spec.kernel_size for each in needed.values()} == set(scale.kernel_sizes)
@@ -157,7 +157,7 @@ def test_no_two_joint_networks_begin_alike(scale):
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
 def test_the_control_differs_from_a_random_network_in_labels_and_seed_alone(scale):
-    needed = kernels.trainings(scale)
+    needed = kernel_population.trainings(scale)
     size, data = min(scale.kernel_sizes), scale.spatial[0]
     control, random = (needed[Kernels(data, size, kind, 0).label].spec for kind in (CONTROL, RANDOM))
     differing = {

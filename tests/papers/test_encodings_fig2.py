@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 import torch
 
-from covalign.papers import encodings
-from covalign.papers.encodings_fig2 import BASES, TRUNCATED, claims, correlated_ranks, draw, pair, trainings
+from covalign.papers.encodings import population
+from covalign.papers.encodings.fig2 import BASES, TRUNCATED, claims, correlated_ranks, draw, pair, trainings
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scale import SCALES
+from covalign.papers.scales.scale import SCALES
 
 
 def random_cosines(dimension: int, ranks: int, seed: int = 0) -> torch.Tensor:
@@ -120,7 +120,7 @@ def test_figure_2_redraws_from_its_files(tmp_path):
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
 def test_the_two_networks_are_seeds_of_figure_4(scale):
-    needed, every = trainings(scale), encodings.trainings(scale)
+    needed, every = trainings(scale), population.trainings(scale)
     assert len({each.spec.seed for each in needed.values()}) == len(needed) == 2
     assert all(every[label] == each for label, each in needed.items())
-    assert pair(scale) in encodings.pairs(scale)
+    assert pair(scale) in population.pairs(scale)

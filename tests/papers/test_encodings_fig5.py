@@ -3,11 +3,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from covalign.papers import kernels
-from covalign.papers.encodings_fig5 import claims, draw, low_frequencies, low_frequency_share, mosaic
+from covalign.papers.encodings import kernel_population
+from covalign.papers.encodings.fig5 import claims, draw, low_frequencies, low_frequency_share, mosaic
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scale import LAPTOP, SCALES, SMOKE
+from covalign.papers.scales.scale import LAPTOP, SCALES, SMOKE
 
 SIDES = (32, 16, 8, 8, 4, 4, 2, 2)
 
@@ -83,11 +83,11 @@ def test_figure_5_redraws_from_its_files(tmp_path):
 
 @pytest.mark.parametrize("scale", [SMOKE, LAPTOP], ids=lambda scale: scale.name)
 def test_the_shown_network_is_one_of_figure_1(scale):
-    (shown,) = kernels.mosaic_training(scale).values()
-    assert shown.spec in [each.spec for each in kernels.trainings(scale).values()]
+    (shown,) = kernel_population.mosaic_training(scale).values()
+    assert shown.spec in [each.spec for each in kernel_population.trainings(scale).values()]
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
 def test_the_shown_kernels_are_7x7(scale):
-    (shown,) = kernels.mosaic_training(scale).values()
+    (shown,) = kernel_population.mosaic_training(scale).values()
     assert (shown.spec.form, shown.spec.kernel_size, shown.spec.labels) == ("joint", 7, "true")

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 import torch
 
-from covalign.papers import encodings
-from covalign.papers.encodings_fig3 import claims as claims_of_maps
-from covalign.papers.encodings_fig3 import draw as draw_maps
-from covalign.papers.encodings_fig4 import claims, draw
+from covalign.papers.encodings import population
+from covalign.papers.encodings.fig3 import claims as claims_of_maps
+from covalign.papers.encodings.fig3 import draw as draw_maps
+from covalign.papers.encodings.fig4 import claims, draw
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scale import LAPTOP
+from covalign.papers.scales.scale import LAPTOP
 
 NETWORKS = pd.DataFrame(
     [
@@ -23,17 +23,17 @@ NETWORKS = pd.DataFrame(
 def similarity(kind: str, depth: int) -> float:
     """Return what the paper would have: seeds high, data sets falling with depth, labels apart."""
     return {
-        encodings.SAME: 0.9 - 0.02 * depth,
-        encodings.ACROSS: 0.8 - 0.08 * depth,
-        encodings.TRUE: 0.85,
-        encodings.TRUE_RANDOM: 0.2,
-        encodings.RANDOM: 0.6,
+        population.SAME: 0.9 - 0.02 * depth,
+        population.ACROSS: 0.8 - 0.08 * depth,
+        population.TRUE: 0.85,
+        population.TRUE_RANDOM: 0.2,
+        population.RANDOM: 0.6,
     }[kind]
 
 
 def table(change=lambda row: row) -> pd.DataFrame:
     rows = []
-    for pair in encodings.pairs(LAPTOP):
+    for pair in population.pairs(LAPTOP):
         for depth in range(1, 9):
             value = similarity(pair.kind, depth) + 0.001 * (len(rows) % 3)
             row = {
@@ -61,7 +61,7 @@ def table(change=lambda row: row) -> pd.DataFrame:
 
 def measured(change=lambda row: row) -> Measurements:
     found = table(change)
-    summary = encodings.summarized(found)
+    summary = population.summarized(found)
     return Measurements({"pairs": found, "summary": summary, "networks": NETWORKS})
 
 
@@ -72,12 +72,16 @@ def test_a_population_like_the_papers_satisfies_every_claim():
 @pytest.mark.parametrize(
     ("sentence", "kind", "change"),
     [
-        ("most similar pairs", encodings.ACROSS, {"similarity": 0.95, "similarity_reversed": 0.95}),
-        ("share part of their encoding", encodings.ACROSS, {"p_value": 0.4}),
-        ("falls continuously", encodings.ACROSS, {"similarity": 0.3, "similarity_reversed": 0.3}),
-        ("true and of random labels", encodings.TRUE_RANDOM, {"similarity": 0.7, "similarity_reversed": 0.7}),
-        ("Only alignment", encodings.SAME, {"unaligned": 0.3}),
-        ("frozen filters", encodings.SAME, {"slots": 0.6}),
+        ("most similar pairs", population.ACROSS, {"similarity": 0.95, "similarity_reversed": 0.95}),
+        ("share part of their encoding", population.ACROSS, {"p_value": 0.4}),
+        ("falls continuously", population.ACROSS, {"similarity": 0.3, "similarity_reversed": 0.3}),
+        (
+            "true and of random labels",
+            population.TRUE_RANDOM,
+            {"similarity": 0.7, "similarity_reversed": 0.7},
+        ),
+        ("Only alignment", population.SAME, {"unaligned": 0.3}),
+        ("frozen filters", population.SAME, {"slots": 0.6}),
     ],
 )
 def test_each_claim_fails_where_its_numbers_do(sentence, kind, change):
@@ -97,11 +101,11 @@ def test_figure_4_redraws_from_its_files(tmp_path):
 
 def maps(diagonal: float = 0.5) -> Measurements:
     rows, tensors = [], {}
-    for pair in encodings.pairs(LAPTOP):
+    for pair in population.pairs(LAPTOP):
         for depth in (1, 2, 3):
             name = f"{pair.group}|{depth}" if pair.a.endswith("0") else ""
             chance = math.sqrt(2 / (math.pi * 320))
-            level = 0.2 if pair.kind == encodings.TRUE_RANDOM else diagonal
+            level = 0.2 if pair.kind == population.TRUE_RANDOM else diagonal
             rows.append(
                 {
                     "kind": pair.kind,

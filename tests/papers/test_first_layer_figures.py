@@ -1,13 +1,13 @@
 import pandas as pd
 import pytest
 
-from covalign.papers import first_layer_fig2, first_layer_fig4, first_layer_fig5, first_layer_fig6
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.exhibit import Measurements
-from covalign.papers.first_layer_fig6 import CHANGE, PIXELS, TRAINED, UNTRAINED, WHITENER
+from covalign.papers.first_layer import fig2, fig4, fig5, fig6
+from covalign.papers.first_layer.fig6 import CHANGE, PIXELS, TRAINED, UNTRAINED, WHITENER
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scale import SMOKE
+from covalign.papers.scales.scale import SMOKE
 from covalign.training.store import RunStore
 
 
@@ -43,7 +43,7 @@ def correlations(value: float, p_value: float) -> Measurements:
             "correlation": value * (-1) ** component,
             "p_value": p_value,
         }
-        for quantity in (first_layer_fig5.COEFFICIENT, first_layer_fig5.ENERGY)
+        for quantity in (fig5.COEFFICIENT, fig5.ENERGY)
         for cls in range(10)
         for component in range(1, 28)
     ]
@@ -70,37 +70,37 @@ def autocorrelations(trained: float, untrained: float) -> Measurements:
 
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory):
-    return first_layer_fig4.measure(Bench(SMOKE, {}, RunStore(tmp_path_factory.mktemp("store"))))
+    return fig4.measure(Bench(SMOKE, {}, RunStore(tmp_path_factory.mktemp("store"))))
 
 
 def test_a_frozen_layer_that_costs_less_with_depth_satisfies_figure_2():
-    claims = first_layer_fig2.claims(history({"vgg11": 0.1, "vgg16": 0.01}))
+    claims = fig2.claims(history({"vgg11": 0.1, "vgg16": 0.01}))
     assert verdicts(claims) == ["holds", "holds"]
     assert claims[1].measured == pytest.approx(0.09)
 
 
 def test_a_frozen_layer_that_costs_more_with_depth_is_seen():
-    assert verdicts(first_layer_fig2.claims(history({"vgg11": 0.0, "vgg16": 0.1}))) == ["does not hold"] * 2
+    assert verdicts(fig2.claims(history({"vgg11": 0.0, "vgg16": 0.1}))) == ["does not hold"] * 2
 
 
 def test_gaps_that_seeds_alone_could_make_say_nothing_about_depth():
-    claims = first_layer_fig2.claims(history({"vgg11": 0.005, "vgg16": -0.01}))
+    claims = fig2.claims(history({"vgg11": 0.005, "vgg16": -0.01}))
     assert verdicts(claims) == ["holds", "not testable"]
 
 
 def test_one_depth_says_nothing_about_depth():
-    claims = first_layer_fig2.claims(history({"vgg11": 0.01}))
+    claims = fig2.claims(history({"vgg11": 0.01}))
     assert verdicts(claims) == ["holds", "not testable"]
 
 
 def test_the_formula_rises_falls_and_moves_on_real_patches(predictions):
-    assert verdicts(first_layer_fig4.claims(predictions)) == ["holds", "holds"]
+    assert verdicts(fig4.claims(predictions)) == ["holds", "holds"]
 
 
 def test_a_formula_that_never_turns_is_seen(predictions):
     table = predictions.tables["predictions"]
     wrong = Measurements({"predictions": table.assign(energy=table["deviation"])})
-    assert verdicts(first_layer_fig4.claims(wrong)) == ["does not hold", "does not hold"]
+    assert verdicts(fig4.claims(wrong)) == ["does not hold", "does not hold"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_formula_that_never_turns_is_seen(predictions):
     ],
 )
 def test_correlations_of_labels_are_judged_by_size_and_by_chance(value, p_value, expected):
-    assert verdicts(first_layer_fig5.claims(correlations(value, p_value))) == expected
+    assert verdicts(fig5.claims(correlations(value, p_value))) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_correlations_of_labels_are_judged_by_size_and_by_chance(value, p_value,
     [(0.2, 0.48, ["holds", "holds"]), (0.4, 0.3, ["does not hold", "does not hold"])],
 )
 def test_whitening_is_judged_at_ten_pixels(trained, untrained, expected):
-    claims = first_layer_fig6.claims(autocorrelations(trained, untrained))
+    claims = fig6.claims(autocorrelations(trained, untrained))
     assert verdicts(claims) == expected
     assert claims[1].measured == pytest.approx(trained / 0.5)
 

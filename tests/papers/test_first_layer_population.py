@@ -5,30 +5,20 @@ import pandas as pd
 import pytest
 import torch
 
+import covalign.papers.first_layer.amplified as first_layer_amplified
+import covalign.papers.first_layer.population as first_layer
 from covalign.data.images import Images
 from covalign.data.normalization import normalization
 from covalign.first_layer.energy import EnergyProfile
 from covalign.first_layer.labelings import amplified_covariance
 from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import predicted_energy
-from covalign.papers import (
-    first_layer,
-    first_layer_amplified,
-    first_layer_fig1,
-    first_layer_fig3,
-    first_layer_fig7,
-    first_layer_fig8,
-    first_layer_table1,
-    first_layer_table2,
-    first_layer_table3,
-)
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.exhibit import Measurements
-from covalign.papers.first_layer import FirstLayer, kind_of
-from covalign.papers.first_layer_panels import forest
-from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scale import LAPTOP, SCALES, SMOKE
-from covalign.papers.transformations import (
+from covalign.papers.first_layer import fig1, fig3, fig7, fig8, table1, table2, table3
+from covalign.papers.first_layer.panels import forest
+from covalign.papers.first_layer.population import FirstLayer, kind_of
+from covalign.papers.first_layer.transformations import (
     PLACE,
     READING,
     amplification,
@@ -36,6 +26,8 @@ from covalign.papers.transformations import (
     energy_deciles,
     first_patches,
 )
+from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.scales.scale import LAPTOP, SCALES, SMOKE
 
 FIRST_LAYERS = [name for name in NAMES if name.startswith("first-layer")]
 SCALED_TIME = 60.0
@@ -193,9 +185,9 @@ def test_intervals_count_networks_and_end_at_one():
 
 def test_tables_hold_for_a_population_like_the_papers(population, patches):
     found = agreeing(population)
-    one = first_layer_table1.claims(found)
-    two = first_layer_table2.claims(found)
-    three = first_layer_table3.claims(fitting(population, patches))
+    one = table1.claims(found)
+    two = table2.claims(found)
+    three = table3.claims(fitting(population, patches))
     assert failing([*one, *two, *three]) == []
     assert len(one) == 6
     assert len(two) == 4
@@ -205,24 +197,20 @@ def test_tables_hold_for_a_population_like_the_papers(population, patches):
 
 def test_labels_that_change_the_profile_are_seen(population):
     measured = agreeing(changed(population, first_layer.RANDOM, reversed_energy))
-    sentences = failing(first_layer_table2.claims(measured))
+    sentences = failing(table2.claims(measured))
     assert len(sentences) == 2
     assert all("same energy profile" in sentence for sentence in sentences)
 
 
 def test_a_network_that_learned_its_initial_profile_is_seen(population):
     measured = agreeing(changed(population, first_layer.RANDOM, initial_energy))
-    assert (
-        sum("not its initial profile" in each for each in failing(first_layer_table2.claims(measured))) == 2
-    )
+    assert sum("not its initial profile" in each for each in failing(table2.claims(measured))) == 2
     measured = agreeing(changed(population, first_layer.TRUE, initial_energy))
-    assert (
-        sum("not the initial profile" in each for each in failing(first_layer_table1.claims(measured))) == 2
-    )
+    assert sum("not the initial profile" in each for each in failing(table1.claims(measured))) == 2
 
 
 def test_random_labels_that_are_not_learned_decide_nothing(population):
-    found = verdicts(first_layer_table2.claims(agreeing(population, accuracy=0.5)))
+    found = verdicts(table2.claims(agreeing(population, accuracy=0.5)))
     assert [found[sentence] for sentence in found if "same energy profile" in sentence] == [
         "not testable"
     ] * 2
@@ -232,58 +220,52 @@ def test_random_labels_that_are_not_learned_decide_nothing(population):
     ("kind", "word"), [(first_layer.NARROW, "half the width"), (first_layer.RESIDUAL, "residual")]
 )
 def test_another_width_or_architecture_that_differs_is_seen(population, kind, word):
-    (sentence,) = failing(first_layer_table1.claims(agreeing(changed(population, kind, reversed_energy))))
+    (sentence,) = failing(table1.claims(agreeing(changed(population, kind, reversed_energy))))
     assert word in sentence
 
 
 def test_profiles_that_the_formula_does_not_fit_are_seen(population, patches):
     jagged = torch.arange(27, dtype=torch.float64) % 2 + 0.1
     true = fitting(changed(population, first_layer.TRUE, lambda layer: jagged), patches)
-    assert len(failing(first_layer_table3.claims(true))) == 3
+    assert len(failing(table3.claims(true))) == 3
     binary = fitting(changed(population, first_layer.BINARY, lambda layer: jagged), patches)
-    assert any("two classes" in each for each in failing(first_layer_table3.claims(binary)))
+    assert any("two classes" in each for each in failing(table3.claims(binary)))
 
 
 def test_a_fit_no_better_than_chance_is_seen(population, patches):
     measured = fitting(population, patches, baseline_95=0.999999)
-    assert failing(first_layer_table3.claims(measured)) == [
-        "The fit is far better than that to random filters."
-    ]
+    assert failing(table3.claims(measured)) == ["The fit is far better than that to random filters."]
 
 
 def test_curves_of_a_population_like_the_papers_satisfy_the_figures(population, patches):
     measured = drawn(population, patches)
-    one = first_layer_fig1.claims(measured)
+    one = fig1.claims(measured)
     assert verdicts(one)["Before training the profile is flat."] == "holds"
-    three = verdicts(first_layer_fig3.claims(measured))
+    three = verdicts(fig3.claims(measured))
     assert three["Random labels look like an earlier time of the formula."] == "holds"
     assert three["Profiles of true and of random labels have the same shape (cifar10)."] == "holds"
-    assert failing(first_layer_fig7.claims(measured)) == []
+    assert failing(fig7.claims(measured)) == []
 
 
 def test_ends_of_a_profile_decide_whether_it_peaks_between(population, patches):
     places = torch.arange(27, dtype=torch.float64)
     peaked = changed(population, first_layer.TRUE, lambda layer: torch.exp(-((places - 8) ** 2) / 20))
-    assert failing(first_layer_fig1.claims(drawn(peaked, patches))) == []
+    assert failing(fig1.claims(drawn(peaked, patches))) == []
     falling = changed(population, first_layer.TRUE, lambda layer: torch.exp(-places / 5))
-    assert len(failing(first_layer_fig1.claims(drawn(falling, patches)))) == 2
+    assert len(failing(fig1.claims(drawn(falling, patches)))) == 2
     rising = changed(population, first_layer.TRUE, lambda layer: torch.exp(places / 5))
-    assert len(failing(first_layer_fig1.claims(drawn(rising, patches)))) == 2
+    assert len(failing(fig1.claims(drawn(rising, patches)))) == 2
 
 
 def test_initial_weights_with_structure_are_not_flat(population, patches):
     structured = [replace(layer, initial=layer.learned) for layer in population]
-    assert "Before training the profile is flat." in failing(
-        first_layer_fig1.claims(drawn(structured, patches))
-    )
+    assert "Before training the profile is flat." in failing(fig1.claims(drawn(structured, patches)))
 
 
 def test_published_curves_agree_with_themselves_and_not_with_their_mirror_image(population, patches):
-    read = torch.tensor(first_layer_fig3.READ[first_layer.TRUE], dtype=torch.float64).nan_to_num(0.05)
-    like = first_layer_fig3.claims(drawn(changed(population, first_layer.TRUE, lambda layer: read), patches))
-    unlike = first_layer_fig3.claims(
-        drawn(changed(population, first_layer.TRUE, lambda layer: read.flip(0)), patches)
-    )
+    read = torch.tensor(fig3.READ[first_layer.TRUE], dtype=torch.float64).nan_to_num(0.05)
+    like = fig3.claims(drawn(changed(population, first_layer.TRUE, lambda layer: read), patches))
+    unlike = fig3.claims(drawn(changed(population, first_layer.TRUE, lambda layer: read.flip(0)), patches))
     sentence = "Our profile is the one that the paper shows (cifar10, true labels)."
     assert verdicts(like)[sentence] == "holds"
     assert verdicts(unlike)[sentence] == "does not hold"
@@ -296,9 +278,7 @@ def test_maxima_far_apart_are_seen(population, patches):
         predicted=table.groupby("network")["energy"].transform(lambda e: e.to_numpy()[::-1])
     )
     moved = replace(measured, tables={**measured.tables, "curves": shifted})
-    assert "Both curves have their maximum at about the same component." in failing(
-        first_layer_fig7.claims(moved)
-    )
+    assert "Both curves have their maximum at about the same component." in failing(fig7.claims(moved))
 
 
 def deciles(population, patches, energy) -> Measurements:
@@ -331,9 +311,9 @@ def test_labels_of_one_component_that_change_the_profile_are_seen(population, pa
         spike[component - 1] = 4 * random.max()
         return random + spike
 
-    found = first_layer_fig8.claims(deciles(population, patches, dominated))
+    found = fig8.claims(deciles(population, patches, dominated))
     assert [claim.verdict for claim in found[:3]] == ["holds", "holds", "holds"]
-    found = first_layer_fig8.claims(deciles(population, patches, lambda component: random + 1e-3 * component))
+    found = fig8.claims(deciles(population, patches, lambda component: random + 1e-3 * component))
     assert found[0].verdict == "does not hold"
     assert found[0].measured == pytest.approx(1, abs=0.02)
 

@@ -15,16 +15,23 @@ from covalign.errors import InputError
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import NAMES
 from covalign.papers.reproduction import plan, redraw, reproduce
-from covalign.papers.scale import LAPTOP, PAPER, SMOKE
-from covalign.training.folder import Folder
-from covalign.training.recipe import TrainingSpec
+from covalign.papers.scales.scale import LAPTOP, PAPER, SMOKE
+from covalign.storage.folder import Folder
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
 
 VERDICTS = ("holds", "does not hold", "not testable")
 
 
 def covalign(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "covalign.cli", *map(str, arguments), "--store", str(folder / "runs")]
+    command = [
+        sys.executable,
+        "-m",
+        "covalign.cli.app",
+        *map(str, arguments),
+        "--store",
+        str(folder / "runs"),
+    ]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=900)
 
 

@@ -5,7 +5,7 @@ import pytest
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.differences import differences
-from covalign.papers.scale import LAPTOP, PAPER, SCALES, SMOKE, scale
+from covalign.papers.scales.scale import LAPTOP, PAPER, SCALES, SMOKE, scale
 
 EVERY = [(name, size) for name in NAMES for size in SCALES.values()]
 
@@ -63,7 +63,7 @@ def test_an_unknown_exhibit_is_named_with_those_that_exist():
 
 
 def test_pairs_of_a_population_never_share_initial_weights():
-    from covalign.papers.encodings import pairs, trainings
+    from covalign.papers.encodings.population import pairs, trainings
 
     for size in SCALES.values():
         specs = {label: each.spec for label, each in trainings(size).items()}

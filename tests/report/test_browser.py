@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from covalign.report.comparison import write_report
+from covalign.studies.comparison.page import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

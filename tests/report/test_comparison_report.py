@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from covalign.report.comparison import comparison_page, spatial_section, write_report
 from covalign.report.page import Gallery, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
 from covalign.report.tables import reason_table
+from covalign.studies.comparison.page import comparison_page, spatial_section, write_report
 
 
 def parts(page, kind):

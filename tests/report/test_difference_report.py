@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from covalign.encoding.difference import diff
 from covalign.networks.network import Layer, Network
-from covalign.report.difference import difference_page, findings, write_report
 from covalign.report.page import Plots, Table
+from covalign.studies.difference.measure import diff
+from covalign.studies.difference.page import difference_page, findings, write_report
 
 SHAPES = {
     "conv1": (12, 3, 3, 3),

@@ -10,10 +10,10 @@ from covalign.first_layer.dependence import LabelDependence, Verdict
 from covalign.first_layer.energy import energy_profile
 from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import fit_energy, predicted_energy
-from covalign.first_layer.summary import FirstLayerSummary
 from covalign.first_layer.whitening import autocorrelation
-from covalign.report.energy import energy_page, findings, write_report
 from covalign.report.page import Gallery, Plots, Table
+from covalign.studies.first_layer.measure import FirstLayerSummary
+from covalign.studies.first_layer.page import energy_page, findings, write_report
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control
 
-from covalign.report.findings import discoveries, findings
+from covalign.studies.comparison.words import discoveries, findings
 
 
 @pytest.fixture

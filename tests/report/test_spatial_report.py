@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from covalign.encoding.spatial_summary import spatial_summary
 from covalign.networks.network import Layer, Network
 from covalign.report.page import Download, Gallery, Table
 from covalign.report.provenance import CARRIED, origin_section
-from covalign.report.spatial import by_networks, findings, spatial_page, write_spatial_report
+from covalign.studies.spatial.measure import spatial_summary
+from covalign.studies.spatial.page import by_networks, findings, spatial_page, write_spatial_report
 
 
 def network(name, seed):

@@ -8,7 +8,7 @@ import torch
 
 from covalign.data.images import Images
 from covalign.training.loop import train
-from covalign.training.recipe import TrainingSpec
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from covalign.errors import InputError
-from covalign.training.folder import MANIFEST, Folder
+from covalign.storage.folder import MANIFEST, Folder
 
 
 def test_a_commit_adds_and_drops_at_once(tmp_path):

@@ -12,7 +12,7 @@ import torch
 
 from covalign.data.images import Images
 from covalign.errors import InputError
-from covalign.training.folder import Folder
+from covalign.storage.folder import Folder
 from covalign.training.loop import train
 from covalign.training.run import Run, checkpoint_name
 from covalign.training.store import RunStore
@@ -20,7 +20,7 @@ from covalign.training.store import RunStore
 KILLED = """
 import sys
 from covalign.training.loop import train
-from covalign.training.recipe import TrainingSpec
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
 train(TrainingSpec.from_toml(sys.argv[1]), RunStore(sys.argv[2]), progress=False, checkpoint_seconds=0.0)
 """

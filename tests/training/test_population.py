@@ -6,7 +6,7 @@ import pytest
 
 from covalign.errors import InputError
 from covalign.training.loop import train
-from covalign.training.population import train_population
+from covalign.training.many import train_population
 from covalign.training.store import RunStore
 
 

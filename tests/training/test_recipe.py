@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covalign.errors import InputError
-from covalign.training.recipe import PRESETS, TrainingSpec, learning_rate, preset
+from covalign.training.spec import PRESETS, TrainingSpec, learning_rate, preset
 
 
 def test_the_encodings_preset_is_the_published_recipe():

@@ -18,7 +18,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.encoding.bures import bures_wasserstein_cosine
-from covalign.encoding.calibration import calibrated_similarity
+from covalign.encoding.calibration.estimate import calibrated_similarity
 from covalign.encoding.covariance import WeightCovariance
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.errors import InputError

@@ -9,9 +9,12 @@ from itertools import islice
 import matplotlib
 from matplotlib.figure import Figure
 
-from covalign.encoding.comparison import Comparison
 from covalign.figures.eigenvectors import cosine_map
-from covalign.figures.similarity import (
+from covalign.figures.spatial import spatial_eigenvectors
+from covalign.figures.spectra import spectrum
+from covalign.figures.style import journal, plain
+from covalign.figures.training import training_curve
+from covalign.studies.comparison.figures import (
     calibrated_against_depth,
     cosine_between_levels,
     pair_label,
@@ -19,10 +22,7 @@ from covalign.figures.similarity import (
     rows_of,
     similarity_against_depth,
 )
-from covalign.figures.spatial import spatial_eigenvectors
-from covalign.figures.spectra import spectrum
-from covalign.figures.style import journal, plain
-from covalign.figures.training import training_curve
+from covalign.studies.comparison.measure import Comparison
 
 PANELS = 12
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from covalign.errors import InputError
-from covalign.networks.factories import optional
-from covalign.networks.tracing import evaluation, first_tensor
-from covalign.networks.weight_files import one_line
+from covalign.networks.readers.hub import optional
+from covalign.networks.readers.torch_file import one_line
+from covalign.networks.readers.tracing import evaluation, first_tensor
 
 LARGEST = 2**29
 """Numbers in one tensor of an ONNX graph, per image: two gigabytes (our choice)."""

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
-from covalign.writing import write_durably
+from covalign.storage.atomic import write_durably
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ import numpy as np
 from covalign.data.images import Images
 from covalign.data.loading import load_split
 from covalign.errors import InputError
-from covalign.papers.scale import Scale
-from covalign.training.recipe import TrainingSpec
+from covalign.papers.scales.scale import Scale
+from covalign.storage.atomic import write_durably
 from covalign.training.run import Run
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
-from covalign.writing import write_durably
 
 MEASUREMENT_VERSION = 3
 """Raised whenever the same networks and images would no longer give the same measurements."""

@@ -34,5 +34,11 @@ def exhibit(name: str) -> Exhibit:
     """
     if name not in NAMES:
         raise InputError(f"reproduce: got {name!r}, expected all, or one of {', '.join(NAMES)}")
-    found: Exhibit = import_module(f"covalign.papers.{name.replace('-', '_')}").EXHIBIT
+    found: Exhibit = import_module(f"covalign.papers.{_module(name)}").EXHIBIT
     return found
+
+
+def _module(name: str) -> str:
+    """Return where an exhibit stands: "encodings-fig4" in ``encodings.fig4``."""
+    paper, _, figure = name.rpartition("-")
+    return f"{paper.replace('-', '_')}.{figure}"

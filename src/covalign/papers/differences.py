@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from covalign.papers.exhibit import Exhibit, Training
-from covalign.papers.scale import PAPER, Scale
-from covalign.training.recipe import TrainingSpec
+from covalign.papers.scales.scale import PAPER, Scale
+from covalign.training.spec import TrainingSpec
 
 UNCOMPARED = (
     "images",

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from covalign.papers.bench import Bench
-from covalign.papers.scale import Scale
-from covalign.training.recipe import TrainingSpec
+from covalign.papers.scales.scale import Scale
+from covalign.training.spec import TrainingSpec
 
 Verdict = Literal["holds", "does not hold", "not testable"]
 

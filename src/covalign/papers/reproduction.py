@@ -23,16 +23,16 @@ from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
 from covalign.papers.exhibit import Claim, Exhibit, Measurements
-from covalign.papers.scale import DataSet, Scale, scale
-from covalign.papers.summary import write_summary
+from covalign.papers.scales.scale import DataSet, Scale, scale
+from covalign.papers.verdicts import write_summary
 from covalign.report.rendering import json_bytes
+from covalign.storage.atomic import write_durably
 from covalign.training.cost import Cost, training_cost
 from covalign.training.machine import environment
-from covalign.training.population import train_population
-from covalign.training.recipe import TrainingSpec
+from covalign.training.many import train_population
 from covalign.training.run import Run
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore, recipe_version
-from covalign.writing import write_durably
 
 SCHEMA_VERSION = 1
 
@@ -113,7 +113,7 @@ def reproduce(
         out: each exhibit gets a folder in it: figures, ``results.json``, tables (CSV) and tensors (safetensors);
             ``README.md`` shows them all.
         workers: trainings side by side.
-        scheduler: address of a Dask scheduler; see `covalign.training.population.train_population`.
+        scheduler: address of a Dask scheduler; see `covalign.training.many.train_population`.
         seed: of the measurements.
         command: what was typed, for ``results.json``.
         progress: told the stage and the share of it that is done.

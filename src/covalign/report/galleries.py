@@ -8,11 +8,11 @@ from torch import Tensor
 
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.figures.eigenvectors import darkness
-from covalign.figures.similarity import pairs, rows_of
 from covalign.figures.spatial import greys
 from covalign.report.page import Gallery, Raster
 from covalign.report.plots import PANELS, pair_title
 from covalign.report.tables import left_out
+from covalign.studies.comparison.figures import pairs, rows_of
 
 PICTURES = 9
 STRIPS = 120

@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from covalign.figures.similarity import mean_of_orders, pairs, rows_of, unaligned
 from covalign.figures.style import GREY, series, shorten
 from covalign.report.page import Key, Panel
+from covalign.studies.comparison.figures import mean_of_orders, pairs, rows_of, unaligned
 
 SYMBOLS = {
     "o": "circle",

@@ -23,7 +23,7 @@ from plotly.offline import get_plotlyjs
 
 from covalign.errors import InputError
 from covalign.report.page import Download, Page, Spark
-from covalign.writing import write_durably
+from covalign.storage.atomic import write_durably
 
 SPARK_WIDTH, SPARK_HEIGHT = 72.0, 18.0
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from covalign.figures.similarity import mean_of_orders, pairs, rows_of, unaligned
 from covalign.report.page import Cell, Column, Spark, Table
+from covalign.studies.comparison.figures import mean_of_orders, pairs, rows_of, unaligned
 
 ROWS = 1500
 NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?\b")

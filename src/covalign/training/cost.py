@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from covalign.training.machine import fixed, resolve
-from covalign.training.recipe import TrainingSpec
 from covalign.training.run import build
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import filter_bank
 
 TIMED_PIXELS = 16 * 32 * 32

@@ -26,10 +26,9 @@ from covalign.data.labels import random_labels
 from covalign.data.loading import load_split
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
-from covalign.networks.vgg import VGG_PLANS, map_sides
+from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.training.machine import fixed, resolve, stream
 from covalign.training.progress import Reporter, reporter
-from covalign.training.recipe import TrainingSpec, learning_rate
 from covalign.training.run import (
     Epoch,
     Files,
@@ -41,6 +40,7 @@ from covalign.training.run import (
     packed,
     unpacked,
 )
+from covalign.training.spec import TrainingSpec, learning_rate
 from covalign.training.store import RunStore, filter_bank, identity
 
 EVALUATION_BATCH = 100

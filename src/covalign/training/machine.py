@@ -17,7 +17,7 @@ import torch
 from torch.utils import deterministic
 
 from covalign.errors import InputError
-from covalign.training.recipe import TrainingSpec
+from covalign.training.spec import TrainingSpec
 
 
 def resolve(spec: TrainingSpec) -> TrainingSpec:

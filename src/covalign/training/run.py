@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
+from covalign.networks.architectures.resnet import resnet
+from covalign.networks.architectures.vgg import vgg
 from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
-from covalign.networks.readers import load_network
-from covalign.networks.resnet import resnet
-from covalign.networks.vgg import vgg
-from covalign.training.folder import Folder
-from covalign.training.recipe import TrainingSpec
+from covalign.networks.readers.opening import load_network
+from covalign.storage.folder import Folder
+from covalign.training.spec import TrainingSpec
 
 Weights = dict[str, Tensor]
 

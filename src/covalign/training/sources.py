@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from covalign.networks.network import Network
-from covalign.networks.readers import load_network
-from covalign.training.folder import MANIFEST
+from covalign.networks.readers.opening import load_network
+from covalign.storage.folder import MANIFEST
 from covalign.training.run import Run
 from covalign.training.store import RunStore, load_run
 
@@ -19,7 +19,7 @@ def open_source(
     normalization: str | None = None,
     store: RunStore | None = None,
 ) -> Network | Run:
-    """Open a run by its folder or key, and anything else by `covalign.networks.readers.load_network`.
+    """Open a run by its folder or key, and anything else by `covalign.networks.readers.opening.load_network`.
 
     Args:
         source: a run's folder or the first digits (six or more) of its key; a weight file; ``timm:NAME``,

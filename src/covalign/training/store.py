@@ -2,7 +2,7 @@
 
 A run's key is the SHA-256 of everything that decides its weights: the resolved spec (threads and precision
 included), the fingerprints of the images and of the filter bank, and the version of the recipe's code. One
-folder a run, named by the first `KEY_LENGTH` digits of its key; `covalign.training.folder` says how its files
+folder a run, named by the first `KEY_LENGTH` digits of its key; `covalign.storage.folder` says how its files
 are written. Where the images lie and what they are called is no part of the key.
 """
 
@@ -21,12 +21,12 @@ from rich.console import Console
 
 from covalign.data.images import Images
 from covalign.errors import InputError
+from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.networks.filters import FilterBank, analytic_filters
-from covalign.networks.vgg import VGG_PLANS, map_sides
-from covalign.training.folder import MANIFEST, Folder
+from covalign.storage.folder import MANIFEST, Folder
 from covalign.training.machine import environment
-from covalign.training.recipe import TrainingSpec
 from covalign.training.run import Run
+from covalign.training.spec import TrainingSpec
 
 KEY_LENGTH = 16
 

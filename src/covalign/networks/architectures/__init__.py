@@ -1,0 +1,1 @@
+"""The networks that covalign trains, and published ones it can fill with weights."""

@@ -1,0 +1,1 @@
+"""How networks of any origin become readable: one file a format."""

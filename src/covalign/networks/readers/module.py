@@ -1,0 +1,280 @@
+"""Which learned layers does an `nn.Module` have, and what of it is not a layer?
+
+Two-dimensional convolutions (plain, grouped, depthwise, dilated, strided, transposed, 1x1) and linear layers
+are read; everything else that has parameters is listed with the reason. A transposed convolution stores
+``[c_in, c_out / groups, k_h, k_w]`` and is rearranged to ``[c_out, c_in / groups, k_h, k_w]``. Order and
+batch norms come from one forward pass (`covalign.networks.readers.tracing`), or from the order of registration where
+the module cannot be run.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
+
+from covalign.errors import InputError
+from covalign.networks.architectures.blocks import FactorizedStage
+from covalign.networks.architectures.vgg import VGG
+from covalign.networks.network import Kind, Layer, Skipped
+from covalign.networks.readers.torch_file import one_line
+from covalign.networks.readers.tracing import Readable, Trace, batch_norm, is_norm, trace
+
+RESOLUTIONS = (32, 64, 224, 28, 96, 128, 299, 16, 8)
+"""Sides of images on which a module is tried, likeliest first (our choice)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Layers in forward order, what was left out, and how the order was found."""
+
+    layers: tuple[Layer, ...]
+    skipped: tuple[Skipped, ...]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """Return the module inside a compiled or data-parallel wrapper."""
+    while True:
+        if isinstance(module, DataParallel | DistributedDataParallel):
+            module = module.module
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
+        else:
+            return module
+
+
+def read_module(module: nn.Module, resolution: int | None = None) -> Reading:
+    """Read the learned layers of ``module``; the module is left as it is.
+
+    Args:
+        module: any network that maps images ``[n, c, h, w]`` to something.
+        resolution: side of the images it expects, where known; otherwise common sides are tried.
+
+    Raises:
+        InputError: no readable layer, or weights that are not finite.
+    """
+    found, norms, skipped = _sorted_parts(module)
+    if not found:
+        raise InputError(
+            f"{type(module).__name__} has no two-dimensional convolution or linear layer that can be read; "
+            + (f"left out: {_listed(skipped)}" if skipped else "it has no parameters at all")
+        )
+    followed, how = _trace(module, found, norms, resolution)
+    layers = [_layer(name, found[name]) for name in followed.order if name not in followed.altered]
+    layers = [_with_norms(layer, followed, norms) for layer in layers]
+    skipped += _not_followed(found, norms, followed)
+    variances = _init_variances(module)
+    named = [replace(layer, **variances.get(layer.name, {})) for layer in layers]
+    return Reading(tuple(named), tuple(skipped), {"order": how})
+
+
+def _sorted_parts(
+    module: nn.Module,
+) -> tuple[dict[str, Readable], dict[str, nn.Module], list[Skipped]]:
+    """Sort what has parameters into readable layers, batch norms, and the rest."""
+    found: dict[str, Readable] = {}
+    norms: dict[str, nn.Module] = {}
+    skipped: list[Skipped] = []
+    owners: dict[int, str] = {}
+    banks = {id(part.depthwise) for part in module.modules() if isinstance(part, FactorizedStage)}
+    for name, part, first in _parts(module):
+        if first:
+            skipped.append(Skipped(name, f"tied: the same module as {first}"))
+        elif id(part) in banks:
+            skipped.append(Skipped(name, "frozen filter bank"))
+        elif reason := _reason(part):
+            skipped.append(Skipped(name, reason))
+        elif not isinstance(part, Readable):
+            norms[name] = part
+        elif owner := owners.get(id(part.weight)):
+            skipped.append(Skipped(name, f"tied: the same weights as {owner}"))
+        else:
+            owners[id(part.weight)] = name
+            found[name] = part
+    return found, norms, skipped
+
+
+def layer_of(name: str, weight: Tensor, transposed: bool = False, **options: Any) -> Layer:
+    """Make a `Layer` of a weight in PyTorch's layout (two axes: linear; four: convolution).
+
+    Raises:
+        InputError: the weight has values that are not finite.
+    """
+    weight = weight.detach()
+    require_finite(name, weight)
+    if weight.ndim == 2:
+        return Layer(name, "linear", weight[:, :, None, None], **options)
+    groups = options.get("groups", 1)
+    if transposed:
+        c_in, per_group, *kernel = weight.shape
+        blocks = weight.view(groups, c_in // groups, per_group, *kernel).transpose(1, 2)
+        weight = blocks.reshape(groups * per_group, c_in // groups, *kernel)
+    return Layer(name, convolution_kind(weight, groups, transposed), weight, **options)
+
+
+def require_finite(name: str, tensor: Tensor) -> None:
+    """Refuse NaN and infinite numbers (the extremes show them without a copy).
+
+    Raises:
+        InputError: at least one number is not finite.
+    """
+    if (
+        tensor.numel()
+        and tensor.is_floating_point()
+        and not bool(torch.stack(tensor.aminmax()).isfinite().all())
+    ):
+        raise InputError(
+            f"{name!r} has weights that are not finite (NaN or infinite), expected those of a training that "
+            "converged; use an earlier checkpoint, or get the file again"
+        )
+
+
+def convolution_kind(
+    weight: Float[Tensor, "c_out c_in_per_group k_h k_w"], groups: int, transposed: bool
+) -> Kind:
+    """Return what sort of convolution it is; a transposed one is called so whatever its groups are."""
+    if transposed:
+        return "transposed"
+    if groups == 1:
+        return "convolution"
+    return "depthwise" if weight.shape[1] == 1 else "grouped"
+
+
+def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Yield (name, part, earlier name of the same part or "") for parts that own parameters or are norms."""
+    seen: dict[int, str] = {}
+    for name, part in module.named_modules(remove_duplicate=False):
+        owns = any(value is not None for value in part._parameters.values())
+        if owns or is_norm(part) or parametrize.is_parametrized(part) or _is_quantized(part):
+            if ".parametrizations" not in f".{name}":
+                yield name or ", ".join(part._parameters), part, seen.get(id(part), "")
+            seen.setdefault(id(part), name)
+
+
+def _reason(part: nn.Module) -> str:
+    """Say why ``part`` is not read as a layer or batch norm, or "" where it is."""
+    kind = type(part).__name__
+    if _is_quantized(part):
+        return f"quantized ({kind}): it stores no real weights; use the network before quantization"
+    if parametrize.is_parametrized(part) or any(
+        hasattr(part, name) for name in ("weight_g", "weight_orig", "weight_v")
+    ):
+        return (
+            f"{kind} whose weight is computed from other parameters (weight norm, spectral norm, pruning); "
+            "make it permanent first, for instance with torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    if is_norm(part):
+        return ""
+    if not isinstance(part, Readable):
+        own = ", ".join(name for name, value in part._parameters.items() if value is not None)
+        return f"{kind} is neither a two-dimensional convolution nor a linear layer (parameters: {own})"
+    if isinstance(part.weight, UninitializedParameter):
+        return f"{kind} has no weights before its first forward pass"
+    if not part.weight.is_floating_point():
+        return (
+            f"{kind} with weights of type {str(part.weight.dtype).removeprefix('torch.')}, expected real ones"
+        )
+    return ""
+
+
+def _is_quantized(part: nn.Module) -> bool:
+    return ".quantized." in f"{type(part).__module__}." and hasattr(part, "weight")
+
+
+def _listed(skipped: list[Skipped]) -> str:
+    return "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
+
+
+def _trace(
+    module: nn.Module, layers: dict[str, Readable], norms: dict[str, nn.Module], resolution: int | None
+) -> tuple[Trace, str]:
+    """Follow one forward pass over noise; where none succeeds, take the order of registration."""
+    failures = []
+    weight = next(iter(layers.values())).weight
+    for channels, side in _image_sizes(layers.values(), resolution):
+        shape = f"{channels}x{side}x{side}"
+        batch = torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(0))
+        try:
+            followed = trace(module, batch.to(weight), layers, norms)
+        except Exception as error:  # a stranger's forward pass may raise anything
+            failures.append(f"on {shape}: {one_line(error)}")
+            continue
+        if followed.order:
+            return followed, f"of execution, on noise of {shape}"
+        failures.append(f"on {shape}: no layer was called")
+    return Trace(tuple(layers)), f"of registration; batch norms not placed (no forward pass {failures[0]})"
+
+
+def _image_sizes(layers: Iterable[Readable], resolution: int | None) -> list[tuple[int, int]]:
+    """Image shapes (channels, side) that a network with these layers may take, likeliest first."""
+    first, *_ = layers
+    exact: list[tuple[int, int]] = []
+    if isinstance(first, nn.Linear):
+        exact = [(c, side) for side in range(1, 257) for c in (3, 1) if c * side**2 == first.in_features]
+    counts = [part.in_channels for part in layers if not isinstance(part, nn.Linear)][:1]
+    sides = RESOLUTIONS if resolution is None else (resolution, *RESOLUTIONS)
+    return exact + [(c, side) for c in dict.fromkeys((*counts, 3, 1)) for side in sides]
+
+
+def _layer(name: str, part: Readable) -> Layer:
+    if isinstance(part, nn.Linear):
+        return layer_of(name, part.weight.detach().clone())
+    (k_h, k_w), (d_h, d_w) = part.kernel_size, part.dilation
+    same = (d_h * (k_h - 1) // 2, d_w * (k_w - 1) // 2)
+    padding = {"same": same, "valid": (0, 0)}[part.padding] if isinstance(part.padding, str) else part.padding
+    return layer_of(
+        name,
+        part.weight.detach().clone(),
+        isinstance(part, nn.ConvTranspose2d),
+        groups=part.groups,
+        stride=part.stride,
+        padding=padding,
+        dilation=part.dilation,
+    )
+
+
+def _with_norms(layer: Layer, followed: Trace, norms: dict[str, nn.Module]) -> Layer:
+    before, after = followed.norm_before.get(layer.name), followed.norm_after.get(layer.name)
+    return replace(
+        layer,
+        norm_before=batch_norm(norms[before]) if before else None,
+        norm_after=batch_norm(norms[after]) if after else None,
+    )
+
+
+def _not_followed(layers: dict[str, Readable], norms: dict[str, nn.Module], followed: Trace) -> list[Skipped]:
+    unused = [
+        Skipped(name, "never called as a layer in the forward pass in evaluation mode")
+        for name in layers
+        if name not in followed.order
+    ]
+    altered = [
+        Skipped(name, f"{type(layers[name]).__name__} does not apply its stored weight as it is")
+        for name in layers
+        if name in followed.altered
+    ]
+    placed = {*followed.norm_before.values(), *followed.norm_after.values()}
+    free = [
+        Skipped(name, "batch norm that neither directly precedes nor directly follows a layer")
+        for name, norm in norms.items()
+        if name not in placed and any(True for _ in norm.parameters())
+    ]
+    return unused + altered + free
+
+
+def _init_variances(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """Where the initializer is known (covalign's own networks): variance 1 / (3 fan_in), and the form."""
+    if not isinstance(module, VGG):
+        return {}
+    known: dict[str, dict[str, Any]] = {}
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            fan_in = part.weight[0].numel()
+            known[name] = {"init_variance": 1 / (3 * fan_in), "factorized": name.endswith(".pointwise")}
+    return known

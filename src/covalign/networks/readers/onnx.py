@@ -1,0 +1,223 @@
+"""Which learned layers does an ONNX graph have, and what do they receive?
+
+The nodes of a graph are in the order of execution, so layers are too: Conv, ConvTranspose, Gemm and MatMul
+nodes whose weight is a constant (an initializer, or a constant after Identity, Cast or Transpose, as
+exporters leave them). Weights in other files beside the graph are read from there. Layer inputs come from
+onnxruntime, which runs the graph with those tensors as additional outputs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from covalign.errors import InputError
+from covalign.networks.activations import OnnxSource
+from covalign.networks.network import BatchNorm, Layer, Network, Skipped
+from covalign.networks.readers.hub import optional
+from covalign.networks.readers.module import layer_of
+from covalign.networks.readers.torch_file import one_line
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+PASSED_ON = ("Identity", "Cast", "Transpose")
+Constants = dict[str, Callable[[], np.ndarray]]
+
+
+def read_onnx(path: Path, name: str) -> Network:
+    """Read an ONNX file as a network.
+
+    Raises:
+        InputError: the onnx extra is missing; a file that is damaged, cyclic, or points outside its folder;
+            no readable layer; weights that are not finite.
+    """
+    onnx = optional("onnx", "onnx")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # a damaged file may raise anything
+        raise InputError(
+            f"{path}: not an ONNX file ({one_line(error)}); get it again, it may be truncated"
+        ) from error
+    try:
+        _check_order(model.graph)
+        constants = _constants(onnx, model.graph, path.parent)
+        layers, received, skipped = _layers(onnx, model.graph, constants)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not layers:
+        listed = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
+        raise InputError(
+            f"{path}: no two-dimensional convolution or linear layer with constant weights (left out: "
+            f"{listed or 'nothing'}); expected a trained network with such layers"
+        )
+    source = OnnxSource(model, path.parent, name, received)
+    details = {"source": str(path), "order": "of execution", "opset": model.opset_import[0].version}
+    return Network(name, tuple(layers), tuple(skipped), source, None, source.resolution, details)
+
+
+def _check_order(graph: Any) -> None:
+    """Refuse graphs that use a tensor before it is made, as cyclic ones do."""
+    made = {"", *(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)}
+    made |= {tensor.values.name for tensor in graph.sparse_initializer}
+    for node in graph.node:
+        for name in node.input:
+            if name not in made:
+                raise InputError(
+                    f"node {node.name or node.op_type!r} uses {name!r} before it is made: the graph is "
+                    "cyclic or not sorted; expected the order of execution: export the network again"
+                )
+        made |= set(node.output)
+
+
+def _constants(onnx: Any, graph: Any, folder: Path) -> Constants:
+    """Return how to obtain every tensor that does not depend on the images, by name."""
+    constants: Constants = {}
+
+    def stored(tensor: Any) -> Callable[[], np.ndarray]:
+        return lambda: _array(onnx, tensor, folder)
+
+    for tensor in graph.initializer:
+        constants[tensor.name] = stored(tensor)
+    for node in graph.node:
+        options = _options(onnx, node)
+        if node.op_type == "Constant" and "value" in options:
+            constants[node.output[0]] = stored(options["value"])
+        elif node.op_type in PASSED_ON[:2] and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+        elif node.op_type == "Transpose" and node.input[0] in constants:
+            constants[node.output[0]] = _transposed(constants[node.input[0]], options.get("perm"))
+    return constants
+
+
+def _transposed(array: Callable[[], np.ndarray], axes: Any) -> Callable[[], np.ndarray]:
+    return lambda: np.transpose(array(), axes)
+
+
+def _array(onnx: Any, tensor: Any, folder: Path) -> np.ndarray:
+    """Return the numbers of a stored tensor; those in another file only from beside the graph."""
+    stated = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        if "location" in stated:
+            file = (folder / stated["location"]).resolve()
+            offset, length = int(stated.get("offset", 0)), int(stated.get("length", 0))
+            if not (file.is_relative_to(folder.resolve()) and file.is_file()):
+                raise ValueError(f"{stated['location']!r} is no file beside the graph")
+            if offset < 0 or length < 0 or offset + length > file.stat().st_size:
+                raise ValueError(f"{stated['location']!r} is too short")
+        return onnx.numpy_helper.to_array(tensor, str(folder))
+    except Exception as error:  # onnx has exceptions of its own
+        raise InputError(
+            f"tensor {tensor.name!r} cannot be read ({one_line(error)}); keep the files of an export "
+            "together, or export the network again"
+        ) from error
+
+
+def _options(onnx: Any, node: Any) -> dict[str, Any]:
+    return {option.name: onnx.helper.get_attribute_value(option) for option in node.attribute}
+
+
+def _layers(
+    onnx: Any, graph: Any, constants: Constants
+) -> tuple[list[Layer], dict[str, tuple[str, bool]], list[Skipped]]:
+    """Return layers in graph order, the tensor each receives, and what was left out."""
+    before, after = _batch_norms(onnx, graph, constants)
+    layers: list[Layer] = []
+    received: dict[str, tuple[str, bool]] = {}
+    owners: dict[str, str] = {}
+    skipped: list[Skipped] = []
+    for index, node in enumerate(graph.node):
+        if node.op_type not in LAYERS:
+            continue
+        name = _layer_name(node, index, received)
+        weight = node.input[1]
+        array = constants[weight]() if weight in constants else None
+        options = _options(onnx, node)
+        if array is None:
+            if node.op_type != "MatMul" or node.input[0] in constants:  # else attention: no weights at all
+                skipped.append(Skipped(name, "its weight is computed in the graph, expected a constant"))
+        elif reason := _reason(node, array, options):
+            skipped.append(Skipped(name, reason))
+        elif weight in owners:
+            skipped.append(Skipped(name, f"tied: the same weights as {owners[weight]}"))
+        else:
+            layer = _layer(node, name, array, options)
+            norm_before, norm_after = before.get(node.input[0]), after.get(node.output[0])
+            layers.append(replace(layer, norm_before=norm_before, norm_after=norm_after))
+            received[name] = (node.input[0], layer.kind == "linear")
+            owners[weight] = name
+    return layers, received, skipped + list(_other_weights(graph))
+
+
+def _layer_name(node: Any, index: int, taken: dict[str, Any]) -> str:
+    """Return the name of the weight without ``.weight``, or else the node's, made unique."""
+    weight = node.input[1]
+    name = weight.removesuffix(".weight") if weight.endswith(".weight") else node.name.strip("/")
+    name = name or f"{node.op_type}_{index}"
+    return name if name not in taken else f"{name}_{index}"
+
+
+def _reason(node: Any, weight: np.ndarray, options: dict[str, Any]) -> str:
+    """Say why a node's weight is not read as a layer, or "" where it is."""
+    if weight.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+        return f"stored as {weight.dtype.name} (quantized?), expected real numbers"
+    if node.op_type in ("Conv", "ConvTranspose") and weight.ndim != 4:
+        return f"weight of {weight.ndim} axes: not a two-dimensional convolution"
+    if node.op_type in ("Gemm", "MatMul") and weight.ndim != 2:
+        return f"matrix product with {weight.ndim} axes: not a linear layer"
+    return "multiplies the transposed input, expected a linear layer" if options.get("transA") else ""
+
+
+def _layer(node: Any, name: str, weight: np.ndarray, options: dict[str, Any]) -> Layer:
+    """Make a layer of a node; ONNX lays convolution weights out as PyTorch does."""
+    if weight.dtype not in (np.float16, np.float32, np.float64):
+        weight = weight.astype(np.float32)  # bfloat16 is no type of NumPy's own
+    tensor = torch.from_numpy(np.array(weight))
+    if node.op_type in ("Gemm", "MatMul"):
+        return layer_of(name, options.get("alpha", 1.0) * (tensor if options.get("transB") else tensor.T))
+    kernel, dilation = weight.shape[2:], tuple(options.get("dilations", (1, 1)))
+    padding = tuple(options.get("pads", (0, 0, 0, 0))[:2])
+    if options.get("auto_pad", b"NOTSET").startswith(b"SAME"):
+        padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
+    return layer_of(
+        name,
+        tensor,
+        node.op_type == "ConvTranspose",
+        groups=options.get("group", 1),
+        stride=tuple(options.get("strides", (1, 1))),
+        padding=padding,
+        dilation=dilation,
+    )
+
+
+def _batch_norms(
+    onnx: Any, graph: Any, constants: Constants
+) -> tuple[dict[str, BatchNorm], dict[str, BatchNorm]]:
+    """Return batch norms by the tensor they give, and by the tensor that they alone receive."""
+    uses = Counter(name for node in graph.node for name in node.input)
+    before: dict[str, BatchNorm] = {}
+    after: dict[str, BatchNorm] = {}
+    for node in graph.node:
+        if node.op_type == "BatchNormalization" and all(name in constants for name in node.input[1:5]):
+            stored = (torch.from_numpy(constants[name]().astype(np.float64)) for name in node.input[1:5])
+            weight, bias, mean, variance = stored
+            scale = weight * (variance + _options(onnx, node).get("epsilon", 1e-5)).rsqrt()
+            norm = BatchNorm(scale, bias - scale * mean)
+            before[node.output[0]] = norm
+            if uses[node.input[0]] == 1:
+                after[node.input[0]] = norm
+    return before, after
+
+
+def _other_weights(graph: Any) -> Iterator[Skipped]:
+    """List stored tensors of two or more axes that no layer's node uses."""
+    users: dict[str, list[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node.op_type)
+    for tensor in graph.initializer:
+        kinds = sorted(set(users.get(tensor.name, ["no node of the main graph"])))
+        if len(tensor.dims) > 1 and not set(kinds) & {*LAYERS, *PASSED_ON}:
+            yield Skipped(tensor.name, f"used by {', '.join(kinds)}: no convolution or linear layer")

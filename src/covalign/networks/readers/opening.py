@@ -1,0 +1,157 @@
+"""How does a name, a file or a module become a `Network`?
+
+What has a forward pass (modules, factories, published networks, runs, ONNX files, and weight files given
+with an architecture) comes with its layer inputs; a weight file alone gives weights only.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from covalign.data.normalization import Normalization
+from covalign.data.normalization import normalization as named_normalization
+from covalign.errors import InputError
+from covalign.networks.activations import ModuleSource
+from covalign.networks.network import Network
+from covalign.networks.readers.bare import is_real, read_bare, strip_common_prefix
+from covalign.networks.readers.hub import Built, attribute_of, build, is_factory
+from covalign.networks.readers.module import read_module, require_finite, unwrap
+from covalign.networks.readers.torch_file import TORCH_SUFFIXES, WeightFile, read_weight_file
+
+RUNS = "covalign.training.store:load_run"
+"""Opens a run of the store. Named, not imported: runs are made of networks, and training imports this."""
+
+
+def load_network(
+    source: Any,
+    architecture: str | nn.Module | None = None,
+    *,
+    name: str | None = None,
+    normalization: str | Normalization | None = None,
+) -> Network:
+    """Read a network from wherever it is.
+
+    Args:
+        source: an `nn.Module`; a file (``.safetensors``; ``.pt``, ``.pth`` and other PyTorch weight files;
+            ``.onnx``); a run, its folder or its key; ``timm:NAME``; ``torchvision:NAME``;
+            ``module.path:factory``; or a `Network`, to which the options are applied.
+        architecture: for weight files, what they are the weights of: a module (it is filled), or a name as
+            above. Without it there are no layer inputs, and order and kinds are inferred.
+        name: short name for tables and captions; the default is taken from the source.
+        normalization: how this network's input pixels are normalized, by record or by name; the default is
+            what the source itself says (timm, torchvision, runs).
+
+    Returns:
+        The network; ``.skipped`` says what was left out and why, ``.details`` how it was read. The layer
+        inputs of a module come from the module itself: read it again after further training.
+
+    Raises:
+        InputError: what cannot be found, read or trusted; always one line that says what to do.
+    """
+    network = _read(source, architecture, name)
+    if isinstance(normalization, str):
+        normalization = named_normalization(normalization)
+    return replace(network, name=name or network.name, normalization=normalization or network.normalization)
+
+
+def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -> Network:
+    path = Path(str(source)) if isinstance(source, str | Path) else None
+    if architecture is not None and not (path and path.suffix in (".safetensors", *TORCH_SUFFIXES)):
+        raise InputError(
+            f"architecture: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); "
+            "leave it out, since everything else brings its own"
+        )
+    for network in (source, getattr(source, "network", None)):  # the second is a run's
+        if isinstance(network, Network):
+            return network
+    if isinstance(source, nn.Module):
+        return _of_module(Built(source), name or type(unwrap(source)).__name__, {})
+    if path is None:
+        raise InputError(
+            f"network: got {_called(source)}, expected a torch.nn.Module, a file, a run or a name such as "
+            "timm:resnet18 or module.path:factory"
+        )
+    text = str(source)
+    if path.is_dir() or (not path.exists() and re.fullmatch(r"[0-9a-f]{6,64}", text)):
+        return attribute_of(RUNS)(text).network
+    if not path.exists() and is_factory(text):
+        return _of_module(build(text), name or text.rpartition(":")[2], {"source": text})
+    if not path.is_file():
+        raise InputError(
+            f"{text}: no such file; expected a weight file, an .onnx file, a run's folder, timm:NAME, "
+            "torchvision:NAME or module.path:factory"
+        )
+    return _of_file(path, architecture, name or path.stem)
+
+
+def _of_file(path: Path, architecture: str | nn.Module | None, name: str) -> Network:
+    if path.suffix == ".onnx":
+        from covalign.networks.readers.onnx import read_onnx
+
+        return read_onnx(path, name)
+    file = read_weight_file(path)
+    details = {"source": str(path), **file.details}
+    try:
+        if architecture is None:
+            reading = read_bare(file)
+            return Network(name, reading.layers, reading.skipped, details={**details, **reading.details})
+        built = Built(architecture) if isinstance(architecture, nn.Module) else build(architecture, False)
+        fill(built.module, file)
+        stated = architecture if isinstance(architecture, str) else type(built.module).__name__
+        return _of_module(built, name, {**details, "architecture": stated})
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+
+
+def _of_module(built: Built, name: str, details: dict[str, Any]) -> Network:
+    module = unwrap(built.module)
+    reading = read_module(module, built.resolution)
+    return Network(
+        name,
+        reading.layers,
+        reading.skipped,
+        ModuleSource(module, name),
+        built.normalization,
+        built.resolution,
+        {"architecture": type(module).__name__, **reading.details, **details},
+    )
+
+
+def fill(module: nn.Module, file: WeightFile) -> None:
+    """Load the weights of a file into a module, all of them and nothing else.
+
+    Prefixes that all names of the file share are dropped where that makes them fit.
+
+    Raises:
+        InputError: a parameter that is missing, unexpected, or of another shape, by name.
+    """
+    expected = module.state_dict()
+    needed = {name for name in expected if not name.endswith("num_batches_tracked")}
+    tensors = file.tensors
+    while not needed <= set(tensors) and (prefix := strip_common_prefix(tensors)):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    tensors = tensors if needed <= set(tensors) else file.tensors
+    kind = type(module).__name__
+    advice = "give the architecture these weights were trained with"
+    if missing := sorted(needed - set(tensors)):
+        raise InputError(f"{kind} has {missing[0]!r}, which the file lacks ({len(missing)} in all); {advice}")
+    if extra := [name for name in tensors if name not in expected]:
+        raise InputError(f"the file has {extra[0]!r}, which {kind} lacks ({len(extra)} in all); {advice}")
+    for name, tensor in tensors.items():
+        given, wanted = list(tensor.shape), list(expected[name].shape)
+        if given != wanted:
+            raise InputError(f"{name!r} is {given} in the file and {wanted} in {kind}; {advice}")
+        if expected[name].is_floating_point() and not is_real(tensor):
+            raise InputError(
+                f"{name!r} is stored as {tensor.dtype} (quantized?), expected real numbers; use the weights "
+                "from before quantization"
+            )
+        require_finite(name, tensor)
+    module.load_state_dict(tensors)
+
+
+def _called(source: Any) -> str:
+    return repr(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"

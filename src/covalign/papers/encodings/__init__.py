@@ -1,0 +1,1 @@
+"""The figures of Guth & Ménard (2024)."""

@@ -1,0 +1,139 @@
+"""Which joint networks show their kernels, and how is a sheet of small pictures drawn?
+
+Figures 1 and 5 of Guth & Menard (2024) look at one population of joint networks: on the first data set two seeds with
+true labels and one network with random labels at every kernel size, and on every other data set one network at the
+smallest kernel size. A control trains on true labels with the recipe of the random ones, which takes few images at
+some scales. Seeds differ between all of them, because networks of equal seed share their initial weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+
+from covalign.networks.architectures import vgg
+from covalign.networks.network import Layer, Network
+from covalign.papers.bench import Bench
+from covalign.papers.exhibit import Training
+from covalign.papers.scales.scale import Scale
+
+TRUE, RANDOM, CONTROL = "true labels", "random labels", "true labels, random recipe"
+SEEDS = 2
+"""Networks with true labels at every kernel size (our choice)."""
+
+SMALLEST_MAP = 4
+"""Side of the smallest maps on which patterns are compared; on 2x2 maps a kernel sees little but padding."""
+
+TILE = 60
+"""Pixels of a picture in a sheet, about."""
+
+FRAME = 160
+"""Grey level of the line around a picture."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What one network of the population was trained on."""
+
+    data: str
+    size: int
+    labels: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Its name among the trainings."""
+        return f"{self.data} {self.size}x{self.size} {self.labels} {self.seed}"
+
+
+def population(scale: Scale) -> list[Kernels]:
+    """Return every network, in the order of their seeds."""
+    first, *others = scale.spatial
+    found = [
+        Kernels(first, size, labels, seed)
+        for size in scale.kernel_sizes
+        for labels, seeds in ((TRUE, SEEDS), (RANDOM, 1))
+        for seed in range(seeds)
+    ]
+    smallest = min(scale.kernel_sizes)
+    found.append(Kernels(first, smallest, CONTROL, 0))
+    return found + [Kernels(data, smallest, TRUE, 0) for data in others]
+
+
+def trainings(scale: Scale) -> dict[str, Training]:
+    """Return the population by label; data sets beyond the first have linear heads, as the paper's at 32x32."""
+    needed = {}
+    for each, seed in zip(population(scale), count(200), strict=False):
+        recipe = "kernels" if each.labels == TRUE else "kernels, random labels"
+        spec = replace(scale.recipes[recipe], kernel_size=each.size, seed=seed)
+        if each.labels == CONTROL:
+            spec = replace(spec, labels="true")
+        if each.data != scale.spatial[0]:
+            spec = replace(spec, head="linear")
+        needed[each.label] = Training(recipe, each.data, spec)
+    return needed
+
+
+def mosaic_training(scale: Scale) -> dict[str, Training]:
+    """Return the network whose 7x7 kernels are shown; where the recipes agree it is one of `trainings`."""
+    label = Kernels(scale.spatial[0], 7, TRUE, 0).label
+    shared = trainings(scale)[label]
+    return {label: Training("mosaic", shared.data, replace(scale.recipes["mosaic"], seed=shared.spec.seed))}
+
+
+def convolutions(bench: Bench, label: str) -> Network:
+    """Return the trained convolutions of a run, with their initial weights."""
+    run = bench.runs[label]
+    trained, initial = run.weights(), run.initial
+    layers = (
+        Layer(name.removesuffix(".weight"), "convolution", weight, initial=initial[name])
+        for name, weight in sorted(trained.items())
+        if weight.ndim == 4
+    )
+    return Network(label, tuple(layers))
+
+
+def map_sides(bench: Bench, label: str) -> list[int]:
+    """Return the side of the maps that each layer of a run receives."""
+    run = bench.runs[label]
+    side, spec = run.details["images"]["resolution"], run.spec
+    return list(vgg.map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)[:-1])
+
+
+def sheet(
+    tiles: Sequence[Sequence[UInt8[np.ndarray, "k k"]]],
+    gap: tuple[float, float],
+    ax: Axes,
+    pixels: int = TILE,
+    framed: bool = True,
+) -> Axes:
+    """Draw rows of small pictures in one axes; picture (i, j) is one unit wide, at multiples of 1 + gap.
+
+    Args:
+        tiles: grey levels by row and column; rows may differ in length.
+        gap: white below and beside every picture, in units of its side.
+        ax: where to draw; the first picture's upper left corner is the origin, y points down.
+        pixels: side of a picture, about.
+        framed: whether a line is drawn around each.
+    """
+    height, width = (1 + each for each in gap)
+    enlarged = max(1, pixels // len(tiles[0][0]))
+    side = enlarged * len(tiles[0][0])
+    shape = (round(len(tiles) * height * side), round(max(map(len, tiles)) * width * side))
+    canvas = np.full(shape, 255, dtype=np.uint8)
+    for i, row in enumerate(tiles):
+        for j, tile in enumerate(row):
+            top, left = round(i * height * side), round(j * width * side)
+            place = canvas[top : top + side, left : left + side]
+            place[:] = np.kron(tile, np.ones((enlarged, enlarged), np.uint8))
+            if framed:
+                place[[0, -1]] = FRAME
+                place[:, [0, -1]] = FRAME
+    extent = (0.0, shape[1] / side, shape[0] / side, 0.0)
+    ax.imshow(canvas, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax

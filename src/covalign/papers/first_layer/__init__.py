@@ -1,0 +1,1 @@
+"""The figures and tables of Chowers & Weiss (2022/23)."""

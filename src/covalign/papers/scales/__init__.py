@@ -1,0 +1,1 @@
+"""The sizes at which exhibits are reproduced."""

@@ -1,0 +1,1 @@
+"""How results and trainings are kept: whole, checked, and loadable later."""

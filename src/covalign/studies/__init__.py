@@ -1,0 +1,1 @@
+"""One folder a question: words, page, record, measure."""

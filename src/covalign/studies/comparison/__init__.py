@@ -1,0 +1,1 @@
+"""Did these networks learn the same thing, layer by layer?"""

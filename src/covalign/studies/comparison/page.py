@@ -1,0 +1,268 @@
+"""What does a person read about a comparison?
+
+`comparison_page` arranges a `Comparison` as a `Page`: the answer in words, then the evidence from similarity
+down to the single spectrum, then method, provenance and all numbers. `write_report` renders it into one file.
+Where a comparison is too large to print whole, the page says what it left out.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.galleries import cosine_maps, kernel_gallery, spatial_eigenvectors
+from covalign.report.page import Column, Download, Notes, Page, Part, Plots, Section, Table
+from covalign.report.plots import (
+    LINES,
+    PANELS,
+    calibrated_panel,
+    cosine_panel,
+    legend,
+    pair_title,
+    similarity_panel,
+    spectrum_panel,
+    training_panel,
+)
+from covalign.report.provenance import origin_section
+from covalign.report.rendering import json_bytes, write_page
+from covalign.report.tables import (
+    ROWS,
+    comparison_table,
+    csv_bytes,
+    layer_table,
+    left_out,
+    pair_table,
+    reason_table,
+)
+from covalign.studies.comparison.figures import pairs
+from covalign.studies.comparison.measure import Comparison
+from covalign.studies.comparison.words import findings
+
+
+def write_report(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
+    """Write the report of a comparison into one HTML file and return its path.
+
+    Args:
+        comparison: what `covalign.compare` returned.
+        path: the file to write; missing folders are made.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    return write_page(comparison_page(comparison), path)
+
+
+def comparison_page(comparison: Comparison) -> Page:
+    """Arrange a comparison as a page."""
+    table, layers = comparison.table, comparison.layers
+    names = list(dict.fromkeys(layers["network"]))
+    images = comparison.provenance.get("images") or {}
+    facts = (
+        ("Networks", f"{len(names):,}"),
+        ("Pairs", f"{len(pairs(table)):,}"),
+        ("Layers compared", f"{table['depth'].nunique():,}"),
+        ("Images", str(images.get("name", "none: nothing was aligned"))),
+    )
+    sections = (
+        similarity_section(table),
+        layer_section(comparison),
+        map_section(comparison),
+        spectrum_section(comparison, names),
+        spatial_section(comparison.spatial, getattr(comparison, "filters", None)),
+        training_section(comparison.training),
+        skipped_section(comparison.skipped),
+        method_section(),
+        origin_section(files(comparison), comparison.provenance),
+    )
+    return Page(
+        kicker="comparison report",
+        title="Did these networks learn the same thing?",
+        subtitle=" · ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""),
+        summary=findings(table),
+        facts=facts,
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def similarity_section(table: pd.DataFrame) -> Section:
+    """Similarity against depth, the levels behind it, and why some values are missing."""
+    every = pairs(table)
+    keys = legend([pair_title(pair) for pair in every[:LINES]])
+    parts: list[Part] = []
+    if table["similarity"].notna().any():
+        parts.append(
+            Plots(
+                (similarity_panel(table),),
+                "Normalized similarity (Guth and Ménard 2024, eq. 6) of every pair against depth, mean of both "
+                "orders. Thin lines: the same weights without alignment. Open markers: the layer’s unlearned "
+                "weights do not look like noise. Gaps: no value; the reason is in the table below."
+                + left_out(len(every), LINES, "pairs"),
+                keys,
+            )
+        )
+    if table["calibrated"].notna().any():
+        parts.append(
+            Plots(
+                (calibrated_panel(table),),
+                "Calibrated similarity with its 95 % interval: an estimate for the populations the neurons were "
+                "drawn from, both networks treated as noisy. Withheld where the noise model does not hold."
+                + left_out(len(every), LINES, "pairs"),
+                keys,
+            )
+        )
+    parts += [part for part in (pair_table(table), reason_table(table)) if part is not None]
+    if table["cosine"].notna().any():
+        parts.append(
+            Plots(
+                tuple(cosine_panel(table, index, pair) for index, pair in enumerate(every[:PANELS])),
+                "What the similarity is made of: each pair’s Bures–Wasserstein cosine on a bar from its chance "
+                "level to its ceiling." + left_out(len(every), PANELS, "pairs"),
+            )
+        )
+    return Section(
+        "similarity",
+        "Similarity against depth",
+        ("At each layer, what one network learned is rotated into the other’s coordinates and compared.",),
+        tuple(parts),
+    )
+
+
+def layer_section(comparison: Comparison) -> Section:
+    """The two tables behind everything."""
+    return Section(
+        "layers",
+        "Layer by layer",
+        ("Press a heading to sort. The full tables, with every column, are among the downloads.",),
+        (layer_table(comparison.layers, comparison.spectra), comparison_table(comparison.table)),
+    )
+
+
+def map_section(comparison: Comparison) -> Section | None:
+    """Eigenvector-cosine maps."""
+    gallery = cosine_maps(comparison.table, comparison.cosine_maps)
+    prose = "Similarity condenses a map like these into one number; the map shows which directions agree."
+    return Section("eigenvectors", "Do the directions correspond?", (prose,), (gallery,)) if gallery else None
+
+
+def spectrum_section(comparison: Comparison, names: Sequence[str]) -> Section | None:
+    """Spectra of every layer over the noise bulk, all networks of one depth together."""
+    if not comparison.spectra:
+        return None
+    layers = comparison.layers
+    depths = sorted(set(layers["depth"]))
+    chosen = [depths[round(place)] for place in np.linspace(0, len(depths) - 1, min(PANELS, len(depths)))]
+    panels = []
+    for depth in chosen:
+        own = layers[layers["depth"] == depth].drop_duplicates("network").set_index("network")
+        spectra = [
+            comparison.spectra[name, own.loc[name, "layer"]] if name in own.index else torch.empty(0)
+            for name in names
+        ]
+        same_bulk = own["upper_edge"].round(6).nunique() == 1
+        edges = tuple(own[["lower_edge", "upper_edge"]].iloc[0]) if same_bulk else (math.nan, math.nan)
+        panels.append(spectrum_panel(spectra, edges, f"layer {depth}", names))
+    caption = (
+        "Eigenvalues of the weight covariances by rank, in units of the variance of the initial weights. "
+        "Grey: where pure noise would lie, drawn where all networks share it; what stands above it was learned."
+    )
+    if len(chosen) < len(depths):
+        caption += f" {len(chosen)} of {len(depths)} layers, evenly spaced."
+    plots = Plots(tuple(panels), caption, legend(names))
+    return Section("spectra", "How much was learned?", (), (plots,))
+
+
+def spatial_section(
+    spatial: Mapping[tuple[str, str], SpatialCovariance], filters: Float[Tensor, "count k k"] | None
+) -> Section | None:
+    """Spatial eigenvectors by network and layer, and frozen filters, where there are some."""
+    parts: list[Part] = [part for part in (spatial_eigenvectors(spatial),) if part is not None]
+    if filters is not None:
+        caption = "The frozen filters that factorized networks apply to every channel, with both signs."
+        parts.append(kernel_gallery("Filter bank", list(filters), caption))
+    return Section("spatial", "Spatial patterns", (), tuple(parts)) if parts else None
+
+
+def training_section(training: dict[str, list[dict[str, Any]]]) -> Section | None:
+    """Training curves of the networks whose history is known."""
+    known = {name: history for name, history in training.items() if history}
+    if not known:
+        return None
+    titles = {
+        "test_accuracy": "accuracy on test images",
+        "train_accuracy": "accuracy on training images",
+        "train_loss": "training loss",
+    }
+    panels = tuple(
+        training_panel(known, key, title)
+        for key, title in titles.items()
+        if any(row.get(key) is not None for history in known.values() for row in history)
+    )
+    caption = "Training of every network whose history is known. What was not learned cannot be compared."
+    return Section("training", "Training", (), (Plots(panels, caption, legend(list(known), markers=False)),))
+
+
+def skipped_section(skipped: dict[str, list[tuple[str, str]]]) -> Section | None:
+    """What was not read as a layer, and why."""
+    rows = tuple((name, *entry) for name, entries in skipped.items() for entry in entries)
+    if not rows:
+        return None
+    columns = (Column("network"), Column("parameter"), Column("reason"))
+    table = Table(
+        columns, rows[:ROWS], "Parameters that were not compared." + left_out(len(rows), ROWS, "rows")
+    )
+    return Section("skipped", "What was left out", (), (table,))
+
+
+def method_section() -> Section:
+    """The formulas."""
+    notes = (
+        "alignment",
+        "covariance",
+        "shrinkage",
+        "effective_rank",
+        "similarity",
+        "calibrated",
+        "eigenvectors",
+        "spatial",
+        "references",
+    )
+    return Section("method", "How this was measured", (), (Notes(notes),))
+
+
+def files(comparison: Comparison) -> tuple[Download, ...]:
+    """Return the numbers as files."""
+    numbers = {
+        "provenance": comparison.provenance,
+        "training": comparison.training,
+        "skipped": comparison.skipped,
+        "spectra": [
+            {
+                "network": name,
+                "layer": layer,
+                "eigenvalues": [float(f"{value:.7g}") for value in values.tolist()],
+            }
+            for (name, layer), values in comparison.spectra.items()
+        ],
+    }
+    return (
+        Download(
+            "comparison.csv",
+            "text/csv",
+            csv_bytes(comparison.table),
+            "every pair at every layer, all columns",
+        ),
+        Download(
+            "layers.csv", "text/csv", csv_bytes(comparison.layers), "every network and layer, all columns"
+        ),
+        Download(
+            "results.json", "application/json", json_bytes(numbers), "spectra, training histories, provenance"
+        ),
+    )

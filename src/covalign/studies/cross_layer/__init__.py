@@ -1,0 +1,1 @@
+"""Does depth correspond to depth?"""

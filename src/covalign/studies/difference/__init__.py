@@ -1,0 +1,1 @@
+"""What did training change between relatives?"""

@@ -1,0 +1,225 @@
+"""What did training change between two networks that share a basis, layer by layer?
+
+For relatives (a fine-tune and its base, two checkpoints of one run) weights can be subtracted. `diff` first
+makes sure that they are relatives (`covalign.encoding.basis`), then measures each layer's update
+(`covalign.encoding.update`) against the same update turned at random, and, where a replicate is given (the
+same training of the same base from another seed), against the spread from seed to seed: |a - b| / sqrt(2)
+of two values a, b, and ||W' - W''|| / (sqrt(2) ||W||) for the relative change itself. An update of
+independent noise has a relative change equal to its spread; one that repeats itself has a larger one.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+from torch import nn
+
+from covalign.encoding.basis import ENOUGH, BasisTest, basis_test, shares_basis
+from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns
+from covalign.errors import InputError
+from covalign.networks.network import Layer, Network
+from covalign.networks.readers.opening import load_network
+from covalign.storage.atomic import write_durably
+from covalign.training.run import Run
+
+Source: TypeAlias = Network | Run | nn.Module | str | Path
+
+REFERRED = MEASURES[1:]
+"""Measures that a random turn changes: all but the relative change itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """What changed between two networks.
+
+    Attributes:
+        table: a row per layer of the base: ``layer, kind, neurons, d, relative_change``, then every measure of
+            `covalign.encoding.update` with its ``_reference`` (mean over draws), ``_low`` and ``_high``
+            (extremes over draws), ``learned_rank`` (r) and ``rank_rule``, ``correlation``,
+            ``correlation_shuffled, shares_basis``, and ``reason`` where something limits the reading. With a
+            replicate also ``_spread`` of the relative change and every measure, and ``update_cosine``.
+        base, other: names of the networks.
+        provenance: draws, seed and where the networks come from, JSON-serializable.
+    """
+
+    table: pd.DataFrame
+    base: str
+    other: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def largest_change(self) -> float:
+        """The largest relative change of a layer."""
+        return float(self.table["relative_change"].max())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the table (parquet and CSV) and ``results.json`` into ``folder``; return the folder."""
+        from covalign.storage.results import SCHEMA_VERSION, records
+
+        folder = Path(folder)
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "difference",
+            "base": self.base,
+            "other": self.other,
+            "provenance": self.provenance,
+            "table": records(self.table),
+        }
+        write_durably(folder / "table.parquet", self.table.to_parquet(index=False))
+        write_durably(folder / "table.csv", self.table.to_csv(index=False).encode())
+        write_durably(folder / "results.json", json.dumps(document, indent=1, allow_nan=False).encode())
+        return folder
+
+
+def diff(
+    base: Source,
+    other: Source,
+    replicate: Source | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    draws: int = 10,
+    seed: int = 0,
+    progress: Callable[[str, float], None] = lambda stage, done: None,
+) -> Difference:
+    """Measure, layer by layer, what changed from ``base`` to ``other``; no images are needed.
+
+    Args:
+        base, other: networks, runs, modules, or what `load_network` takes.
+        replicate: what another seed made of the same base.
+        layers: names of layers of the base; None takes all. Whether the basis is shared is judged on all.
+        draws: random turns of each update, for the reference; at least 2.
+        seed: of everything random.
+        progress: told the stage and the share of it that is done.
+
+    Raises:
+        InputError: fewer than 2 draws, no layers in common, or networks that do not share a basis.
+    """
+    if draws < 2:
+        raise InputError(f"diff: got {draws} draws, expected at least 2 for a range; 10 is the default")
+    one, two = load_network(base), load_network(other)
+    if one.name == two.name:
+        two = replace(two, name=f"{two.name} (other)")
+    three = None if replicate is None else load_network(replicate)
+    tests, found = _relatives(one, two, seed)
+    _, again = ({}, {}) if three is None else _relatives(one, three, seed)
+    chosen = one.layers if layers is None else [one.layer(name) for name in layers]
+    rows = []
+    for index, layer in enumerate(chosen):
+        name = layer.name
+        row: dict[str, Any] = {
+            "layer": name,
+            "kind": layer.kind,
+            "neurons": layer.neurons,
+            "d": layer.dimension,
+        }
+        if name in found:
+            row |= _measured(layer, found[name], draws, seed + one.layers.index(layer))
+            row |= _basis_columns(tests[name], row["relative_change"])
+            row |= _spread(layer, found[name], again[name], row) if name in again else {}
+        else:
+            reason = f"{two.name} has no layer of this name and shape"
+            row |= {"rank_rule": "", "shares_basis": False, "reason": reason}
+        rows.append(row)
+        progress("layers", (index + 1) / len(chosen))
+    provenance = {
+        "draws": draws,
+        "seed": seed,
+        "reference": "the same update, randomly turned at equal norm; for ranks, a Gaussian update",
+        "replicate": None if three is None else three.name,
+        "networks": [{"name": network.name, **network.details} for network in (one, two, three) if network],
+    }
+    return Difference(pd.DataFrame(rows), one.name, two.name, provenance)
+
+
+def _counterparts(base: Network, other: Network) -> dict[str, Layer]:
+    """Return the layers of ``other`` by the names of those of ``base`` with the same weights' shape.
+
+    Layers are the same by name; where no name is shared (other formats have other names), by order.
+    """
+    named = {layer.name: layer for layer in other.layers}
+    if not any(layer.name in named for layer in base.layers) and len(base.layers) == len(other.layers):
+        named = dict(zip((layer.name for layer in base.layers), other.layers, strict=True))
+    return {
+        layer.name: named[layer.name]
+        for layer in base.layers
+        if layer.name in named and named[layer.name].weight.shape == layer.weight.shape
+    }
+
+
+def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, BasisTest], dict[str, Layer]]:
+    """Return, by the names of the base's layers, basis tests and counterparts; refuse what is no relative."""
+    found = _counterparts(base, other)
+    first, last = base.layers[0].name, base.layers[-1].name
+    readout = last if last != first and base.layers[-1].kind == "linear" else ""
+    tests = {
+        name: basis_test(
+            base.layer(name), counterpart, outputs=name != readout, inputs=name != first, seed=seed
+        )
+        for name, counterpart in found.items()
+    }
+    if not tests:
+        raise InputError(
+            f"{base.name} and {other.name} have no layer of equal name and shape, expected relatives of one "
+            "architecture; networks that differ so much cannot be subtracted: use compare with images"
+        )
+    telling = [test for test in tests.values() if test.conclusive]
+    if not telling:
+        raise InputError(
+            f"{base.name} and {other.name} have fewer than {ENOUGH} channels in every layer, expected at least "
+            "one with more, since so few cannot show whether they share a basis"
+        )
+    if shares_basis(telling):
+        return tests, found
+    shared = sum(test.shared for test in telling)
+    raise InputError(
+        f"{base.name} and {other.name} do not share a basis: in {shared} of {len(telling)} layers that can be "
+        "compared, raw weights correlate more than with channel-shuffled copies, expected most; networks that "
+        "are independent or permuted cannot be subtracted: use compare with images"
+    )
+
+
+def _measured(layer: Layer, other: Layer, draws: int, seed: int) -> dict[str, Any]:
+    """Return every measure of one layer's update, with mean and extremes of the random turns."""
+    weight = other.weight.detach().double()
+    learned, rule = learned_directions(layer)
+    measures = measure_update(layer, weight, learned)
+    turns = pd.DataFrame(random_turns(layer, weight, learned, draws, seed))
+    row: dict[str, Any] = {"relative_change": measures["relative_change"]}
+    for name in REFERRED:
+        row[name] = measures[name]
+        row[f"{name}_reference"] = float(turns[name].mean())
+        row[f"{name}_low"], row[f"{name}_high"] = float(turns[name].min()), float(turns[name].max())
+    return row | {"learned_rank": learned.shape[1], "rank_rule": rule}
+
+
+def _basis_columns(test: BasisTest, relative_change: float) -> dict[str, Any]:
+    """Return the basis test of one layer, and what limits the reading of its row."""
+    reason = ""
+    if relative_change == 0:
+        reason = "unchanged"
+    elif not test.conclusive:
+        reason = "too few channels to tell whether this layer shares the basis"
+    elif not test.shared:
+        reason = "replaced or permuted: this layer's channels do not correspond"
+    return {
+        "correlation": test.correlation,
+        "correlation_shuffled": test.shuffled,
+        "shares_basis": test.shared,
+        "reason": reason,
+    }
+
+
+def _spread(layer: Layer, other: Layer, again: Layer, row: dict[str, Any]) -> dict[str, float]:
+    """Return the spread from seed to seed of every measure, and the cosine of the two updates."""
+    before, one, two = (part.weight.detach().double() for part in (layer, other, again))
+    learned, _ = learned_directions(layer)
+    second = measure_update(layer, two, learned)
+    spread = {f"{name}_spread": abs(row[name] - second[name]) / math.sqrt(2) for name in REFERRED}
+    apart = float((one - two).norm()) / (math.sqrt(2) * float(before.norm()))
+    lengths = float((one - before).norm() * (two - before).norm())
+    cosine = float(((one - before) * (two - before)).sum()) / lengths if lengths else math.nan
+    return {"relative_change_spread": apart, **spread, "update_cosine": cosine}

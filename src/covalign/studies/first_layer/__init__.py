@@ -1,0 +1,1 @@
+"""What did a first layer learn, and could it be foreseen?"""

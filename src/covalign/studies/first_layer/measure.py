@@ -1,0 +1,322 @@
+"""What did this network's first layer learn, and could it have been known from the images alone?
+
+One record with everything on both sides: patch statistics and predictions, which need images only, and the
+measured profile, its fit and that fit's baseline, which need a network. All predictions belong to one
+training time, given as tau lambda_1^2; the exact linear CNN, whose time multiplies the variances of average
+patches, runs for J tau (`linear_cnn_tau`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from covalign.data.images import Images
+from covalign.data.normalization import Normalization
+from covalign.errors import InputError
+from covalign.first_layer.dependence import LabelDependence, Verdict, label_dependence, verdict
+from covalign.first_layer.energy import EnergyProfile, energy_profile, profile_correlation, sampling_limit
+from covalign.first_layer.fourier import FourierAgreement, fourier_agreement
+from covalign.first_layer.initialization import initial_filters
+from covalign.first_layer.patches import PatchCovariance, patch_covariance
+from covalign.first_layer.prediction import (
+    EnergyFit,
+    fit_energy,
+    linear_cnn_energy,
+    linear_cnn_tau,
+    predicted_energy,
+)
+from covalign.first_layer.whitening import Autocorrelation, autocorrelation, whitening_filters
+from covalign.networks.network import Layer, Network
+from covalign.storage.atomic import write_durably
+from covalign.training.run import Run
+
+SCHEMA_VERSION = 1
+PUBLISHED_TIME = 70.0
+"""tau lambda_1^2 of predictions without a network: the formula fits the CIFAR-10 curves that Chowers & Weiss
+(2023) print best between 40 and 110 (our reading of their figures 3 and 7)."""
+
+AUTOCORRELATION_IMAGES = 1000
+MAX_SHIFT = 15
+FILTERS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class FirstLayerSummary:
+    """A first layer beside its prediction; without a network, the prediction alone.
+
+    Attributes:
+        images: what the images are called.
+        patches: their patch covariance.
+        predictions: predicted profiles by name.
+        network: what the network is called; empty without one.
+        weight: its first-layer filters.
+        profile: their measured energy profile, less the initial weights where they are known.
+        before: profile of the initial weights, where they are known.
+        fit: of the published formula to the measured profile.
+        scaled_time: tau lambda_1^2 of all predictions: fitted, or as asked for.
+        linear_cnn_time: the same that rate, width, steps and positions of the training imply for a linear
+            CNN; None where the training is not known.
+        fourier: how close the components are to Fourier modes.
+        autocorrelations: by name, of the images and of filters' responses to them.
+        dependence: correlations of classes with components; None with fewer than two classes.
+        verdict: whether labels will change the profile; None with fewer than two classes.
+        provenance: JSON-serializable.
+    """
+
+    images: str
+    patches: PatchCovariance
+    predictions: Mapping[str, EnergyProfile] = field(default_factory=dict)
+    network: str = ""
+    weight: Float[Tensor, "K c k k"] | None = None
+    profile: EnergyProfile | None = None
+    before: EnergyProfile | None = None
+    fit: EnergyFit | None = None
+    scaled_time: float | None = None
+    linear_cnn_time: float | None = None
+    fourier: FourierAgreement | None = None
+    autocorrelations: Mapping[str, Autocorrelation] = field(default_factory=dict)
+    dependence: LabelDependence | None = None
+    verdict: Verdict | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def profiles(self) -> dict[str, EnergyProfile]:
+        """Measured, fitted and predicted profiles by name, the measured one first."""
+        known = {
+            "measured": self.profile,
+            "before training": self.before,
+            "formula, fitted": self.fit.predicted if self.fit else None,
+        }
+        return {name: profile for name, profile in known.items() if profile} | dict(self.predictions)
+
+    @property
+    def agreements(self) -> dict[str, float]:
+        """Correlation of the measured profile with each of the others; empty without a network."""
+        if self.profile is None:
+            return {}
+        others = {name: profile for name, profile in self.profiles.items() if name != "measured"}
+        return {name: profile_correlation(self.profile, other) for name, other in others.items()}
+
+    @property
+    def sampling_limit(self) -> float | None:
+        """What the fit can be expected to reach at most, given the number of filters."""
+        return sampling_limit(self.profile, self.fit.predicted) if self.profile and self.fit else None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per patch component: its standard deviation and every profile, not normalized."""
+        columns = {name: profile.energy.tolist() for name, profile in self.profiles.items()}
+        rank = range(1, self.patches.dimension + 1)
+        deviations = self.patches.standard_deviations.tolist()
+        return pd.DataFrame({"component": rank, "standard deviation": deviations, **columns})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``results.json``, the table (parquet and CSV) and tensors (safetensors) into a folder."""
+        target = Path(folder)
+        write_durably(target / "profiles.parquet", self.table.to_parquet(index=False))
+        write_durably(target / "profiles.csv", self.table.to_csv(index=False).encode())
+        write_durably(target / "tensors.safetensors", safetensors.torch.save(self._tensors()))
+        document = {"schema_version": SCHEMA_VERSION, "kind": "first layer", **self.numbers()}
+        text = json.dumps(document, indent=1, allow_nan=False)
+        write_durably(target / "results.json", text.encode())
+        return target
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML page."""
+        from covalign.studies.first_layer.page import write_report
+
+        return write_report(self, path)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return every figure that is not in the table, JSON-serializable."""
+        patches, fit = self.patches, self.fit
+        return {
+            "network": self.network,
+            "images": self.images,
+            "patches": {
+                "count": patches.patches,
+                "images": patches.images,
+                "kernel_size": patches.kernel_size,
+                "centred": patches.centred,
+                "frequency_rank_correlation": self.fourier and self.fourier.rank_correlation,
+            },
+            "filters": None if self.weight is None else len(self.weight),
+            "initial_weights_subtracted": self.before is not None,
+            "fit": fit
+            and {
+                "tau": fit.tau,
+                "correlation": fit.correlation,
+                "p_value": fit.p_value,
+                "baseline_mean": fit.baseline.mean,
+                "baseline_spread": fit.baseline.spread,
+                "baseline": fit.baseline.correlations.tolist(),
+                "sampling_limit": self.sampling_limit,
+            },
+            "scaled_time": self.scaled_time,
+            "linear_cnn_time": self.linear_cnn_time,
+            "agreements": self.agreements,
+            "verdict": self.verdict and asdict(self.verdict),
+            "autocorrelations": {
+                name: {"horizontal": curve.horizontal.tolist(), "vertical": curve.vertical.tolist()}
+                for name, curve in self.autocorrelations.items()
+            },
+            "provenance": self.provenance,
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"components": self.patches.components, "weight": self.weight}
+        return {name: value.contiguous() for name, value in tensors.items() if value is not None}
+
+
+def first_layer_summary(
+    images: Images,
+    network: Network | Run | None = None,
+    *,
+    kernel_size: int = 3,
+    scaled_time: float | int | None = None,
+    normalization: Normalization | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
+) -> FirstLayerSummary:
+    """Measure a first layer and predict it; without a network, predict only.
+
+    Args:
+        images: what the network was trained on, or would be.
+        network: with a first layer that reads pixels; of a `Run`, the initial weights and the training are
+            known too.
+        kernel_size: of the patches where there is no network.
+        scaled_time: tau lambda_1^2 of the predictions; None takes the fitted one, and `PUBLISHED_TIME`
+            without a network.
+        normalization: None takes the network's own, else that which gives every channel of these images
+            mean 0 and standard deviation 1.
+        draws: number of random initializations behind the fit.
+        seed: of everything random.
+        provenance: kept with the result.
+
+    Raises:
+        InputError: a network whose first layer does not read these images, and what the parts raise.
+    """
+    run = network if isinstance(network, Run) else None
+    net = network.network if isinstance(network, Run) else network
+    layer = first_layer(net, images) if net else None
+    reading = normalization or (net.normalization if net else None) or channel_normalization(images)
+    k, stride = (layer.weight.shape[-1], layer.stride[0]) if layer else (kernel_size, 1)
+    patches = patch_covariance(images, k, stride, normalization=reading)
+    leading = float(patches.standard_deviations[0]) ** 2
+    profile = energy_profile(layer.weight, patches, layer.initial) if layer else None
+    fit = fit_energy(profile, patches, draws, seed) if profile else None
+    time = float(scaled_time or (fit.tau * leading if fit else PUBLISHED_TIME))
+    several = len(images.labels.unique()) > 1
+    dependence = label_dependence(images, patches, reading) if several else None
+    return FirstLayerSummary(
+        images=images.name,
+        patches=patches,
+        predictions=predictions(patches, time, dependence, fitted=fit is not None),
+        network=net.name if net else "",
+        weight=layer.weight.detach() if layer else None,
+        profile=profile,
+        before=energy_profile(layer.initial, patches) if layer and layer.initial is not None else None,
+        fit=fit,
+        scaled_time=time,
+        linear_cnn_time=leading * training_tau(run, patches.positions) if run else None,
+        fourier=fourier_agreement(patches),
+        autocorrelations=autocorrelations(images, reading, patches, layer, time, seed),
+        dependence=dependence,
+        verdict=verdict(dependence, patches, patches.positions * time / leading) if dependence else None,
+        provenance={"normalization": asdict(reading), "draws": draws, "seed": seed, **(provenance or {})},
+    )
+
+
+def first_layer(network: Network, images: Images) -> Layer:
+    """Return the layer that reads the pixels.
+
+    Raises:
+        InputError: the first layer is not a convolution of the images' channels with a square kernel.
+    """
+    if not network.layers:
+        raise InputError(f"network {network.name!r}: no layers were read; it has no first layer to look at")
+    layer, channels = network.layers[0], images.pixels.shape[1]
+    height, width = layer.weight.shape[2:]
+    if layer.kind != "convolution" or layer.factorized or height != width or layer.channels != channels:
+        raise InputError(
+            f"network {network.name!r}: its first layer {layer.name!r} is {layer.form} ({layer.kind}) with "
+            f"weights {tuple(layer.weight.shape)}, expected a convolution of the images' {channels} channels "
+            "with a square kernel; in factorized networks the first kernels are frozen, not learned"
+        )
+    return layer
+
+
+def channel_normalization(images: Images) -> Normalization:
+    """Return the normalization that gives every channel mean 0 and standard deviation 1."""
+    count = images.pixels[:, 0].numel()
+    channels = [images.pixels[:, channel].flatten() for channel in range(images.pixels.shape[1])]
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    shares = [torch.bincount(values, minlength=256).double() / count for values in channels]
+    means = [float(share @ levels) for share in shares]
+    spreads = [
+        float((share @ (levels - mean).square()).sqrt()) or 1.0
+        for share, mean in zip(shares, means, strict=True)
+    ]
+    return Normalization("of these images", tuple(means), tuple(spreads))
+
+
+def predictions(
+    patches: PatchCovariance, scaled_time: float, dependence: LabelDependence | None, fitted: bool
+) -> dict[str, EnergyProfile]:
+    """Return the exact linear CNN for random labels and for these; where nothing was fitted, the formula too."""
+    tau = scaled_time / float(patches.standard_deviations[0]) ** 2
+    tau_average = patches.positions * tau
+    predicted = {} if fitted else {"formula": predicted_energy(patches, tau)}
+    predicted["linear CNN, random labels"] = linear_cnn_energy(patches, tau_average)
+    if dependence is not None:
+        cross = dependence.cross_covariance
+        predicted["linear CNN, these labels"] = linear_cnn_energy(patches, tau_average, cross)
+    return predicted
+
+
+def training_tau(run: Run, positions: int) -> float:
+    """Return 2 eta K t / J of a finished training, summing its learning rates epoch by epoch."""
+    spec, count = run.spec, run.details["images"]["train"]["count"]
+    steps = count // spec.batch_size if spec.drop_last else -(-count // spec.batch_size)
+    filters = len(next(iter(run.network.layers)).weight)
+    return sum(linear_cnn_tau(epoch.learning_rate, filters, steps, positions) for epoch in run.history)
+
+
+def autocorrelations(
+    images: Images,
+    normalization: Normalization,
+    patches: PatchCovariance,
+    layer: Layer | None,
+    scaled_time: float,
+    seed: int,
+) -> dict[str, Autocorrelation]:
+    """Return curves of the images and of responses to random, learned or predicted, and whitening filters."""
+    few = images.sample(AUTOCORRELATION_IMAGES, seed)
+    reach = min(MAX_SHIFT, min(images.pixels.shape[2:]) - patches.kernel_size)
+    count = FILTERS if layer is None else layer.neurons
+    banks: dict[str, Float64[Tensor, "K c k k"] | None] = {
+        "images": None,
+        "random filters": _random_filters(patches, count, seed),
+        "perfect whitener": whitening_filters(patches),
+    }
+    if layer is None:
+        formula = predicted_energy(patches, scaled_time / float(patches.standard_deviations[0]) ** 2)
+        banks["predicted filters"] = initial_filters(patches, formula, count, seed=seed)
+    else:
+        banks["learned filters"] = layer.weight.double()
+    return {name: autocorrelation(few, bank, reach, normalization) for name, bank in banks.items()}
+
+
+def _random_filters(patches: PatchCovariance, count: int, seed: int) -> Float64[Tensor, "K c k k"]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, *patches.components.shape[1:])
+    return torch.randn(shape, generator=generator, dtype=torch.float64)

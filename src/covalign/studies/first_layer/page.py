@@ -1,0 +1,372 @@
+"""What does a person read about a first layer and its prediction?
+
+`energy_page` arranges a `FirstLayerSummary` as a `Page`. Without a network it is the prediction alone.
+"""
+
+import html
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from covalign.figures.first_layer import mosaic
+from covalign.first_layer.energy import EnergyProfile
+from covalign.first_layer.patches import PatchCovariance
+from covalign.first_layer.prediction import EnergyFit
+from covalign.first_layer.whitening import Autocorrelation
+from covalign.report.page import (
+    Download,
+    Downloads,
+    Facts,
+    Gallery,
+    Notes,
+    Page,
+    Panel,
+    Part,
+    Plots,
+    Raster,
+    Section,
+)
+from covalign.report.plots import legend, line, logarithmic, shorten_escaped
+from covalign.report.provenance import provenance_facts
+from covalign.report.rendering import json_bytes, write_page
+from covalign.report.tables import Heading, csv_bytes, frame_table, left_out
+from covalign.studies.comparison.words import number
+from covalign.studies.first_layer.measure import FirstLayerSummary
+
+PICTURES = 64
+LINEAR_ONLY = (
+    "The predicted agreement is that of a linear network. Nonlinear networks that we trained on eight labelings "
+    "agreed more than predicted in each case."
+)
+CLOSE = 0.9
+"""Correlation from which a profile is said to follow its prediction (our choice)."""
+
+
+def write_report(study: FirstLayerSummary, path: str | os.PathLike[str]) -> Path:
+    """Write the report of a first layer into one HTML file and return its path.
+
+    Args:
+        study: measured, predicted, or both.
+        path: the file to write; missing folders are made.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    return write_page(energy_page(study), path)
+
+
+def energy_page(study: FirstLayerSummary) -> Page:
+    """Arrange a study as a page."""
+    patches = study.patches
+    sections = (
+        profile_section(study),
+        picture_section(study),
+        whitening_section(study.autocorrelations),
+        label_section(study),
+        Section(
+            "method",
+            "How this was measured",
+            (),
+            (Notes(("energy", "prediction", "whitening", "labels", "references")),),
+        ),
+        origin_section(study),
+    )
+    return Page(
+        kicker="first-layer report",
+        title="What did the first layer learn, and could it be foreseen?"
+        if study.network
+        else "What will a first layer learn from these images?",
+        subtitle=f"{study.network} on {study.images}" if study.network else study.images,
+        summary=findings(study),
+        facts=(
+            ("Images", f"{study.images}, {patches.images:,}"),
+            ("Patches", f"{patches.patches:,} of {patches.kernel_size} × {patches.kernel_size} pixels"),
+            ("Components", f"{patches.dimension:,}"),
+            ("Filters", "none" if study.weight is None else f"{len(study.weight):,}"),
+        ),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def findings(study: FirstLayerSummary) -> tuple[str, ...]:
+    """Return what a study shows, in plain words."""
+    sentences = (
+        fit_sentence(study),
+        peak_sentence(study),
+        time_sentence(study),
+        exact_sentence(study),
+        hidden_sentence(study),
+        white_sentence(study),
+    )
+    return tuple(sentence for sentence in (*sentences, label_sentence(study)) if sentence)
+
+
+def fit_sentence(study: FirstLayerSummary) -> str:
+    """Say how well the published formula fits, against random weights."""
+    if study.fit is None:
+        return (
+            ""
+            if study.network
+            else "This is a prediction, from the images alone: no network was trained or read."
+        )
+    fit, baseline = study.fit, study.fit.baseline
+    verb = "follows" if fit.correlation >= CLOSE else "partly follows"
+    return (
+        f"What the first layer learned {verb if fit.p_value < 0.05 else 'cannot be told from chance by'} the formula "
+        "computed from the images alone: the fitted prediction "
+        f"correlates {number(fit.correlation)} with the measured profile, where random weights reach "
+        f"{number(baseline.mean)} ± {number(baseline.spread)} (p = {fit.p_value:.2g}). Sampling alone limits "
+        f"{study.profile and study.profile.filters} filters to about {number(study.sampling_limit or math.nan)}."
+    )
+
+
+def peak_sentence(study: FirstLayerSummary) -> str:
+    """Say where the profile peaks, and what an unknown initialization does to it."""
+    if study.profile is None:
+        return ""
+    peak = int(study.profile.energy.argmax()) + 1
+    caution = (
+        ""
+        if study.before is not None
+        else " The initial weights are not known: their noise is still in the profile and lifts its tail."
+    )
+    return f"The filters respond most strongly to component {peak} of {study.patches.dimension}.{caution}"
+
+
+def exact_sentence(study: FirstLayerSummary) -> str:
+    """Say how the other predictions agree with the measurement."""
+    measured = study.profile
+    if measured is None or not study.predictions:
+        return ""
+    agreements = [f"{name} {number(study.agreements[name])}" for name in study.predictions]
+    return f"Other predictions correlate with the measured profile as follows: {', '.join(agreements)}."
+
+
+def time_sentence(study: FirstLayerSummary) -> str:
+    """Say at what training time predictions are made, and what the training would imply."""
+    if study.scaled_time is None:
+        return ""
+    implied = (
+        ""
+        if study.linear_cnn_time is None
+        else f"; rate, width and steps of this training would imply {study.linear_cnn_time:.3g} for a linear network"
+    )
+    source = "fitted" if study.fit else "where the formula fits published networks"
+    return f"Training time τλ₁² of all predictions: {study.scaled_time:.3g} ({source}){implied}."
+
+
+def hidden_sentence(study: FirstLayerSummary) -> str:
+    """Say how much of the filters' covariance a profile does not show."""
+    if study.profile is None or study.profile.off_diagonal is None:
+        return ""
+    return (
+        f"A profile shows the diagonal only: {study.profile.off_diagonal:.0%} of the squared filter covariance lies "
+        "between different components."
+    )
+
+
+def white_sentence(study: FirstLayerSummary) -> str:
+    """Say how far each bank is from whitening."""
+    if not study.autocorrelations:
+        return ""
+    parts = [f"{name} {number(curve.off_peak)}" for name, curve in study.autocorrelations.items()]
+    return f"Remaining autocorrelation between neighbouring positions (root mean square): {', '.join(parts)}."
+
+
+def label_sentence(study: FirstLayerSummary) -> str:
+    """Say whether labels will change the profile."""
+    if study.verdict is None:
+        return ""
+    sentence = study.verdict.sentence
+    return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."
+
+
+def profile_section(study: FirstLayerSummary) -> Section:
+    """Measured and predicted profiles on one plot, the fit's baseline, and the table."""
+    parts: list[Part] = []
+    if study.profiles:
+        caption = (
+            "Energy profiles, each divided by its maximum, over the principal components of the patches."
+        )
+        parts.append(Plots((profile_panel(study.profiles),), caption, legend(list(study.profiles))))
+    panels = [deviation_panel(study.patches)]
+    caption = "Standard deviation of the patches along each component, from which the formula is computed."
+    if study.fourier is not None:
+        caption += (
+            f" Components are nearly Fourier modes: one mode holds {study.fourier.shares.median():.0%} of a "
+            f"component’s power (median); rank and frequency correlate {study.fourier.rank_correlation:.2f}."
+        )
+    if study.fit is not None:
+        panels.append(baseline_panel(study.fit))
+        draws = len(study.fit.baseline.correlations)
+        caption += f" Right: the fit’s correlation among those of {draws} random initializations."
+    parts.append(Plots(tuple(panels), caption))
+    headings: tuple[Heading, ...] = (("component", 0, "component", ""),)
+    headings += tuple((name, 4, name, "") for name in study.table.columns[1:])
+    parts.append(frame_table(study.table, headings, "Every component; energies are not normalized."))
+    title = "Measured and predicted" if study.profile is not None else "The prediction"
+    return Section("profile", title, (), tuple(parts))
+
+
+def profile_panel(profiles: Mapping[str, EnergyProfile]) -> Panel:
+    """Plot profiles over component rank, each divided by its maximum; predictions without markers."""
+    data = []
+    for index, (name, profile) in enumerate(profiles.items()):
+        energy = (profile.energy / profile.energy.max().clamp(min=1e-300)).tolist()
+        hover = f"{shorten_escaped(name)}<br>component %{{x}}: <b>%{{y:.3f}}</b>"
+        mode = "lines" if profile.filters is None else "lines+markers"
+        data.append(line(index, list(range(1, len(energy) + 1)), energy, hover, mode=mode))
+    layout = {
+        "xaxis": component_axis(max(len(profile.energy) for profile in profiles.values())),
+        "yaxis": {"title": {"text": "energy / maximum"}, "rangemode": "tozero"},
+    }
+    return Panel(tuple(data), layout, "Energy profiles over the patch components.", height=420)
+
+
+def component_axis(count: int) -> dict[str, Any]:
+    """Return an axis over patch components, counted from 1."""
+    return {"title": {"text": "patch component"}, "range": [0.4, count + 0.6]}
+
+
+def deviation_panel(patches: PatchCovariance) -> Panel:
+    """Plot the standard deviations of the patches by component."""
+    values = [value for value in patches.standard_deviations.tolist() if value > 0]
+    hover = "component %{x}: <b>%{y:.4g}</b>"
+    data = line(0, list(range(1, len(values) + 1)), values, hover)
+    data["marker"] |= {"size": 4}
+    layout = {"xaxis": component_axis(patches.dimension), "yaxis": logarithmic("", values)}
+    return Panel((data,), layout, "Standard deviation by component.", "Standard deviation", height=240)
+
+
+def baseline_panel(fit: EnergyFit) -> Panel:
+    """Plot the correlations of the fit on random weights, and the measured one."""
+    counts, edges = np.histogram(fit.baseline.correlations.numpy(), bins=20)
+    bars = {
+        "type": "bar",
+        "x": ((edges[1:] + edges[:-1]) / 2).tolist(),
+        "y": counts.tolist(),
+        "width": float(edges[1] - edges[0]),
+        "marker": {"color": "rgba(127,127,127,.4)"},
+        "hovertemplate": "random weights, correlation %{x:.2f}: %{y}<extra></extra>",
+    }
+    measured = line(
+        1, [fit.correlation] * 2, [0, int(counts.max())], "measured: <b>%{x:.3f}</b>", mode="lines"
+    )
+    layout = {
+        "xaxis": {"title": {"text": "correlation"}, "range": [-0.3, 1.02]},
+        "yaxis": {"title": {"text": "draws"}},
+    }
+    return Panel(
+        (bars, measured), layout, "The fit on random weights.", "The same fit on random weights", height=240
+    )
+
+
+def picture_section(study: FirstLayerSummary) -> Section:
+    """Filters and patch components as pictures."""
+    galleries = []
+    if study.weight is not None:
+        caption = "The filters of the first layer, each on its own scale; mid-grey is zero."
+        galleries.append(picture_gallery("Filters", study.weight, caption, "filters"))
+    caption = "Principal components of the patches, the strongest first; their sign is a convention."
+    galleries.append(picture_gallery("Patch components", study.patches.components, caption, "components"))
+    return Section("pictures", "Filters and patch components", (), tuple(galleries))
+
+
+def picture_gallery(heading: str, filters: Tensor, caption: str, noun: str) -> Gallery:
+    """Return filters as numbered colour pictures, at most 64.
+
+    Args:
+        heading: of the row.
+        filters: shape ``[K, c, k, k]``.
+        caption: of the gallery.
+        noun: what they are, in the plural.
+    """
+    tiles = tuple(
+        Raster(mosaic(kernel[None], 1), f"{heading}, number {rank}.", str(rank))
+        for rank, kernel in enumerate(filters[:PICTURES], 1)
+    )
+    return Gallery(((heading, tiles),), caption + left_out(len(filters), PICTURES, noun), size=52)
+
+
+def whitening_section(curves: Mapping[str, Autocorrelation]) -> Section | None:
+    """Autocorrelation against distance."""
+    if not curves:
+        return None
+    data = []
+    for index, (name, curve) in enumerate(curves.items()):
+        values = ((curve.horizontal + curve.vertical) / 2).tolist()
+        hover = f"{shorten_escaped(name)}<br>%{{x}} pixels: <b>%{{y:.3f}}</b>"
+        data.append(line(index, list(range(len(values))), values, hover))
+    layout = {
+        "xaxis": {"title": {"text": "distance (pixels)"}},
+        "yaxis": {"title": {"text": "autocorrelation"}},
+    }
+    panel = Panel(tuple(data), layout, "Autocorrelation against distance.", height=360)
+    caption = (
+        "Channel-summed autocorrelation, mean of both directions; for a perfect whitener a delta at zero."
+    )
+    return Section("whitening", "Does it whiten?", (), (Plots((panel,), caption, legend(list(curves))),))
+
+
+def label_section(study: FirstLayerSummary) -> Section | None:
+    """Correlation of classes with components, and the verdict."""
+    if study.dependence is None:
+        return None
+    dependence = study.dependence
+    components = list(range(1, dependence.correlations.shape[1] + 1))
+    points = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": components,
+            "y": values,
+            "marker": {"size": 4.5, "opacity": 0.65, "color": "#0072B2"},
+            "hovertemplate": f"class {html.escape(str(index))}, component %{{x}}: <b>%{{y:.3f}}</b><extra></extra>",
+        }
+        for index, values in enumerate(dependence.correlations.tolist(), 1)
+    ]
+    reach = 1.96 * dependence.chance
+    band = {
+        "type": "rect",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": -reach,
+        "y1": reach,
+        "line": {"width": 0},
+        "fillcolor": "rgba(127,127,127,.3)",
+        "layer": "below",
+    }
+    layout = {
+        "xaxis": component_axis(len(components)),
+        "yaxis": {"title": {"text": "correlation with a class"}},
+        "shapes": [band],
+    }
+    panel = Panel(tuple(points), layout, "Correlation of every class with every component.", height=340)
+    caption = (
+        "Correlation of every class with the average patch’s component. Grey: where 95 % of them would lie for "
+        f"random labels, n = {dependence.images:,}."
+    )
+    prose = () if study.verdict is None else (label_sentence(study), LINEAR_ONLY)
+    return Section("labels", "Will labels change it?", prose, (Plots((panel,), caption),))
+
+
+def origin_section(study: FirstLayerSummary) -> Section:
+    """Provenance and downloads."""
+    files = (
+        Download("profiles.csv", "text/csv", csv_bytes(study.table), "every component, all profiles"),
+        Download(
+            "results.json",
+            "application/json",
+            json_bytes(study.numbers()),
+            "fit, baseline, autocorrelation, provenance",
+        ),
+    )
+    return Section(
+        "origin", "Origin and numbers", (), (Downloads(files), Facts(provenance_facts(study.provenance)))
+    )

@@ -1,0 +1,1 @@
+"""Which spatial patterns did layers learn?"""

@@ -1,0 +1,1 @@
+"""When in training does a layer learn what it ends with?"""

@@ -1,0 +1,1 @@
+"""How much of what a layer learned does the network need?"""
