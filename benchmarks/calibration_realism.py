@@ -29,8 +29,8 @@ from covalign.data.loading import load_images
 from covalign.encoding.calibration.estimate import Calibration, calibrated_similarity
 from covalign.encoding.calibration.plausible import Spectrum, plausible_populations
 from covalign.encoding.covariance import weight_covariance
+from covalign.encoding.haar import haar_block, normal
 from covalign.encoding.noise import noise_level
-from covalign.encoding.resampling import haar_block, normal
 from covalign.studies.comparison.measure import align
 from covalign.training.store import load_run
 

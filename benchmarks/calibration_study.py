@@ -25,7 +25,7 @@ import torch
 
 from covalign.encoding.calibration.estimate import calibrated_similarity
 from covalign.encoding.covariance import WeightCovariance
-from covalign.encoding.resampling import haar_block, wishart_factor
+from covalign.encoding.haar import haar_block, wishart_factor
 from covalign.encoding.similarity import normalized_similarity
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "calibration"

@@ -26,8 +26,8 @@ from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
 from covalign.networks.architectures.resnet import ResNet, resnet20
-from covalign.networks.readers.opening import load_network
 from covalign.studies.difference.measure import diff
+from covalign.studies.subjects import load_network
 
 FROZEN = ("conv1", "bn1", "layer1")
 

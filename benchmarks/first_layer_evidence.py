@@ -47,12 +47,14 @@ from covalign.first_layer.labelings import mean_patch_labels
 from covalign.first_layer.linear_cnn import one_hot, train_linear_cnn
 from covalign.first_layer.patches import PatchCovariance, average_patches, patch_covariance
 from covalign.first_layer.prediction import PAPER_SEARCH, fit_energy, linear_cnn_energy, linear_cnn_tau
-from covalign.networks.readers.opening import load_network
 from covalign.report.rendering import json_bytes
+from covalign.storage.provenance import environment
+from covalign.studies.subjects import load_network
 from covalign.training.loop import train
-from covalign.training.machine import environment, resolve
+from covalign.training.machine import resolve
+from covalign.training.presets import preset
 from covalign.training.run import Run
-from covalign.training.spec import TrainingSpec, preset
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore, identity
 
 CIFAR = NORMALIZATIONS["cifar"]

@@ -33,8 +33,9 @@ from covalign.papers.encodings.population import (
     pairs,
     trainings,
 )
-from covalign.papers.scales.scale import LAPTOP, Scale
-from covalign.studies.comparison.figures import mean_of_orders
+from covalign.papers.scales.laptop import LAPTOP
+from covalign.papers.scales.scale import Scale
+from covalign.studies.comparison.orders import mean_of_orders
 from covalign.training.loop import train
 from covalign.training.store import RunStore
 

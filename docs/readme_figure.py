@@ -9,7 +9,7 @@ import pandas as pd
 
 from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, PALETTE, journal
-from covalign.studies.comparison.figures import mean_of_orders
+from covalign.studies.comparison.orders import mean_of_orders
 
 HERE = Path(__file__).parent
 path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "results" / "two-seeds" / "table.csv"

@@ -3,8 +3,11 @@
 import ast
 import importlib
 import os
+import re
+import statistics
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,50 +15,176 @@ import pytest
 import covalign
 
 PACKAGE = Path(covalign.__file__).parent
-ORDER = ("data", "networks", "training", "encoding", "first_layer", "figures", "report", "papers", "cli")
-"""A part imports from itself and from those before it; `errors`, `arrays` and `writing` serve all."""
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+FLOORS = (
+    ("errors", "version", "progress"),
+    ("arrays", "storage"),
+    ("encoding", "data"),
+    ("networks", "first_layer"),
+    ("training", "figures"),
+    ("report",),
+    ("studies",),
+    ("papers",),
+    ("cli",),
+)
+"""Lowest first. A room imports from itself and from lower floors; the front (`covalign` itself) from none."""
+
+INSIDE_A_STUDY = ("words", "page", "record", "measure")
+"""A page is made of tables and of records of the mathematics, so that a record can import its page."""
+
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def part_of(name: str) -> str:
-    """The part of the package that a dotted module name belongs to; "" for what serves all."""
-    part = name.split(".")[1] if "." in name else ""
-    return part if part in ORDER else ""
+def modules() -> dict[str, str]:
+    """Sources by dotted name; a package stands for its ``__init__``. The front is a table of names, no code."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")
+    del found["covalign"]
+    return found
 
 
-def top_level_imports(tree: ast.Module) -> list[str]:
-    """Dotted names imported when a module is imported: not those of functions, nor of type checking alone."""
-    found = []
-    for node in tree.body:
+def imported(source: str, known: Mapping[str, object]) -> set[str]:
+    """Modules that a source imports anywhere: at its top, in a function, for type checking, or by a string."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names if alias.name in known}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports name modules in full"
-            found += [node.module or ""]
-    return [name for name in found if name.split(".")[0] == "covalign"]
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (whole | {node.module or ""}) & known.keys()
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {name for name in named(node.value) if name in known}
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_up_the_list(path):
-    own = part_of(".".join(("covalign", *path.relative_to(PACKAGE).with_suffix("").parts)))
-    imported = {part_of(name) for name in top_level_imports(ast.parse(path.read_text()))} - {""}
-    if own == "":
-        assert not imported, f"{path.name} serves all parts and imports from {sorted(imported)}"
-    later = sorted(part for part in imported if own and ORDER.index(part) > ORDER.index(own))
-    assert not later, f"{own} imports from {later}, which come after it"
+def named(text: str) -> Iterator[str]:
+    """Modules that a string names, for an importer to use; prose that mentions one is longer."""
+    if re.fullmatch(r"covalign[\w.]*(:\w+)?", text):
+        name = text.partition(":")[0].rstrip("._")
+        while name:
+            yield name
+            name = name.rpartition(".")[0]
 
 
-def test_no_two_modules_import_each_other():
-    graph = {}
-    for path in MODULES:
-        parts = ("covalign", *path.relative_to(PACKAGE).with_suffix("").parts)
-        graph[".".join(parts).removesuffix(".__init__")] = set(top_level_imports(ast.parse(path.read_text())))
-    remaining = {name: imports & graph.keys() - {name} for name, imports in graph.items()}
-    while free := [name for name, imports in remaining.items() if not imports & remaining.keys()]:
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def hidden(source: str) -> list[str]:
+    """Imports of this package that a function hides."""
+    found = []
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("covalign"):
+                    found.append(node.module or "")
+                elif isinstance(node, ast.Import):
+                    found += [alias.name for alias in node.names if alias.name.startswith("covalign")]
+    return found
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """Everything that breaks the order of imports."""
+    graph = {name: imported(source, sources) - {name} for name, source in sources.items()}
+    found = []
+    for name, others in graph.items():
+        for other in sorted(others):
+            if room(name) != room(other) and FLOOR[room(other)] >= FLOOR[room(name)]:
+                found.append(f"upward: {name} imports {other}")
+            one, two = name.split("."), other.split(".")
+            ranked = one[:-1] == two[:-1] and one[-1] in INSIDE_A_STUDY and two[-1] in INSIDE_A_STUDY
+            if ranked and INSIDE_A_STUDY.index(two[-1]) > INSIDE_A_STUDY.index(one[-1]):
+                found.append(f"study: {name} imports {other}")
+        found += [f"hidden: {name} imports {other} in a function" for other in hidden(sources[name])]
+    remaining = {name: others & graph.keys() for name, others in graph.items()}
+    while free := [name for name, others in remaining.items() if not others & remaining.keys()]:
         for name in free:
             del remaining[name]
-    assert not remaining, f"circular imports among {sorted(remaining)}"
+    return found + [f"circle: {', '.join(sorted(remaining))}"] * bool(remaining)
+
+
+def test_imports_point_down_and_never_round():
+    assert not violations(modules())
+
+
+PLANTED = {
+    "upward": {"covalign.data.a": "import covalign.training.b", "covalign.training.b": ""},
+    "same floor": {"covalign.data.a": "from covalign.encoding import b", "covalign.encoding.b": ""},
+    "in a function": {
+        "covalign.data.a": "def f():\n    from covalign.training.b import c",
+        "covalign.training.b": "c = 1",
+    },
+    "hidden, downward": {
+        "covalign.training.a": "def f():\n    from covalign.data.b import c",
+        "covalign.data.b": "c = 1",
+    },
+    "in a string": {"covalign.networks.a": 'RUNS = "covalign.training.b:load"', "covalign.training.b": ""},
+    "in a part of a string": {
+        "covalign.data.a": 'import_module(f"covalign.papers.{name}")',
+        "covalign.papers": "",
+    },
+    "for type checking": {
+        "covalign.data.a": "if TYPE_CHECKING:\n    from covalign.papers.b import C",
+        "covalign.papers.b": "",
+    },
+    "circle": {
+        "covalign.data.a": "import covalign.data.b",
+        "covalign.data.b": "import covalign.data.c",
+        "covalign.data.c": "from covalign.data import a",
+    },
+    "page and record": {
+        "covalign.studies.x.page": "from covalign.studies.x.record import R",
+        "covalign.studies.x.record": "class R: pass",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_violation_is_found(kind):
+    assert violations(PLANTED[kind])
+
+
+def test_what_is_allowed_is_not_found():
+    allowed = {
+        "covalign.data.a": '"""Mentions `covalign.training.b` in prose."""\nfrom covalign.errors import InputError',
+        "covalign.errors": "",
+        "covalign.training.b": "from covalign.data.a import x",
+        "covalign.studies.x.record": "import covalign.studies.x.page",
+        "covalign.studies.x.page": "import covalign.report.page",
+        "covalign.report.page": "",
+    }
+    assert not violations(allowed)
+
+
+LONGEST_MODULE = 300
+
+
+def test_long_modules_are_explained():
+    explained = (PACKAGE.parents[1] / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for path in PACKAGE.rglob("*.py"):
+        name = str(path.relative_to(PACKAGE))
+        if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE:
+            assert f"`{name}`" in explained, f"{name} is long: shorten it, or say why in ARCHITECTURE.md"
+
+
+def test_functions_are_short():
+    lengths = []
+    for source in modules().values():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                documented = ast.get_docstring(node) is not None
+                body = node.body[1:] if documented else node.body
+                lengths.append(sum(part.end_lineno - part.lineno + 1 for part in body))
+    assert statistics.median(lengths) <= 7
+    assert statistics.quantiles(lengths, n=10)[-1] < 19
+
+
+def test_no_file_name_means_nothing():
+    empty = {"utils", "helpers", "misc", "common", "core"}
+    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in empty]
 
 
 def test_every_public_name_can_be_used():

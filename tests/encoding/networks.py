@@ -11,7 +11,7 @@ from covalign.networks.architectures.blocks import FactorizedStage, JointStage
 from covalign.networks.architectures.vgg import VGG
 from covalign.networks.filters import analytic_filters
 from covalign.networks.network import Network
-from covalign.networks.readers.opening import load_network
+from covalign.studies.subjects import load_network
 
 from .planted import generator, orthonormal
 

@@ -9,12 +9,12 @@ from covalign.encoding.calibration.estimate import (
     Calibration,
     _calibrate,
     _misfitting,
-    _shared_noise,
-    _Simulation,
     _student_quantile,
     calibrated_similarity,
     corrected_eigenvector_cosines,
 )
+from covalign.encoding.calibration.independence import shared_noise
+from covalign.encoding.calibration.simulation import Simulation
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
 
@@ -44,7 +44,7 @@ def test_the_error_follows_the_simulated_one_from_agreement_to_agreement():
     spread = (0.004 + 0.04 * truth * (1 - truth)).sqrt()
     statistics = torch.randn(4000, 3, generator=draws, dtype=torch.float64)
     statistics[:, 0] = truth + spread * statistics[:, 0]
-    simulated = _Simulation(statistics, truth, 1.0)
+    simulated = Simulation(statistics, truth, 1.0)
     for level in (0.0, 0.25, 0.5, 0.9):
         value, error = _calibrate(simulated, torch.tensor([[level, 0.0, 0.0]], dtype=torch.float64))
         assert value == pytest.approx(level, abs=0.03)
@@ -54,8 +54,8 @@ def test_the_error_follows_the_simulated_one_from_agreement_to_agreement():
 def test_few_simulations_make_the_error_larger():
     truth = torch.linspace(0, 1, 12, dtype=torch.float64)
     noise = torch.randn(12, 3, generator=generator(5), dtype=torch.float64)
-    simulated = _Simulation(truth[:, None] + 0.1 * noise, truth, 1.0)
-    twice = _Simulation(simulated.statistics.repeat(2, 1), truth.repeat(2), 1.0)
+    simulated = Simulation(truth[:, None] + 0.1 * noise, truth, 1.0)
+    twice = Simulation(simulated.statistics.repeat(2, 1), truth.repeat(2), 1.0)
     observed = torch.full((1, 3), 0.5, dtype=torch.float64)
     ratio = _calibrate(simulated, observed)[1] / _calibrate(twice, observed)[1]
     assert ratio == pytest.approx(math.sqrt(18 / 6 / (30 / 18)), rel=1e-6)
@@ -201,13 +201,13 @@ def test_shared_noise_is_the_correlation_of_centred_bulks():
     first, second = weight_covariance(w), weight_covariance(later)
     a, b = bulk(first, 2), bulk(second, 3)
     expected = float((a * b).sum() / (a.norm() * b.norm()))
-    assert _shared_noise(first, second, 2, 3) == pytest.approx(expected)
+    assert shared_noise(first, second, 2, 3) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("d", [32, 64, 320])
 def test_equal_populations_do_not_share_their_noise(d):
     first, second = pair(64, d, 8.0, shared=8, rank=8)
-    assert abs(_shared_noise(first, second, 8, 8)) < 0.15
+    assert abs(shared_noise(first, second, 8, 8)) < 0.15
 
 
 @pytest.mark.parametrize(("n", "d"), [(64, 64), (64, 320)])

@@ -12,8 +12,9 @@ from covalign.encoding.alignment import Alignment
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.similarity import reference_levels
 from covalign.errors import InputError
-from covalign.networks.readers.opening import load_network
-from covalign.studies.comparison.measure import DESCRIPTIVE, align, compare
+from covalign.studies.comparison.measure import align, compare
+from covalign.studies.comparison.rows import DESCRIPTIVE
+from covalign.studies.subjects import load_network
 
 from .networks import images, module, permuted, read, slot_order
 from .planted import generator, orthonormal, spiked

@@ -9,8 +9,8 @@ from covalign.encoding.update import MEASURES
 from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet, resnet20, resnet56
 from covalign.networks.architectures.vgg import vgg11
-from covalign.networks.readers.opening import load_network
 from covalign.studies.difference.measure import REFERRED, diff
+from covalign.studies.subjects import load_network
 
 
 def network(seed=0):

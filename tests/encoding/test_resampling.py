@@ -1,14 +1,8 @@
 import pytest
 import torch
 
-from covalign.encoding.resampling import (
-    haar_block,
-    noise_chain,
-    sample_eigenvalues,
-    sample_eigenvectors,
-    sample_overlaps,
-    wishart_factor,
-)
+from covalign.encoding.haar import haar_block, wishart_factor
+from covalign.encoding.resampling import noise_chain, sample_eigenvalues, sample_eigenvectors, sample_overlaps
 
 from .planted import generator, neurons, orthonormal
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from covalign.encoding.spatial import filter_bank, matched_cosines, spatial_covariance, subspace_overlap
+from covalign.encoding.spatial import matched_cosines, spatial_covariance, subspace_overlap
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
+from covalign.studies.spatial.bank import filter_bank
 
 from .planted import generator, orthonormal
 

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from covalign.encoding.spatial import filter_bank, matched_cosines, spatial_covariance, subspace_overlap
+from covalign.encoding.spatial import matched_cosines, spatial_covariance, subspace_overlap
 from covalign.errors import InputError
 from covalign.networks.filters import analytic_filters
 from covalign.networks.network import Network
+from covalign.studies.spatial.bank import filter_bank
 from covalign.studies.spatial.measure import spatial_summary
 
 from .networks import module, read

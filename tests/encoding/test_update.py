@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
+from covalign.encoding.haar import haar_frame
 from covalign.encoding.update import (
     channel_distance,
     effective_rank,
-    haar_frame,
     learned_directions,
     measure_update,
     random_turns,

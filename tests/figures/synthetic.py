@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from covalign.encoding.spatial import spatial_covariance
-from covalign.studies.comparison.measure import Comparison
+from covalign.studies.comparison.record import Comparison
 
 NAMES = ("grey textures, seed 0", "grey textures, seed 1", "photographs, seed 0", "photographs, seed 1")
 HOSTILE = ("<script>alert(1)</script>", "_a$b$ {{ 7*7 }} </script>", 'x" onload="alert(2)', "ünïcode_{2}^")

@@ -18,10 +18,9 @@ from covalign.figures.training import training_curve
 from covalign.studies.comparison.figures import (
     calibrated_against_depth,
     cosine_between_levels,
-    mean_of_orders,
-    pairs,
     similarity_against_depth,
 )
+from covalign.studies.comparison.orders import mean_of_orders, pairs
 
 
 @pytest.fixture

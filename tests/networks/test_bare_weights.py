@@ -8,7 +8,7 @@ from torch import nn
 from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet20
 from covalign.networks.architectures.vgg import vgg11
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
 
 from .strangers import Stranger, small_cnn
 
@@ -19,7 +19,7 @@ def bare(folder, weights, suffix=".safetensors"):
         safetensors.torch.save_file({name: w.clone().contiguous() for name, w in weights.items()}, path)
     else:
         torch.save(weights, path)
-    return load_network(path)
+    return read_network(path)
 
 
 def names(network):
@@ -30,7 +30,7 @@ def names(network):
 @pytest.mark.parametrize("make", [small_cnn, lambda: vgg11("joint", width=0.05), resnet20])
 def test_order_and_weights_are_those_of_the_module(tmp_path, make, suffix):
     module = make()
-    network, expected = bare(tmp_path, module.state_dict(), suffix), load_network(module)
+    network, expected = bare(tmp_path, module.state_dict(), suffix), read_network(module)
     assert names(network) == names(expected)
     for layer, same in zip(network.layers, expected.layers, strict=True):
         assert layer.kind == same.kind
@@ -62,7 +62,7 @@ def test_depthwise_and_transposed_convolutions_are_inferred_and_said_to_be(tmp_p
         nn.Conv2d(3, 8, 3), nn.Conv2d(8, 16, 3, groups=8), nn.ConvTranspose2d(16, 6, 2, groups=2)
     )
     network = bare(tmp_path, module.state_dict())
-    expected = load_network(module)
+    expected = read_network(module)
     for layer, same in zip(network.layers, expected.layers, strict=True):
         assert (layer.kind, layer.groups) == (same.kind, same.groups)
         assert torch.equal(layer.weight, same.weight)
@@ -122,7 +122,7 @@ def test_a_stranger_is_read_from_its_weights_alone(tmp_path):
     module = Stranger()
     network = bare(tmp_path, module.state_dict())
     read = {layer.name: layer for layer in network.layers}
-    for layer in load_network(module).layers:
+    for layer in read_network(module).layers:
         assert torch.equal(read[layer.name].weight, layer.weight)
 
 

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import vgg11
 from covalign.networks.filters import analytic_filters
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
 
 from .strangers import Separable, Stranger, small_cnn
 
@@ -16,7 +16,7 @@ from .strangers import Separable, Stranger, small_cnn
 @pytest.fixture(scope="module")
 def stranger():
     torch.manual_seed(0)
-    return load_network(Stranger())
+    return read_network(Stranger())
 
 
 def test_layers_come_in_the_order_of_execution_not_of_registration(stranger):
@@ -41,14 +41,14 @@ def test_stride_padding_and_dilation_are_recorded(stranger):
 
 
 def test_a_grouped_convolution_is_not_a_depthwise_one():
-    layer = load_network(nn.Sequential(nn.Conv2d(4, 8, 3, groups=2))).layers[0]
+    layer = read_network(nn.Sequential(nn.Conv2d(4, 8, 3, groups=2))).layers[0]
     assert (layer.kind, layer.channels, layer.dimension) == ("grouped", 4, 18)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_the_weight_of_a_transposed_convolution_is_that_of_the_convolution_it_is(groups):
     part = nn.ConvTranspose2d(4, 6, 3, groups=groups, bias=False).double()
-    weight = load_network(nn.Sequential(part)).layers[0].weight
+    weight = read_network(nn.Sequential(part)).layers[0].weight
     x = torch.randn(1, 4, 7, 7, dtype=torch.float64)
     as_convolution = conv2d(x, weight.flip(2, 3), padding=2, groups=groups)
     torch.testing.assert_close(conv_transpose2d(x, part.weight, groups=groups), as_convolution)
@@ -91,7 +91,7 @@ def test_strange_parts_are_left_out_and_named(make, reason):
         def forward(self, x):
             return self.plain(x)
 
-    network = load_network(Holder())
+    network = read_network(Holder())
     assert [layer.name for layer in network.layers] == ["plain"]
     assert reason in next(entry.reason for entry in network.skipped if entry.name == "odd")
 
@@ -106,17 +106,17 @@ def test_a_convolution_that_standardizes_its_weight_is_not_read_as_it_is_stored(
         def forward(self, x):
             return super().forward(nn.functional.pad(x, (1, 1, 1, 1)))
 
-    network = load_network(nn.Sequential(Padded(3, 4, 3), Standardized(4, 4, 1)))
+    network = read_network(nn.Sequential(Padded(3, 4, 3), Standardized(4, 4, 1)))
     assert [layer.name for layer in network.layers] == ["0"]
     assert network.skipped[0].reason == "Standardized does not apply its stored weight as it is"
 
 
 def test_batch_norm_is_found_where_it_touches_a_layer_directly():
     inplace = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1))
-    first, last = load_network(inplace).layers
+    first, last = read_network(inplace).layers
     assert first.norm_after is None
     assert last.norm_before is not None
-    followed = load_network(Separable(3, 4)).layers[0]
+    followed = read_network(Separable(3, 4)).layers[0]
     assert followed.norm_after is not None
 
 
@@ -125,7 +125,7 @@ def test_a_batch_norm_with_an_activation_inside_precedes_nothing():
         def forward(self, x):
             return torch.relu(super().forward(x))
 
-    first, last = load_network(nn.Sequential(nn.Conv2d(3, 4, 1), NormAct(4), nn.Conv2d(4, 5, 1))).layers
+    first, last = read_network(nn.Sequential(nn.Conv2d(3, 4, 1), NormAct(4), nn.Conv2d(4, 5, 1))).layers
     assert last.norm_before is None
     assert first.norm_after is not None
 
@@ -136,13 +136,13 @@ def test_a_norm_precedes_a_layer_only_if_it_does_so_in_every_call(stranger):
 
 
 def test_own_networks_know_form_and_initial_variance():
-    network = load_network(vgg11("factorized", width=0.1, filters=analytic_filters()))
+    network = read_network(vgg11("factorized", width=0.1, filters=analytic_filters()))
     assert [layer.form for layer in network.layers] == ["factorized"] * 8 + ["linear"]
     assert {entry.reason for entry in network.skipped} == {"frozen filter bank"}
     layer = network.layers[1]
     assert layer.init_variance == pytest.approx(1 / (3 * layer.dimension))
     assert float(layer.weight.var()) == pytest.approx(layer.init_variance, rel=0.2)
-    assert load_network(vgg11("joint", width=0.1)).layers[3].form == "joint"
+    assert read_network(vgg11("joint", width=0.1)).layers[3].form == "joint"
 
 
 def test_the_initial_variance_of_strangers_is_unknown(stranger):
@@ -154,7 +154,7 @@ def test_reading_leaves_the_module_as_it_was():
     module.thing.eval()
     state = copy.deepcopy(module.state_dict())
     hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-    load_network(module)
+    read_network(module)
     assert module.training
     assert not module.thing.training
     assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
@@ -163,7 +163,7 @@ def test_reading_leaves_the_module_as_it_was():
 
 def test_weights_are_those_at_the_time_of_reading():
     module = small_cnn()
-    layer = load_network(module).layers[0]
+    layer = read_network(module).layers[0]
     before = layer.weight.clone()
     with torch.no_grad():
         module.first.weight.zero_()
@@ -180,14 +180,14 @@ def test_a_module_that_cannot_run_is_read_in_the_order_of_registration():
         def forward(self, x, y):
             return self.a(self.b(x).mean((2, 3)) + y)
 
-    network = load_network(Picky())
+    network = read_network(Picky())
     assert [layer.name for layer in network.layers] == ["b", "a"]
     assert "no forward pass" in network.details["order"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_modules_are_read_as_they_are(dtype):
-    network = load_network(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).to(dtype))
+    network = read_network(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).to(dtype))
     assert network.layers[0].weight.dtype == dtype
     assert network.layers[0].norm_after is not None
     assert network.layers[0].matrix.dtype == torch.float64
@@ -195,7 +195,7 @@ def test_half_precision_modules_are_read_as_they_are(dtype):
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda m: torch.compile(m, backend="eager")])
 def test_wrappers_are_taken_off(wrap):
-    names = [layer.name for layer in load_network(wrap(small_cnn())).layers]
+    names = [layer.name for layer in read_network(wrap(small_cnn())).layers]
     assert names == ["first", "second", "point", "hidden", "classes"]
 
 
@@ -204,10 +204,10 @@ def test_weights_that_are_not_finite_are_refused():
     with torch.no_grad():
         module.second.weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="'second' has weights that are not finite"):
-        load_network(module)
+        read_network(module)
 
 
 @pytest.mark.parametrize("module", [nn.ReLU(), nn.Sequential(nn.Conv1d(3, 4, 1))])
 def test_a_module_without_layers_is_refused(module):
     with pytest.raises(InputError, match="no two-dimensional convolution or linear layer"):
-        load_network(module)
+        read_network(module)

@@ -9,7 +9,7 @@ from torch import nn
 from covalign.data.images import Images
 from covalign.encoding.spatial import spatial_covariance
 from covalign.errors import InputError
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
 from covalign.studies.comparison.measure import compare
 
 from .strangers import SmallCNN, small_cnn
@@ -56,7 +56,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
 
 def test_one_network_reads_the_same_from_every_format(exported):
     module, *others = (
-        load_network(source)
+        read_network(source)
         for source in (
             small_cnn(),
             *(exported / f"net{suffix}" for suffix in (".pt", ".safetensors", ".onnx")),
@@ -80,10 +80,10 @@ def test_one_network_reads_the_same_from_every_format(exported):
 def test_layer_inputs_are_the_same_from_every_format_that_has_them(exported):
     x = torch.randn(5, 3, 16, 16)
     sources = (
-        load_network(small_cnn()),
-        load_network(exported / "net.onnx"),
-        load_network(exported / "net.pt", SmallCNN()),
-        load_network(exported / "net.safetensors", SmallCNN()),
+        read_network(small_cnn()),
+        read_network(exported / "net.onnx"),
+        read_network(exported / "net.pt", SmallCNN()),
+        read_network(exported / "net.safetensors", SmallCNN()),
     )
     expected, *others = (
         network.source.inputs(x, [layer.name for layer in network.layers]).values() for network in sources
@@ -103,15 +103,15 @@ def test_aligned_comparisons_are_the_same_from_every_format_that_can_run(exporte
     )
     images = Images(pixels, torch.zeros(60, dtype=torch.int64), ("any",), "noise", "train")
     reads = [
-        load_network(small_cnn(), normalization="none"),
-        load_network(exported / "net.onnx", normalization="none"),
+        read_network(small_cnn(), normalization="none"),
+        read_network(exported / "net.onnx", normalization="none"),
     ]
     reads += [
-        load_network(exported / f"net{suffix}", architecture=small_cnn(), normalization="none")
+        read_network(exported / f"net{suffix}", architecture=small_cnn(), normalization="none")
         for suffix in (".pt", ".safetensors")
     ]
     tables = [
-        compare({"net": read, "other": load_network(other, normalization="none")}, images, draws=2).table
+        compare({"net": read, "other": read_network(other, normalization="none")}, images, draws=2).table
         for read in reads
     ]
     assert tables[0]["cosine"].notna().any()
@@ -135,7 +135,7 @@ def test_options_of_convolutions_are_read(tmp_path):
         conv("h", "w2", out="i", name="/deep/Conv", group=4, dilations=[2, 2], auto_pad="SAME_UPPER"),
         conv("i", "w3", kind="ConvTranspose", group=2, strides=[2, 2]),
     ]
-    first, second, third = load_network(graph(tmp_path, nodes, stored)).layers
+    first, second, third = read_network(graph(tmp_path, nodes, stored)).layers
     assert (first.name, first.kind, first.stride, first.padding) == ("a", "convolution", (2, 2), (2, 2))
     assert (second.name, second.kind, second.groups) == ("deep/Conv", "depthwise", 4)
     assert (second.dilation, second.padding) == ((2, 2), (2, 2))
@@ -156,7 +156,7 @@ def test_weights_are_followed_through_what_exporters_leave_around_them(tmp_path)
         helper.make_node("Transpose", ["c"], ["turned"], perm=[1, 0]),
         helper.make_node("Gemm", ["f", "turned"], ["y"], transB=1, alpha=2.0),
     ]
-    first, last = load_network(graph(tmp_path, nodes, [half])).layers
+    first, last = read_network(graph(tmp_path, nodes, [half])).layers
     assert np.array_equal(first.weight.numpy(), numpy_helper.to_array(half))
     np.testing.assert_allclose(last.weight[:, :, 0, 0], 2 * numpy_helper.to_array(value).T)
 
@@ -167,7 +167,7 @@ def test_bfloat16_weights_are_read(tmp_path):
         "w", TensorProto.BFLOAT16, weight.shape, weight.view(torch.uint16).numpy().tobytes(), raw=True
     )
     nodes = [helper.make_node("Cast", ["w"], ["w32"], to=FLOAT), conv("x", "w32")]
-    assert torch.equal(load_network(graph(tmp_path, nodes, [stored])).layers[0].weight, weight.float())
+    assert torch.equal(read_network(graph(tmp_path, nodes, [stored])).layers[0].weight, weight.float())
 
 
 def test_batch_norm_is_found_on_either_side(tmp_path):
@@ -184,7 +184,7 @@ def test_batch_norm_is_found_on_either_side(tmp_path):
     module[1].running_var.fill_(2)
     nn.init.constant_(module[1].weight, 3)
     nn.init.constant_(module[1].bias, 4)
-    network, expected = load_network(graph(tmp_path, nodes, stored)), load_network(module)
+    network, expected = read_network(graph(tmp_path, nodes, stored)), read_network(module)
     for side, index in (("norm_after", 0), ("norm_before", 1)):
         norm, same = getattr(network.layers[index], side), getattr(expected.layers[index], side)
         torch.testing.assert_close(norm.scale, same.scale)
@@ -207,7 +207,7 @@ def test_what_is_not_a_layer_is_listed_with_its_reason(tmp_path):
     index = numpy_helper.from_array(np.zeros(1, np.int64), "index")
     stored = [tensor("w", 4, 3, 1, 1), quantized, tensor("cube", 4, 3, 1, 1, 1), words, index]
     stored += [tensor("batch", 2, 8, 8), tensor("unused", 2, 2)]
-    network = load_network(graph(tmp_path, nodes, stored))
+    network = read_network(graph(tmp_path, nodes, stored))
     assert [layer.name for layer in network.layers] == ["one"]
     assert {entry.name: entry.reason for entry in network.skipped} == {
         "two": "tied: the same weights as one",
@@ -224,8 +224,8 @@ def test_what_is_not_a_layer_is_listed_with_its_reason(tmp_path):
 def test_graphs_exported_for_a_fixed_number_of_images_take_any_number(tmp_path, images):
     nodes = [conv("x", "v", out="h"), conv("h", "w")]
     stored = [tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)]
-    fixed = load_network(graph(tmp_path, nodes, stored, image=(4, 3, 8, 8)))
-    free = load_network(graph(tmp_path, nodes, stored, name="free.onnx"))
+    fixed = read_network(graph(tmp_path, nodes, stored, image=(4, 3, 8, 8)))
+    free = read_network(graph(tmp_path, nodes, stored, name="free.onnx"))
     x = torch.randn(images, 3, 8, 8)
     name = fixed.layers[1].name
     torch.testing.assert_close(fixed.source.inputs(x, [name]), free.source.inputs(x, [name]))
@@ -236,10 +236,10 @@ def test_weights_beside_the_graph_are_read_and_used(tmp_path):
     path = graph(tmp_path, [conv("x", "v", out="h"), conv("h", "w")], [
         tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)
     ])  # fmt: skip
-    embedded = load_network(path)
+    embedded = read_network(path)
     other = tmp_path / "external.onnx"
     onnx.save(onnx.load(path), other, save_as_external_data=True, location="numbers", size_threshold=0)
-    external = load_network(other)
+    external = read_network(other)
     assert torch.equal(external.layers[0].weight, embedded.layers[0].weight)
     x, name = torch.randn(2, 3, 8, 8), embedded.layers[1].name
     torch.testing.assert_close(external.source.inputs(x, [name]), embedded.source.inputs(x, [name]))
@@ -267,7 +267,7 @@ def test_weights_elsewhere_are_refused(tmp_path, location, offset, length):
     with pytest.raises(
         InputError, match=r"tensor 'w' cannot be read .*; keep the files of an export together"
     ):
-        load_network(graph(folder, [conv("x", "w")], [weight]))
+        read_network(graph(folder, [conv("x", "w")], [weight]))
 
 
 @pytest.mark.parametrize("nodes", [
@@ -276,14 +276,14 @@ def test_weights_elsewhere_are_refused(tmp_path, location, offset, length):
 ], ids=["cyclic", "not sorted"])  # fmt: skip
 def test_a_graph_out_of_order_is_refused(tmp_path, nodes):
     with pytest.raises(InputError, match="uses 'h' before it is made: the graph is cyclic or not sorted"):
-        load_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1)]))
+        read_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1)]))
 
 
 def test_a_tensor_that_lies_about_its_size_is_refused(tmp_path):
     weight = tensor("w", 4, 3, 1, 1)
     weight.dims[0] = 10**9
     with pytest.raises(InputError, match="tensor 'w' cannot be read"):
-        load_network(graph(tmp_path, [conv("x", "w")], [weight]))
+        read_network(graph(tmp_path, [conv("x", "w")], [weight]))
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200])
@@ -291,24 +291,24 @@ def test_a_truncated_file_is_refused(tmp_path, keep):
     path = graph(tmp_path, [conv("x", "w")], [tensor("w", 4, 3, 3, 3)])
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"net.onnx: (not an ONNX file|no two-dimensional convolution)"):
-        load_network(path)
+        read_network(path)
 
 
 def test_a_graph_without_layers_is_refused(tmp_path):
     with pytest.raises(
         InputError, match="no two-dimensional convolution or linear layer with constant weights"
     ):
-        load_network(graph(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], []))
+        read_network(graph(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], []))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     weight = numpy_helper.from_array(np.full((4, 3, 1, 1), np.nan, np.float32), "w")
     with pytest.raises(InputError, match=r"net.onnx: .* has weights that are not finite"):
-        load_network(graph(tmp_path, [conv("x", "w")], [weight]))
+        read_network(graph(tmp_path, [conv("x", "w")], [weight]))
 
 
 def test_images_of_a_wrong_shape_are_refused_in_one_line(tmp_path):
-    network = load_network(graph(tmp_path, [conv("x", "v", out="h"), conv("h", "w")], [
+    network = read_network(graph(tmp_path, [conv("x", "v", out="h"), conv("h", "w")], [
         tensor("v", 3, 3, 1, 1), tensor("w", 3, 3, 1, 1)
     ]))  # fmt: skip
     with pytest.raises(InputError, match=r"cannot run on images of 3x9x9") as caught:
@@ -318,7 +318,7 @@ def test_images_of_a_wrong_shape_are_refused_in_one_line(tmp_path):
 
 def test_a_graph_with_several_inputs_is_not_run(tmp_path):
     nodes = [conv("x", "w", out="h"), helper.make_node("Add", ["h", "z"], ["y"])]
-    network = load_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1)], inputs=("x", "z")))
+    network = read_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1)], inputs=("x", "z")))
     with pytest.raises(InputError, match="the graph takes 2 inputs, expected images alone"):
         network.source.inputs(torch.randn(2, 3, 8, 8), [network.layers[0].name])
 
@@ -337,12 +337,12 @@ def test_a_graph_with_several_inputs_is_not_run(tmp_path):
 def test_a_graph_that_would_fill_the_memory_is_not_run(tmp_path, grow):
     huge = numpy_helper.from_array(np.array([1, 1, 10**5, 10**5], np.int64), "huge")
     nodes = [conv("x", "w", out="h"), *grow, conv("i", "w")]
-    network = load_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1), huge]))
+    network = read_network(graph(tmp_path, nodes, [tensor("w", 3, 3, 1, 1), huge]))
     with pytest.raises(InputError, match=r"its tensor '\w+' has \d+ numbers, expected at most .* not run"):
         network.source.inputs(torch.randn(2, 3, 8, 8), [network.layers[0].name])
 
 
 def test_an_unknown_layer_is_refused(tmp_path):
-    network = load_network(graph(tmp_path, [conv("x", "w")], [tensor("w", 3, 3, 1, 1)]))
+    network = read_network(graph(tmp_path, [conv("x", "w")], [tensor("w", 3, 3, 1, 1)]))
     with pytest.raises(InputError, match="has no layer 'third'"):
         network.source.inputs(torch.randn(2, 3, 8, 8), ["third"])

@@ -10,7 +10,8 @@ from torch import nn
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization, normalization
 from covalign.errors import InputError
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
+from covalign.studies.subjects import load_network
 from covalign.training.loop import train
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
@@ -43,10 +44,10 @@ def factory(tmp_path, monkeypatch):
 
 
 def test_an_architecture_gives_a_weight_file_its_layer_inputs(weights):
-    network = load_network(weights, SmallCNN())
+    network = read_network(weights, SmallCNN())
     x = torch.randn(2, 3, 12, 12)
     names = [layer.name for layer in network.layers]
-    expected = load_network(small_cnn()).source.inputs(x, names)
+    expected = read_network(small_cnn()).source.inputs(x, names)
     for name, received in network.source.inputs(x, names).items():
         torch.testing.assert_close(received, expected[name])
     assert network.details["architecture"] == "SmallCNN"
@@ -55,14 +56,14 @@ def test_an_architecture_gives_a_weight_file_its_layer_inputs(weights):
 def test_prefixes_of_wrappers_do_not_matter_to_an_architecture(tmp_path):
     path = tmp_path / "net.pt"
     torch.save({"state_dict": {f"module.net.{k}": v for k, v in small_cnn().state_dict().items()}}, path)
-    assert load_network(path, SmallCNN()).layers[0].weight.equal(small_cnn().first.weight)
+    assert read_network(path, SmallCNN()).layers[0].weight.equal(small_cnn().first.weight)
 
 
 def test_checkpoints_from_before_batch_norm_counted_its_batches_are_read(tmp_path):
     state = small_cnn().state_dict()
     del state["norm.num_batches_tracked"]
     torch.save(state, tmp_path / "net.pt")
-    assert len(load_network(tmp_path / "net.pt", SmallCNN()).layers) == 5
+    assert len(read_network(tmp_path / "net.pt", SmallCNN()).layers) == 5
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_weights_that_do_not_fit_the_architecture_are_refused_by_name(tmp_path, 
     change(state)
     torch.save(state, tmp_path / "net.pt")
     with pytest.raises(InputError, match=re.escape(message) + ".*; give the architecture these weights"):
-        load_network(tmp_path / "net.pt", SmallCNN())
+        read_network(tmp_path / "net.pt", SmallCNN())
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
@@ -93,20 +94,20 @@ def test_quantized_weights_do_not_fill_an_architecture(tmp_path, dtype):
     state["second.weight"] = state["second.weight"].to(dtype)
     torch.save(state, tmp_path / "net.pt")
     with pytest.raises(InputError, match=r"'second.weight' is stored as torch.* expected real numbers"):
-        load_network(tmp_path / "net.pt", SmallCNN())
+        read_network(tmp_path / "net.pt", SmallCNN())
 
 
 @pytest.mark.parametrize("name", ["my_nets:make", "my_nets:net", "my_nets:Holder.make", "my_nets.py:make"])
 def test_a_factory_is_found_beside_the_user(factory, name):
-    network = load_network(name)
+    network = read_network(name)
     assert [layer.kind for layer in network.layers] == ["convolution", "linear"]
     assert network.details["source"] == name
     assert network.details["order"] == "of execution, on noise of 3x8x8"
 
 
 def test_a_factory_can_be_the_architecture(tmp_path, factory):
-    torch.save(load_network(f"{factory}:make").source.module.state_dict(), "net.pt")
-    assert load_network("net.pt", f"{factory}:make").details["architecture"] == "my_nets:make"
+    torch.save(read_network(f"{factory}:make").source.module.state_dict(), "net.pt")
+    assert read_network("net.pt", f"{factory}:make").details["architecture"] == "my_nets:make"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_factory_can_be_the_architecture(tmp_path, factory):
 )
 def test_a_factory_that_does_not_work_ends_in_one_line(factory, name, message):
     with pytest.raises(InputError, match=f"{name}: .*{message}") as caught:
-        load_network(name)
+        read_network(name)
     assert "\n" not in str(caught.value)
 
 
@@ -133,7 +134,7 @@ def test_published_networks_need_their_library_and_say_so(name):
         __import__(library)
     except Exception:
         with pytest.raises(InputError, match=rf"{library}.* pip install 'covalign\[hub\]'"):
-            load_network(name)
+            read_network(name)
     else:
         pytest.skip(f"{library} is installed")
 
@@ -145,19 +146,19 @@ def test_optional_libraries_are_imported_only_when_asked_for():
 
 
 def test_names_are_taken_from_the_source_or_stated(weights):
-    assert load_network(weights).name == "small"
-    assert load_network(small_cnn()).name == "SmallCNN"
-    assert load_network(weights, name="mine").name == "mine"
-    assert load_network(load_network(weights), name="again").name == "again"
+    assert read_network(weights).name == "small"
+    assert read_network(small_cnn()).name == "SmallCNN"
+    assert read_network(weights, name="mine").name == "mine"
+    assert read_network(read_network(weights), name="again").name == "again"
 
 
 def test_the_normalization_is_what_the_user_states(weights):
     mine = Normalization("mine", (0.5,), (0.5,))
-    assert load_network(weights).normalization is None
-    assert load_network(weights, normalization="cifar").normalization == normalization("cifar")
-    assert load_network(weights, normalization=mine).normalization == mine
+    assert read_network(weights).normalization is None
+    assert read_network(weights, normalization="cifar").normalization == normalization("cifar")
+    assert read_network(weights, normalization=mine).normalization == mine
     with pytest.raises(InputError, match="normalization: got 'odd'"):
-        load_network(weights, normalization="odd")
+        read_network(weights, normalization="odd")
 
 
 def test_a_normalization_can_be_given_by_its_constants():
@@ -178,18 +179,18 @@ def test_a_normalization_can_be_given_by_its_constants():
 )
 def test_what_is_no_network_is_refused(source, message):
     with pytest.raises(InputError, match=message):
-        load_network(source)
+        read_network(source)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=re.escape(str(tmp_path))):
-        load_network(tmp_path)
+        read_network(tmp_path)
 
 
 @pytest.mark.parametrize("source", [nn.Linear(2, 2), "timm:resnet18", "net.onnx"])
 def test_an_architecture_goes_with_weight_files_alone(source):
     with pytest.raises(InputError, match=r"architecture: given for .*, expected a weight file"):
-        load_network(source, SmallCNN())
+        read_network(source, SmallCNN())
 
 
 def test_a_run_of_the_store_is_a_network_by_folder_key_or_record(tmp_path, monkeypatch):

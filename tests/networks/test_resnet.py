@@ -6,7 +6,7 @@ from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet, resnet20, resnet32, resnet44, resnet56
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from covalign.networks.readers.opening import load_network
 def test_depth_and_size_are_those_of_he_et_al(make, depth, parameters):
     """Table 6 of He et al. 2016 gives 0.27, 0.46, 0.66 and 0.85 million parameters."""
     network = make()
-    assert len(load_network(network).layers) == depth
+    assert len(read_network(network).layers) == depth
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
 def test_groups_halve_the_resolution():
-    network = load_network(resnet20())
+    network = read_network(resnet20())
     received = network.source.inputs(
         torch.zeros(1, 3, 32, 32), ["layer1.2.conv2", "layer2.2.conv2", "linear"]
     )
@@ -56,7 +56,7 @@ def test_other_depths_are_refused(depth):
 def test_published_networks_are_filled_completely_and_classify(shared, depth):
     """91.8 % and 93.6 % on the original images; about ten points less on the recompressed ones at hand."""
     path = shared / "models" / "cifar10-resnets" / f"resnet{depth}.safetensors"
-    network = load_network(path, resnet(depth))
+    network = read_network(path, resnet(depth))
     with safe_open(path, "pt") as file:
         assert set(file.keys()) == {k for k in network.source.module.state_dict() if "num_batches" not in k}
     images = load_images(shared / "data" / "cifar10-jpeg", "test", max_images=200)

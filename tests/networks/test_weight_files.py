@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from covalign.errors import InputError
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
 from covalign.networks.readers.torch_file import read_weight_file
 
 from .strangers import small_cnn
@@ -35,7 +35,7 @@ def refused(path, message):
     """Assert that a file ends in one line, and without much memory."""
     before = psutil.Process().memory_info().rss
     with pytest.raises(InputError, match=message) as caught:
-        load_network(path)
+        read_network(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
     assert psutil.Process().memory_info().rss - before < 300e6
@@ -49,12 +49,12 @@ def test_tensors_come_back_as_they_were_saved(tmp_path, suffix, dtype):
     (safetensors.torch.save_file if suffix == ".safetensors" else torch.save)(weights, path)
     read = read_weight_file(path).tensors
     assert all(torch.equal(read[name], weight) for name, weight in weights.items())
-    assert load_network(path).layers[0].weight.dtype == dtype
+    assert read_network(path).layers[0].weight.dtype == dtype
 
 
 def test_the_older_pytorch_format_is_read(tmp_path):
     path = saved(tmp_path, small_cnn().state_dict(), _use_new_zipfile_serialization=False)
-    assert len(load_network(path).layers) == 5
+    assert len(read_network(path).layers) == 5
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_older_pytorch_format_is_read(tmp_path):
     ids=["state_dict", "model before ema", "the only one", "nested twice", "parallel", "compiled"],
 )
 def test_nested_and_prefixed_weights_are_found(tmp_path, wrap, inside):
-    network = load_network(saved(tmp_path, wrap(small_cnn().state_dict())))
+    network = read_network(saved(tmp_path, wrap(small_cnn().state_dict())))
     assert [layer.name for layer in network.layers] == ["first", "second", "point", "hidden", "classes"]
     assert network.details.get("inside") == inside
 
@@ -81,7 +81,7 @@ def test_nested_and_prefixed_weights_are_found(tmp_path, wrap, inside):
 def test_several_networks_in_one_file_are_read_side_by_side(tmp_path):
     weights = {"w.weight": torch.randn(4, 3, 3, 3)}
     path = saved(tmp_path, {"generator": weights, "discriminator": {"w.weight": torch.randn(5, 3, 3, 3)}})
-    assert [layer.name for layer in load_network(path).layers] == ["generator.w", "discriminator.w"]
+    assert [layer.name for layer in read_network(path).layers] == ["generator.w", "discriminator.w"]
 
 
 @pytest.mark.parametrize("file_format", ["zip", "older"])
@@ -170,7 +170,7 @@ def test_a_safetensors_file_is_read_lazily(tmp_path):
     path = tmp_path / "net.safetensors"
     safetensors.torch.save_file({"a.weight": torch.zeros(50_000_000), "b.weight": torch.randn(4, 4)}, path)
     before = psutil.Process().memory_info().rss
-    assert load_network(path).layers[0].name == "b"
+    assert read_network(path).layers[0].name == "b"
     assert psutil.Process().memory_info().rss - before < 50e6
 
 
@@ -183,7 +183,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value, architecture):
     with pytest.raises(
         InputError, match=r"net.pt: 'second.* has weights that are not finite.* earlier checkpoint"
     ):
-        load_network(path, small_cnn() if architecture else None)
+        read_network(path, small_cnn() if architecture else None)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"a": {"b": {}}}, torch.ones(3), {}])
@@ -210,7 +210,7 @@ def test_an_unknown_kind_of_file_is_refused(tmp_path):
 def test_what_a_safetensors_file_says_of_itself_is_kept(tmp_path):
     weights = {"w": torch.randn(4, 3, 3, 3)}
     safetensors.torch.save_file(weights, tmp_path / "net.safetensors", {"license": "MIT"})
-    assert load_network(tmp_path / "net.safetensors").details["metadata"] == {"license": "MIT"}
+    assert read_network(tmp_path / "net.safetensors").details["metadata"] == {"license": "MIT"}
 
 
 def test_what_a_checkpoint_may_hold_besides_weights_does_no_harm(tmp_path):
@@ -223,4 +223,4 @@ def test_what_a_checkpoint_may_hold_besides_weights_does_no_harm(tmp_path):
         "bytes": b"\xff",
         "optimizer": torch.optim.Adam(small_cnn().parameters()).state_dict(),
     }
-    assert [layer.name for layer in load_network(saved(tmp_path, content)).layers] == ["weight"]
+    assert [layer.name for layer in read_network(saved(tmp_path, content)).layers] == ["weight"]

@@ -22,7 +22,8 @@ from covalign.papers.encodings.fig1 import (
 from covalign.papers.encodings.kernel_population import CONTROL, RANDOM, Kernels
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scales.scale import SCALES, SMOKE
+from covalign.papers.scales.named import SCALES
+from covalign.papers.scales.smoke import SMOKE
 
 SIDES = (32, 16, 8, 8, 2)
 POPULATION = kernel_population.population(SMOKE)

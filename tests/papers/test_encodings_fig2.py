@@ -8,7 +8,7 @@ from covalign.papers.encodings import population
 from covalign.papers.encodings.fig2 import BASES, TRUNCATED, claims, correlated_ranks, draw, pair, trainings
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scales.scale import SCALES
+from covalign.papers.scales.named import SCALES
 
 
 def random_cosines(dimension: int, ranks: int, seed: int = 0) -> torch.Tensor:

@@ -7,7 +7,9 @@ from covalign.papers.encodings import kernel_population
 from covalign.papers.encodings.fig5 import claims, draw, low_frequencies, low_frequency_share, mosaic
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scales.scale import LAPTOP, SCALES, SMOKE
+from covalign.papers.scales.laptop import LAPTOP
+from covalign.papers.scales.named import SCALES
+from covalign.papers.scales.smoke import SMOKE
 
 SIDES = (32, 16, 8, 8, 4, 4, 2, 2)
 

@@ -10,7 +10,7 @@ from covalign.papers.encodings.fig3 import draw as draw_maps
 from covalign.papers.encodings.fig4 import claims, draw
 from covalign.papers.exhibit import Measurements
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scales.scale import LAPTOP
+from covalign.papers.scales.laptop import LAPTOP
 
 NETWORKS = pd.DataFrame(
     [

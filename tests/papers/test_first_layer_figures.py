@@ -7,7 +7,7 @@ from covalign.papers.exhibit import Measurements
 from covalign.papers.first_layer import fig2, fig4, fig5, fig6
 from covalign.papers.first_layer.fig6 import CHANGE, PIXELS, TRAINED, UNTRAINED, WHITENER
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scales.scale import SMOKE
+from covalign.papers.scales.smoke import SMOKE
 from covalign.training.store import RunStore
 
 

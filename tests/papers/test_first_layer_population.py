@@ -27,7 +27,9 @@ from covalign.papers.first_layer.transformations import (
     first_patches,
 )
 from covalign.papers.reproduction import load_measurements, save_measurements
-from covalign.papers.scales.scale import LAPTOP, SCALES, SMOKE
+from covalign.papers.scales.laptop import LAPTOP
+from covalign.papers.scales.named import SCALES
+from covalign.papers.scales.smoke import SMOKE
 
 FIRST_LAYERS = [name for name in NAMES if name.startswith("first-layer")]
 SCALED_TIME = 60.0

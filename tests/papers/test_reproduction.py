@@ -15,7 +15,9 @@ from covalign.errors import InputError
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import NAMES
 from covalign.papers.reproduction import plan, redraw, reproduce
-from covalign.papers.scales.scale import LAPTOP, PAPER, SMOKE
+from covalign.papers.scales.laptop import LAPTOP
+from covalign.papers.scales.paper import PAPER
+from covalign.papers.scales.smoke import SMOKE
 from covalign.storage.folder import Folder
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore

@@ -5,7 +5,10 @@ import pytest
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.differences import differences
-from covalign.papers.scales.scale import LAPTOP, PAPER, SCALES, SMOKE, scale
+from covalign.papers.scales.laptop import LAPTOP
+from covalign.papers.scales.named import SCALES, scale
+from covalign.papers.scales.paper import PAPER
+from covalign.papers.scales.smoke import SMOKE
 
 EVERY = [(name, size) for name in NAMES for size in SCALES.values()]
 

@@ -13,8 +13,9 @@ import torch
 from covalign.report.page import Gallery, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
-from covalign.report.tables import reason_table
-from covalign.studies.comparison.page import comparison_page, spatial_section, write_report
+from covalign.report.sections import spatial_section
+from covalign.studies.comparison.page import comparison_page, write_report
+from covalign.studies.comparison.tables import reason_table
 
 
 def parts(page, kind):

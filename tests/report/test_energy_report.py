@@ -12,8 +12,9 @@ from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import fit_energy, predicted_energy
 from covalign.first_layer.whitening import autocorrelation
 from covalign.report.page import Gallery, Plots, Table
-from covalign.studies.first_layer.measure import FirstLayerSummary
-from covalign.studies.first_layer.page import energy_page, findings, write_report
+from covalign.studies.first_layer.page import energy_page, write_report
+from covalign.studies.first_layer.record import FirstLayerSummary
+from covalign.studies.first_layer.words import findings
 
 
 @pytest.fixture(scope="module")

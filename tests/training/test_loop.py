@@ -20,9 +20,9 @@ from covalign.training.store import RunStore
 KILLED = """
 import sys
 from covalign.training.loop import train
-from covalign.training.spec import TrainingSpec
+from covalign.training.presets import spec_from_toml
 from covalign.training.store import RunStore
-train(TrainingSpec.from_toml(sys.argv[1]), RunStore(sys.argv[2]), progress=False, checkpoint_seconds=0.0)
+train(spec_from_toml(sys.argv[1]), RunStore(sys.argv[2]), progress=False, checkpoint_seconds=0.0)
 """
 
 

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covalign.errors import InputError
-from covalign.training.spec import PRESETS, TrainingSpec, learning_rate, preset
+from covalign.training.presets import PRESETS, preset, spec_from_toml
+from covalign.training.schedule import learning_rate
+from covalign.training.spec import TrainingSpec
 
 
 def test_the_encodings_preset_is_the_published_recipe():
@@ -63,13 +65,13 @@ def test_every_preset_survives_toml(name, tmp_path):
     spec = replace(preset(name), images='a "b" \\ é', classes=("x", "y"), checkpoint_epochs=(0, 1))
     path = tmp_path / "spec.toml"
     path.write_text(spec.to_toml(), encoding="utf-8")
-    assert TrainingSpec.from_toml(path) == spec
+    assert spec_from_toml(path) == spec
 
 
 def test_toml_changes_a_preset(tmp_path):
     path = tmp_path / "spec.toml"
     path.write_text('preset = "laptop"\nseed = 3\nwidth = 1\nclasses = 5\n')
-    spec = TrainingSpec.from_toml(path)
+    spec = spec_from_toml(path)
     assert spec == replace(preset("laptop"), seed=3, width=1.0, classes=5)
     assert type(spec.width) is float
 
@@ -99,12 +101,12 @@ def test_a_wrong_file_is_named_with_key_value_and_expectation(tmp_path, text, me
     path = tmp_path / "wrong.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=rf"wrong\.toml: .*{message}"):
-        TrainingSpec.from_toml(path)
+        spec_from_toml(path)
 
 
 def test_a_missing_file_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"none\.toml: cannot be read as TOML"):
-        TrainingSpec.from_toml(tmp_path / "none.toml")
+        spec_from_toml(tmp_path / "none.toml")
 
 
 def test_every_number_has_a_range():

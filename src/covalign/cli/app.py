@@ -75,7 +75,7 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
     from covalign.data.mixture import mixture
     from covalign.studies.comparison.measure import compare as compare_networks
     from covalign.training.many import train_population
-    from covalign.training.spec import preset
+    from covalign.training.presets import preset
     from covalign.training.store import RunStore
 
     sets = ("photos:a", "photos:b")
@@ -122,10 +122,10 @@ def train(
     from dataclasses import replace
 
     from covalign.training.loop import train as train_network
-    from covalign.training.spec import PRESETS, TrainingSpec, preset
+    from covalign.training.presets import PRESETS, preset, spec_from_toml
     from covalign.training.store import RunStore
 
-    base = preset(spec) if spec in PRESETS else TrainingSpec.from_toml(spec)
+    base = preset(spec) if spec in PRESETS else spec_from_toml(spec)
     options = {
         "images": images,
         "seed": seed,
@@ -189,18 +189,16 @@ def compare(
     from covalign.data.loading import load_images
     from covalign.data.mixture import mixture
     from covalign.studies.comparison.measure import compare as compare_networks
-    from covalign.training.run import Run
-    from covalign.training.sources import open_source
+    from covalign.studies.subjects import open_subject
     from covalign.training.store import RunStore
 
     _set_threads(threads)
     factories = _one_each(architecture, len(models))
     opened = [
-        open_source(model, factory, normalization=normalization, store=RunStore(store))
+        open_subject(model, factory, normalization=normalization, store=RunStore(store))
         for model, factory in zip(models, factories, strict=True)
     ]
-    known = (source.network if isinstance(source, Run) else source for source in opened)
-    sides = {network.resolution for network in known if network.resolution}
+    sides = {subject.network.resolution for subject in opened if subject.network.resolution}
     size = resolution or (sides.pop() if len(sides) == 1 else None)
     sets = [
         load_images(name, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed)
@@ -254,12 +252,12 @@ def diff(
     """
     from covalign.studies.difference.measure import diff as difference_of
     from covalign.studies.difference.page import write_report
-    from covalign.training.sources import open_source
+    from covalign.studies.subjects import open_subject
     from covalign.training.store import RunStore
 
     names = [base, other, *([replicate] if replicate else [])]
     opened = [
-        open_source(name, factory, store=RunStore(store))
+        open_subject(name, factory, store=RunStore(store))
         for name, factory in zip(names, _one_each(architecture, len(names)), strict=True)
     ]
     with _progress() as progress:
@@ -294,11 +292,11 @@ def spatial(
         architecture: module.path:factory that a weight file belongs to; one for all, or one per model in order.
     """
     from covalign.studies.spatial.measure import spatial_summary
-    from covalign.training.sources import open_source
+    from covalign.studies.subjects import open_subject
     from covalign.training.store import RunStore
 
     opened = [
-        open_source(model, factory, store=RunStore(store))
+        open_subject(model, factory, store=RunStore(store))
         for model, factory in zip(models, _one_each(architecture, len(models)), strict=True)
     ]
     summary = spatial_summary(opened, layers, subtract_initial=subtract_initial, provenance=_provenance())
@@ -350,13 +348,12 @@ def energy(
     from covalign.data.loading import load_images
     from covalign.data.normalization import normalization as named
     from covalign.studies.first_layer.measure import first_layer_summary
-    from covalign.training.run import Run
-    from covalign.training.sources import open_source
+    from covalign.studies.subjects import open_subject
     from covalign.training.store import RunStore
 
     _set_threads(threads)
-    opened = None if model is None else open_source(model, architecture, store=RunStore(store))
-    network = opened.network if isinstance(opened, Run) else opened
+    opened = None if model is None else open_subject(model, architecture, store=RunStore(store))
+    network = opened.network if opened else None
     summary = first_layer_summary(
         load_images(
             images,
@@ -543,7 +540,7 @@ def _show_plans(names: Sequence[str], size: str, sources: dict[str, str], store:
     """Print what exhibits need and will cost."""
     from covalign.papers.catalogue import exhibit
     from covalign.papers.reproduction import plan
-    from covalign.papers.scales.scale import scale as scale_named
+    from covalign.papers.scales.named import scale as scale_named
 
     chosen = scale_named(size)
 
@@ -582,7 +579,7 @@ def _command() -> str:
 
 
 def _provenance() -> dict[str, Any]:
-    from covalign.training.machine import environment
+    from covalign.storage.provenance import environment
 
     return {"command": _command(), "covalign": covalign.__version__, "environment": environment()}
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.shrinkage import shrink_eigenvalues
+from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
-from covalign.networks.filters import canonical_signs
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,24 +15,10 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from covalign.encoding.haar import normal, wishart_factor
+
 BLOCKS, BLOCK_ROWS = 5, 128
 """A chain is cut after this many blocks and at least this many rows (exact where the neurons end first)."""
-
-
-def normal(*shape: int, generator: torch.Generator) -> Float64[Tensor, "..."]:
-    """Standard normal numbers in float64."""
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def wishart_factor(
-    batch: int, size: int, degrees: int, generator: torch.Generator
-) -> Float64[Tensor, "b size size"]:
-    """Lower triangle L with LLᵀ a Wishart matrix of ``degrees`` ≥ 0 degrees of freedom (Bartlett 1933)."""
-    degrees_left = (degrees - torch.arange(size, dtype=torch.float64)).clamp(min=0)
-    shape = (degrees_left / 2).clamp(min=0.5).expand(batch, size)
-    chi = torch.where(degrees_left > 0, (2 * torch._standard_gamma(shape, generator=generator)).sqrt(), 0.0)
-    below = normal(batch, size, size, generator=generator).tril(-1)
-    return (below + torch.diag_embed(chi)) * (degrees_left > 0)
 
 
 def noise_chain(
@@ -93,42 +79,6 @@ def sample_eigenvectors(
     values, vectors = torch.linalg.eigh(chain @ chain.mT / neurons)
     values, vectors = values.flip(1)[:, :count], vectors.flip(2)[:, :, :count]
     return values, chain[:, :, :r].mT @ vectors / (neurons * values).sqrt()[:, None]
-
-
-def haar_block(
-    batch: int,
-    dimension: int,
-    rows: int,
-    columns: int,
-    generator: torch.Generator,
-    shared: Tensor | None = None,
-) -> Float64[Tensor, "b rows columns"]:
-    """Inner products UᵀV of two random orthonormal frames, V uniformly (Haar) oriented against U.
-
-    Args:
-        batch: number of draws.
-        dimension: d, at least rows and columns.
-        rows: vectors in U.
-        columns: vectors in V.
-        generator: source of randomness.
-        shared: boolean ``[b, min(rows, columns)]``; where true, v_i = u_i, and the others are uniform in
-            what remains.
-    """
-    rest = dimension - rows
-    inside = normal(batch, rows, columns, generator=generator)
-    if rest > columns:
-        outside = wishart_factor(batch, columns, rest, generator).mT
-    else:
-        outside = normal(batch, rest, columns, generator=generator)
-    if shared is not None:
-        row = torch.nn.functional.pad(shared, (0, rows - shared.shape[1]))
-        column = torch.nn.functional.pad(shared, (0, columns - shared.shape[1]))
-        identity = torch.eye(rows, columns, dtype=torch.float64)
-        inside = torch.where(row[:, :, None] | column[:, None], column[:, None] * identity, inside)
-        outside = torch.where(column[:, None], 0.0, outside)
-    gram = inside.mT @ inside + outside.mT @ outside
-    factor = torch.linalg.cholesky(gram)
-    return torch.linalg.solve_triangular(factor, inside.mT, upper=False).mT
 
 
 def sample_overlaps(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.covariance import WeightCovariance
-from covalign.encoding.update import haar_frame
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 
 

@@ -9,7 +9,6 @@ second moment over both channel axes,
 pictures, are nearly the same in every layer and network: the universal spatial filters.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +16,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
+from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
-from covalign.networks.filters import FilterBank, canonical_signs
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ def spatial_covariance(weight: ArrayLike, centred: bool = False) -> SpatialCovar
     if centred:
         kernels = kernels - kernels.mean(0)
     k_h, k_w = values.shape[2:]
-    return _diagonalize(kernels.T @ kernels / len(kernels), (k_h, k_w), len(kernels))
+    return diagonalize(kernels.T @ kernels / len(kernels), (k_h, k_w), len(kernels))
 
 
 def subspace_overlap(a: SpatialCovariance, b: SpatialCovariance, rank: int = 5) -> float:
@@ -74,7 +73,7 @@ def subspace_overlap(a: SpatialCovariance, b: SpatialCovariance, rank: int = 5) 
     Raises:
         InputError: different kernel sizes, or a rank outside 1 ... k^2.
     """
-    _check_same_size(a, b)
+    check_same_size(a, b)
     if not 1 <= rank <= len(a.eigenvalues):
         raise InputError(f"rank: got {rank}, expected 1 to {len(a.eigenvalues)}, the kernel's area")
     return float((a.eigenvectors[:, :rank].T @ b.eigenvectors[:, :rank]).square().sum() / rank)
@@ -90,7 +89,7 @@ def matched_cosines(a: SpatialCovariance, b: SpatialCovariance, rank: int = 5) -
     """
     from scipy.optimize import linear_sum_assignment
 
-    _check_same_size(a, b)
+    check_same_size(a, b)
     if not 1 <= rank <= len(a.eigenvalues):
         raise InputError(f"rank: got {rank}, expected 1 to {len(a.eigenvalues)}, the kernel's area")
     cosines = (a.eigenvectors[:, :rank].T @ b.eigenvectors[:, :rank]).abs()
@@ -98,54 +97,17 @@ def matched_cosines(a: SpatialCovariance, b: SpatialCovariance, rank: int = 5) -
     return cosines[torch.as_tensor(rows), torch.as_tensor(columns)]
 
 
-def filter_bank(
-    weights: Mapping[str, Sequence[ArrayLike]], count: int = 5, skip_first: bool = True
-) -> FilterBank:
-    """Make a filter bank from joint networks.
-
-    The trace-normalized spatial covariances of all layers (but the first) are averaged; the ``count``
-    leading eigenvectors are the filters. Which networks and kernel size the paper used is not stated; this
-    average is our choice.
-
-    Args:
-        weights: per network name, the weights ``[c_out, c_in, k, k]`` of its layers in order.
-        count: number of filters.
-        skip_first: leave out every network's first layer, whose patterns differ.
-
-    Raises:
-        InputError: no layer is left, or kernel sizes differ.
-    """
-    used = [
-        spatial_covariance(weight)
-        for layers in weights.values()
-        for weight in (layers[1:] if skip_first else layers)
-    ]
-    if not used:
-        raise InputError("filter bank: no layer to average; pass networks with at least two layers")
-    for other in used:
-        _check_same_size(used[0], other)
-    mean = sum((c.matrix / c.eigenvalues.sum() for c in used), torch.zeros_like(used[0].matrix)) / len(used)
-    average = _diagonalize(mean, used[0].kernel_size, sum(c.kernels for c in used))
-    share = average.eigenvalues[:count].sum() / average.eigenvalues.sum()
-    provenance = {
-        "name": "measured",
-        "networks": list(weights),
-        "layers": len(used),
-        "skip_first": skip_first,
-        "trace_share": float(share),
-    }
-    return FilterBank.of(average.pictures[:count], provenance)
-
-
-def _diagonalize(
+def diagonalize(
     moment: Float64[Tensor, "area area"], kernel_size: tuple[int, int], kernels: int
 ) -> SpatialCovariance:
+    """Return a second moment as eigenvalues, descending, and eigenvectors with canonical signs."""
     values, vectors = torch.linalg.eigh(moment)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     return SpatialCovariance(values, vectors * canonical_signs(vectors), kernel_size, kernels)
 
 
-def _check_same_size(a: SpatialCovariance, b: SpatialCovariance) -> None:
+def check_same_size(a: SpatialCovariance, b: SpatialCovariance) -> None:
+    """Refuse to compare patterns of different kernel size."""
     if a.kernel_size != b.kernel_size:
         raise InputError(
             f"spatial covariances of {a.kernel_size} and {b.kernel_size} kernels cannot be compared; "

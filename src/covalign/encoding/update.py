@@ -29,6 +29,7 @@ from torch import Tensor
 
 from covalign.encoding.bures import bures_wasserstein_distance
 from covalign.encoding.covariance import weight_covariance
+from covalign.encoding.haar import haar_frame
 from covalign.networks.network import Layer
 
 MEASURES = (
@@ -93,13 +94,6 @@ def random_turns(
         noise = float(update.norm()) * torch.randn(update.shape, generator=generator, dtype=torch.float64)
         found.append({**measure_update(base, before + turned, learned), **update_ranks(noise)})
     return found
-
-
-def haar_frame(dimension: int, count: int, generator: torch.Generator) -> Float64[Tensor, "d r"]:
-    """Return ``count`` orthonormal columns, uniformly distributed: the Q of a Gaussian's QR with positive R."""
-    gaussian = torch.randn(dimension, count, generator=generator, dtype=torch.float64)
-    q, r = torch.linalg.qr(gaussian)
-    return q * torch.sign(r.diagonal())
 
 
 def learned_directions(base: Layer) -> tuple[Float64[Tensor, "d r"], str]:

@@ -17,12 +17,10 @@ from covalign.figures.training import training_curve
 from covalign.studies.comparison.figures import (
     calibrated_against_depth,
     cosine_between_levels,
-    pair_label,
-    pairs,
-    rows_of,
     similarity_against_depth,
 )
-from covalign.studies.comparison.measure import Comparison
+from covalign.studies.comparison.orders import pair_label, pairs, rows_of
+from covalign.studies.comparison.record import Comparison
 
 PANELS = 12
 

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
 from covalign.arrays import ArrayLike, as_float64
+from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
 from covalign.storage.atomic import write_durably
 
@@ -103,20 +104,6 @@ class FilterBank:
             raise InputError("filters: at least one filter is zero, expected non-zero filters")
         unit = values.flatten(1) / norms[:, None]
         return cls((unit * canonical_signs(unit.T)[:, None]).view_as(values).float(), provenance)
-
-
-def canonical_signs(vectors: Float64[Tensor, "d r"]) -> Float64[Tensor, " r"]:
-    """Signs that make columns comparable: positive sum, or else a positive first large entry.
-
-    A column whose sum is below a tenth of its largest possible value (sqrt(d) for a unit vector) is treated
-    as odd, and its first entry of at least 0.4 times the maximal magnitude decides.
-    """
-    total = vectors.sum(0)
-    size = vectors.abs()
-    first = (size >= 0.4 * size.amax(0)).double().argmax(0)
-    leading = vectors.gather(0, first[None])[0]
-    decisive = torch.where(total.abs() > 0.1 * vectors.norm(dim=0) * vectors.shape[0] ** 0.5, total, leading)
-    return torch.where(decisive < 0, -1.0, 1.0).to(vectors)
 
 
 def analytic_filters() -> FilterBank:

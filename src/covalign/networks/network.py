@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from covalign.data.normalization import Normalization
+from covalign.errors import InputError
 
 Kind = Literal["convolution", "grouped", "depthwise", "transposed", "linear"]
 
@@ -125,8 +126,6 @@ class Network:
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``."""
-        from covalign.errors import InputError
-
         for layer in self.layers:
             if layer.name == name:
                 return layer

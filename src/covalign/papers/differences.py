@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from covalign.papers.exhibit import Exhibit, Training
-from covalign.papers.scales.scale import PAPER, Scale
+from covalign.papers.scales.paper import PAPER
+from covalign.papers.scales.scale import Scale
 from covalign.training.spec import TrainingSpec
 
 UNCOMPARED = (

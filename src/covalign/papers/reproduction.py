@@ -23,12 +23,13 @@ from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
 from covalign.papers.exhibit import Claim, Exhibit, Measurements
-from covalign.papers.scales.scale import DataSet, Scale, scale
+from covalign.papers.scales.named import scale
+from covalign.papers.scales.scale import DataSet, Scale
 from covalign.papers.verdicts import write_summary
 from covalign.report.rendering import json_bytes
 from covalign.storage.atomic import write_durably
+from covalign.storage.provenance import environment
 from covalign.training.cost import Cost, training_cost
-from covalign.training.machine import environment
 from covalign.training.many import train_population
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.errors import InputError
 from covalign.storage.atomic import write_durably
-from covalign.studies.comparison.measure import Comparison
+from covalign.studies.comparison.record import Comparison
 
 SCHEMA_VERSION = 1
 

@@ -27,7 +27,8 @@ from covalign.data.loading import load_split
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
-from covalign.training.machine import fixed, resolve, stream
+from covalign.storage.streams import stream
+from covalign.training.machine import fixed, resolve
 from covalign.training.progress import Reporter, reporter
 from covalign.training.run import (
     Epoch,
@@ -40,7 +41,8 @@ from covalign.training.run import (
     packed,
     unpacked,
 )
-from covalign.training.spec import TrainingSpec, learning_rate
+from covalign.training.schedule import learning_rate
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore, filter_bank, identity
 
 EVALUATION_BATCH = 100

@@ -6,12 +6,9 @@ with random streams that depend on the position alone (`stream`), they make a tr
 on one machine.
 """
 
-import hashlib
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch.utils import deterministic
@@ -65,19 +62,3 @@ def fixed(spec: TrainingSpec) -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict, warn_only=warns)
         deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
-
-
-def stream(seed: int, purpose: str, *position: int) -> torch.Generator:
-    """Return the generator of one purpose at one position: no state has to be saved to resume it."""
-    digest = hashlib.sha256(repr((seed, purpose, position)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def environment() -> dict[str, Any]:
-    """Return what a reader needs to judge whether bits can be expected to repeat."""
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-    }

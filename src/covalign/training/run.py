@@ -22,7 +22,7 @@ from covalign.networks.architectures.resnet import resnet
 from covalign.networks.architectures.vgg import vgg
 from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
-from covalign.networks.readers.opening import load_network
+from covalign.networks.readers.opening import read_network
 from covalign.storage.folder import Folder
 from covalign.training.spec import TrainingSpec
 
@@ -180,7 +180,7 @@ class Run:
         initialization; uniform on +-1/sqrt(fan_in)).
         """
         title = self.name if epoch is None else f"{self.name} epoch {epoch}"
-        network = load_network(
+        network = read_network(
             self.module(epoch), name=title, normalization=normalization(self.spec.normalization)
         )
         initial = self.initial

@@ -8,10 +8,8 @@ function of the step.
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -122,39 +120,22 @@ class TrainingSpec:
         normalization(self.normalization)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "TrainingSpec":
-        """Make a spec from plain values; ``preset`` names the spec that the others are changes to.
+    def of(cls, values: Mapping[str, Any], base: "TrainingSpec | None" = None) -> "TrainingSpec":
+        """Make a spec from plain values, as changes to ``base`` (None: to the defaults).
 
         Raises:
             InputError: a key that is no field, or a value of the wrong type or out of range.
         """
         known = {field.name: field.type for field in fields(cls)}
-        changes = {key: value for key, value in values.items() if key != "preset"}
-        if unknown := [key for key in changes if key not in known]:
+        if unknown := [key for key in values if key not in known]:
             raise InputError(
                 f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}"
             )
-        base = preset(values["preset"]) if "preset" in values else cls()
-        return replace(base, **{key: _checked(key, value, known[key]) for key, value in changes.items()})
-
-    @classmethod
-    def from_toml(cls, path: str | Path) -> "TrainingSpec":
-        """Read a spec from a TOML file of plain keys (see `of`).
-
-        Raises:
-            InputError: the file cannot be read or is not TOML, and what `of` raises, with the file's name.
-        """
-        try:
-            return cls.of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(
-                f"{path}: cannot be read as TOML ({error}); expected key = value lines"
-            ) from error
+        changes = {key: _checked(key, value, known[key]) for key, value in values.items()}
+        return replace(base or cls(), **changes)
 
     def to_toml(self) -> str:
-        """Return the spec as TOML; `from_toml` of it is equal."""
+        """Return the spec as TOML; `covalign.training.presets.spec_from_toml` of it is equal."""
         lines = (
             f"{key} = {json.dumps(value, ensure_ascii=False)}"
             for key, value in asdict(self).items()
@@ -224,71 +205,3 @@ def _said(expected: Any) -> str:
     if get_origin(expected) is tuple:
         return f"a list of {get_args(expected)[0].__name__}"
     return "nothing" if expected is NoneType else expected.__name__
-
-
-def learning_rate(spec: TrainingSpec, step: int, steps_per_epoch: int) -> float:
-    """Return the rate of step ``step``, counted from 0 over the whole training.
-
-    "step": rate x decay_factor^floor(epoch / decay_every). "one-cycle" with T steps in all and a rise of
-    a = warmup T: rate x min((t + 1) / a, (T - t) / (T - a)), the piecewise linear cycle of Smith (2017).
-
-    Args:
-        spec: the recipe.
-        step: 0 ... T - 1.
-        steps_per_epoch: batches an epoch.
-    """
-    if spec.schedule == "constant":
-        return spec.learning_rate
-    if spec.schedule == "step":
-        return spec.learning_rate * spec.decay_factor ** (step // steps_per_epoch // spec.decay_every)
-    total = spec.epochs * steps_per_epoch
-    rise = spec.warmup * total
-    falling = (total - step) / (total - rise) if rise < total else 1.0
-    return spec.learning_rate * min(1.0, (step + 1) / rise if rise else 1.0, falling)
-
-
-_ENCODINGS = TrainingSpec()
-_FIRST_LAYER = TrainingSpec(
-    form="joint",
-    labels="permuted",
-    epochs=100,
-    drop_last=True,
-    learning_rate=0.01,
-    momentum=0.0,
-    schedule="constant",
-    flip=False,
-    crop_padding=0,
-    normalization="cifar",
-)
-_LAPTOP = TrainingSpec(width=0.25, epochs=8, batch_size=128, learning_rate=0.01, schedule="one-cycle")
-
-PRESETS: dict[str, TrainingSpec] = {
-    "encodings": replace(_ENCODINGS, precision="float32"),
-    "encodings-random": replace(
-        _ENCODINGS, precision="float32", labels="uniform", epochs=360, decay_every=120
-    ),
-    "first-layer": replace(_FIRST_LAYER, precision="float32"),
-    "first-layer-laptop": replace(_FIRST_LAYER, width=0.5, epochs=30),
-    "laptop": _LAPTOP,
-    "demo": replace(_LAPTOP, width=0.125, epochs=6, learning_rate=0.02),
-}
-
-
-def preset(name: str) -> TrainingSpec:
-    """Return a recipe by name; change it with `dataclasses.replace`.
-
-    - "encodings": Guth & Menard (2024), appendix B: factorized VGG-11, 90 epochs, SGD with momentum 0.9, rate
-      0.005 divided by 10 every 30 epochs. The batch size is not stated there; 256 is our choice.
-    - "encodings-random": the same on uniform random labels, four times as long.
-    - "first-layer": Chowers & Weiss (2023): joint VGG-11, plain SGD at rate 0.01, 100 epochs, permuted
-      labels.
-    - "laptop", "first-layer-laptop": narrower and shorter, for two cores (our choice). Of the peak rates .005, .01
-      and .02 on CIFAR-10, .01 is the largest that leaves the noise bulk in place at all layers but the first.
-    - "demo": for the embedded photographs, under a minute a training (our choice).
-
-    Raises:
-        InputError: no preset of that name.
-    """
-    if name not in PRESETS:
-        raise InputError(f"preset: got {name!r}, expected one of {', '.join(PRESETS)}")
-    return PRESETS[name]

@@ -24,7 +24,7 @@ from covalign.errors import InputError
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.storage.folder import MANIFEST, Folder
-from covalign.training.machine import environment
+from covalign.storage.provenance import environment
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 

@@ -19,9 +19,9 @@ eigenvectors, as (T - t₀)/(1 - t₀), so that all three are exactly centred at
 
 What noise, missed spikes and finite size do to them is simulated: populations that could have shown the observed
 spectra (`covalign.encoding.calibration.plausible`), in many degrees and kinds of agreement, give samples with known
-S*. Over these, the linear combination of T, V and F that best predicts S* is found (as in Fearnhead & Prangle 2012), and the
-regression of that index on S* is inverted at the observed value (classical calibration, Eisenhart 1939): the
-estimate is unbiased where the simulation is right, and not clipped. Its squared errors over the simulations, as a
+S*. Over these, the linear combination of T, V and F that best predicts S* is found (as in Fearnhead & Prangle 2012),
+and the regression of that index on S* is inverted at the observed value (classical calibration, Eisenhart 1939):
+the estimate is unbiased where the simulation is right, and not clipped. Its squared errors over the simulations, as a
 quadratic function of S*, give the interval, larger by (n + p) / (n - p) for p coefficients fitted to n simulations
 (the final prediction error, Akaike 1969); the uncertainty of the spectra is part of it.
 
@@ -46,18 +46,19 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.encoding.calibration.plausible import Spectrum, plausible_populations
+from covalign.encoding.calibration.independence import SHARED_NOISE, same_sample, shared_noise
+from covalign.encoding.calibration.plausible import Spectrum
+from covalign.encoding.calibration.simulation import SAMPLES, Simulation, simulate
+from covalign.encoding.calibration.statistics import (
+    Visible,
+    above_chance,
+    agreement_statistics,
+    chance_statistics,
+)
 from covalign.encoding.covariance import WeightCovariance
 from covalign.encoding.noise import bulk_check, noise_level
-from covalign.encoding.resampling import haar_block, sample_eigenvectors, sample_overlaps
-from covalign.encoding.spiked import bulk_edges, eigenvector_overlap, population_spike
+from covalign.encoding.spiked import eigenvector_overlap, population_spike
 from covalign.errors import InputError
-
-SAMPLES, PAIRINGS = 12, 5
-"""Simulated pairs of spectra, and degrees of agreement tried with each."""
-
-CHANCE_ROTATIONS = 16
-"""Rotations per simulated pair from which its chance level is averaged."""
 
 FLOOR = 0.25
 """Smallest variance of an estimate, as a share of its mean over all simulations."""
@@ -73,9 +74,6 @@ OWN_LEVEL = "calibrated in units of the bulks' own noise, {:.2f} and {:.2f} time
 WIDENED = (
     "calibrated interval widened {:.1f} times: no simulated pair of spiked populations looks like this one"
 )
-
-SHARED_NOISE = 0.5
-"""Largest correlation between the bulks of two matrices that still count as independent; our choice."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def calibrated_similarity(
         InputError: different dimensions, shrunk covariances, or no draws.
     """
     _checked(c1, c2, draws)
-    if _same_weights(c1, c2):
+    if same_sample(c1, c2):
         return Calibration(1.0, math.nan, math.nan, math.nan, "same weights")
     spectra = [Spectrum(c.eigenvalues.cpu(), c.neurons, c.noise_dimension) for c in (c1, c2)]
     for which, spectrum in zip(("first", "second"), spectra, strict=True):
@@ -133,7 +131,7 @@ def calibrated_similarity(
         check = bulk_check(spectrum.eigenvalues, spectrum.neurons, spectrum.dimension)
         if not check.ok:
             return _withheld(f"bulk check failed in the {which} network: {check.reason}")
-    shared = _shared_noise(c1, c2, spectra[0].kept, spectra[1].kept)
+    shared = shared_noise(c1, c2, spectra[0].kept, spectra[1].kept)
     if shared > SHARED_NOISE:
         return _withheld(
             f"not independent: the noise of both networks has correlation {shared:.2f}; "
@@ -174,17 +172,17 @@ def _estimate(c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int)
     spectra = [Spectrum(c.eigenvalues.cpu(), c.neurons, c.noise_dimension) for c in (c1, c2)]
     kept1, kept2 = (spectrum.kept for spectrum in spectra)
     overlaps = (c1.eigenvectors[:, :kept1].T @ c2.eigenvectors[:, :kept2]).cpu()
-    first, second = (_Visible.of(s.eigenvalues[None, : s.kept], s.gamma) for s in spectra)
-    observed = _statistics(first, second, overlaps[None], c1.dimension)
-    chance = _chance(first, second, c1.dimension, draws, generator)
+    first, second = (Visible.of(s.eigenvalues[None, : s.kept], s.gamma) for s in spectra)
+    observed = agreement_statistics(first, second, overlaps[None], c1.dimension)
+    chance = chance_statistics(first, second, c1.dimension, draws, generator)
     p_value = (1 + int((chance[..., 0] >= observed[:, 0]).sum())) / (1 + draws)
-    simulated = _simulate(spectra[0], spectra[1], c1.dimension, generator)
+    simulated = simulate(spectra[0], spectra[1], c1.dimension, generator)
     if simulated.power < 0.5:
         return _withheld(
             f"undetectable: even full agreement would be told from chance in {simulated.power:.0%} of samples",
             p_value,
         )
-    above = _above_chance(observed, chance.mean(0))
+    above = above_chance(observed, chance.mean(0))
     value, error = _calibrate(simulated, above)
     reach = _student_quantile(SAMPLES - 1) * error
     return Calibration(value, value - reach, value + reach, p_value, "", True, _misfit(simulated, above))
@@ -217,161 +215,7 @@ def corrected_eigenvector_cosines(
     return cosines / left[:, None] / right
 
 
-@dataclass(frozen=True, eq=False)
-class _Visible:
-    """What is seen of b samples: spikes above the edge (zero below), and their eigenvector overlaps."""
-
-    spikes: Float64[Tensor, "b k"]
-    overlap: Float64[Tensor, "b k"]
-
-    @classmethod
-    def of(cls, eigenvalues: Float64[Tensor, "b k"], gamma: float) -> "_Visible":
-        spikes = population_spike(eigenvalues, gamma)
-        return cls(spikes, eigenvector_overlap(spikes, gamma))
-
-    @property
-    def correction(self) -> Float64[Tensor, "b k"]:
-        """1/c, at most 2."""
-        return self.overlap.clamp(min=0.25).rsqrt()
-
-    def take(self, index: Tensor) -> "_Visible":
-        return _Visible(self.spikes[index], self.overlap[index])
-
-
-@dataclass(frozen=True, eq=False)
-class _Simulation:
-    """Simulated statistics above chance with the S* behind them, and the power of the test against chance."""
-
-    statistics: Float64[Tensor, "b 3"]
-    truth: Float64[Tensor, " b"]
-    power: float
-
-
-def _statistics(
-    first: _Visible, second: _Visible, overlaps: Float64[Tensor, "*draws b k1 k2"], dimension: int
-) -> Float64[Tensor, "*draws b 3"]:
-    """T, V and F of the module's docstring (0 where nothing is visible)."""
-    weighted = first.spikes.sqrt()[:, :, None] * overlaps * second.spikes.sqrt()[:, None]
-    raised = first.correction[:, :, None] * weighted * second.correction[:, None]
-    singular = torch.linalg.svdvals(torch.stack([weighted, raised]))
-    signal1, signal2 = first.spikes * first.overlap, second.spikes * second.overlap
-    nuclear = singular[0].sum(-1) / _geometric(signal1.sum(1), signal2.sum(1))
-    full1, full2 = signal1 * first.correction.square(), signal2 * second.correction.square()
-    corrected = singular[1].sum(-1) / _geometric(full1.sum(1), full2.sum(1))
-    excess = singular[0].square().sum(-1) - first.spikes.sum(1) * second.spikes.sum(1) / dimension
-    quadratic = excess / _geometric(signal1.square().sum(1), signal2.square().sum(1))
-    return torch.stack([nuclear, corrected, quadratic], -1)
-
-
-def _geometric(a: Float64[Tensor, " b"], b: Float64[Tensor, " b"]) -> Float64[Tensor, " b"]:
-    return (a * b).sqrt().clamp(min=1e-12)
-
-
-def _chance(
-    first: _Visible, second: _Visible, dimension: int, draws: int, generator: torch.Generator
-) -> Float64[Tensor, "draws b 3"]:
-    """Statistics of randomly rotated eigenvectors, spectra as observed."""
-    batch, k1 = first.spikes.shape
-    k2 = second.spikes.shape[1]
-    blocks = haar_block(draws * batch, dimension, k1, k2, generator).reshape(draws, batch, k1, k2)
-    return _statistics(first, second, blocks, dimension)
-
-
-def _above_chance(
-    statistics: Float64[Tensor, "b 3"], chance: Float64[Tensor, "b 3"]
-) -> Float64[Tensor, "b 3"]:
-    """(T - t₀)/(1 - t₀) and likewise for V; F has no chance level left."""
-    nuclear = (statistics[:, :2] - chance[:, :2]) / (1 - chance[:, :2])
-    return torch.cat([nuclear, statistics[:, 2:]], 1)
-
-
-def _simulate(first: Spectrum, second: Spectrum, dimension: int, generator: torch.Generator) -> _Simulation:
-    """Samples of plausible populations in all degrees of agreement.
-
-    An eighth of the populations share no direction and a quarter all of them. Otherwise a uniform share of the
-    directions is common, at random ranks or (in two thirds of the cases, more or less) preferring strong ones,
-    and in two fifths of the cases with a uniform cosine between u_i and v_i.
-    """
-    spikes1, spikes2 = plausible_populations(first, second, SAMPLES, generator)
-    (visible1, axes1), (visible2, axes2) = (
-        _draw(spikes, spectrum, generator) for spikes, spectrum in ((spikes1, first), (spikes2, second))
-    )
-    chance = _chance(visible1, visible2, dimension, CHANCE_ROTATIONS, generator)
-    level = _population_chance(spikes1, spikes2, dimension, generator)
-    pick = torch.arange(SAMPLES * PAIRINGS) % SAMPLES
-    agreement, full = _agreements(spikes1.shape[1], spikes2.shape[1], dimension, generator)
-    overlaps = sample_overlaps(axes1[pick], axes2[pick], agreement, dimension, generator)
-    statistics = _statistics(visible1.take(pick), visible2.take(pick), overlaps, dimension)
-    mean = chance.mean(0)[pick]
-    cosine = _population_cosine(spikes1[pick], agreement, spikes2[pick])
-    threshold = mean[:, 0] + 1.645 * chance[..., 0].std(0).mean()
-    return _Simulation(
-        _above_chance(statistics, mean),
-        (cosine - level[pick]) / (1 - level[pick]),
-        float((statistics[:, 0] > threshold)[full].double().mean()),
-    )
-
-
-def _draw(
-    spikes: Float64[Tensor, "b r"], spectrum: Spectrum, generator: torch.Generator
-) -> tuple[_Visible, Float64[Tensor, "b r k"]]:
-    """Sample eigenvalues and eigenvector coordinates, as far as any sample shows them above the edge."""
-    count = min(spikes.shape[1] + 3, len(spectrum.eigenvalues))
-    values, axes = sample_eigenvectors(spikes, spectrum.neurons, spectrum.dimension, count, generator)
-    seen = max(int((values > bulk_edges(spectrum.gamma)[1]).sum(1).max()), 2)
-    return _Visible.of(values[:, :seen], spectrum.gamma), axes[:, :, :seen]
-
-
-def _agreements(
-    rank1: int, rank2: int, dimension: int, generator: torch.Generator
-) -> tuple[Float64[Tensor, "b r1 r2"], Tensor]:
-    """Overlap matrices U₁ᵀU₂ of population eigenvectors, and which of them agree fully."""
-    count, rank = SAMPLES * PAIRINGS, min(rank1, rank2)
-    share = torch.rand(count, generator=generator, dtype=torch.float64)
-    cosine = torch.where(
-        torch.rand(count, generator=generator) < 0.6,
-        1.0,
-        torch.rand(count, generator=generator, dtype=torch.float64),
-    )
-    none, full = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
-    none[: count // 8] = True
-    full[count // 8 : 3 * count // 8] = True
-    share = torch.where(none, 0.0, torch.where(full, 1.0, share))
-    if rank1 + rank2 > dimension:
-        cosine = torch.ones_like(cosine)
-    cosine = torch.where(full, 1.0, cosine)
-    favour = (3 * torch.rand(count, 1, generator=generator) - 1).clamp(min=0)
-    order = torch.rand(count, rank, generator=generator) + favour * torch.linspace(0, 1, rank)
-    order = order.argsort(1).argsort(1)
-    shared = order < (share * rank).round()[:, None]
-    overlap = haar_block(count, dimension, rank1, rank2, generator, shared)
-    common = torch.nn.functional.pad(shared, (0, rank2 - rank))
-    return torch.where(common[:, None], overlap * cosine[:, None, None], overlap), full
-
-
-def _population_chance(
-    spikes1: Float64[Tensor, "b r1"],
-    spikes2: Float64[Tensor, "b r2"],
-    dimension: int,
-    generator: torch.Generator,
-) -> Float64[Tensor, " b"]:
-    """The level z of every simulated pair of populations."""
-    batch, r1 = spikes1.shape
-    r2 = spikes2.shape[1]
-    blocks = haar_block(CHANCE_ROTATIONS * batch, dimension, r1, r2, generator).reshape(-1, batch, r1, r2)
-    return _population_cosine(spikes1, blocks, spikes2).mean(0)
-
-
-def _population_cosine(
-    spikes1: Float64[Tensor, "b r1"],
-    overlap: Float64[Tensor, "*draws b r1 r2"],
-    spikes2: Float64[Tensor, "b r2"],
-) -> Float64[Tensor, "*draws b"]:
-    weighted = spikes1.sqrt()[:, :, None] * overlap * spikes2.sqrt()[:, None]
-    return torch.linalg.svdvals(weighted).sum(-1) / (spikes1.sum(1) * spikes2.sum(1)).sqrt()
-
-
-def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> tuple[float, float]:
+def _calibrate(simulated: Simulation, observed: Float64[Tensor, "1 3"]) -> tuple[float, float]:
     """Estimate of S* at the observed statistics, and its standard error."""
     truth = simulated.truth
     constant = torch.ones_like(truth)[:, None]
@@ -390,7 +234,7 @@ def _calibrate(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> tupl
     return value, math.sqrt(inflation * max(variance, FLOOR * float(squared.mean())))
 
 
-def _misfit(simulated: _Simulation, observed: Float64[Tensor, "1 3"]) -> float:
+def _misfit(simulated: Simulation, observed: Float64[Tensor, "1 3"]) -> float:
     """D² of the module's docstring, over the range of simulated S*."""
     truth = simulated.truth
     design = _powers(truth)
@@ -413,39 +257,6 @@ def _student_quantile(freedom: int) -> float:
     """97.5 % quantile of Student's t (Cornish & Fisher 1938, to second order)."""
     z = 1.959964
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-
-
-def _same_weights(c1: WeightCovariance, c2: WeightCovariance) -> bool:
-    """Whether the unshrunk covariances are proportional: equal spectra, and a cosine of 1 to 1e-8."""
-    a, b = c1.eigenvalues / c1.trace, c2.eigenvalues / c2.trace
-    if len(a) != len(b) or not torch.allclose(a, b, rtol=1e-6, atol=1e-9):
-        return False
-    weighted = a.clamp(min=0).sqrt()[:, None] * (c1.eigenvectors.T @ c2.eigenvectors) * b.clamp(min=0).sqrt()
-    return float(torch.linalg.svdvals(weighted).sum()) > 1 - 1e-8
-
-
-def _shared_noise(c1: WeightCovariance, c2: WeightCovariance, kept1: int, kept2: int) -> float:
-    """Correlation tr B₁B₂ / (|B₁||B₂|) of the bulks, each minus its mean over the directions that are not spikes.
-
-    About ±1/d for independent noise; near 1 where one network was trained on from the other. B = Σ_i b_i v_iv_iᵀ
-    - m (I - VVᵀ), with b_i = λ_i - m in the bulk and 0 for spikes, is never formed.
-    """
-    squared = (c1.eigenvectors.T @ c2.eigenvectors).square()
-    (b1, m1), (b2, m2) = (_centred_bulk(c, kept) for c, kept in ((c1, kept1), (c2, kept2)))
-    outside = c1.dimension - len(b1) - len(b2) + squared.sum()
-    together = (
-        b1 @ squared @ b2
-        - m2 * (b1 @ (1 - squared.sum(1)))
-        - m1 * (b2 @ (1 - squared.sum(0)))
-        + m1 * m2 * outside
-    )
-    apart = [b.square().sum() + m**2 * (c1.dimension - len(b)) for b, m in ((b1, m1), (b2, m2))]
-    return float(together / (apart[0] * apart[1]).sqrt())
-
-
-def _centred_bulk(c: WeightCovariance, kept: int) -> tuple[Float64[Tensor, " r"], float]:
-    mean = float(c.eigenvalues[kept:].sum()) / (c.dimension - kept)
-    return torch.cat([torch.zeros_like(c.eigenvalues[:kept]), c.eigenvalues[kept:] - mean]), mean
 
 
 def _withheld(reason: str, p_value: float = math.nan) -> Calibration:

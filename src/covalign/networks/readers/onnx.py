@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from covalign.errors import InputError
-from covalign.networks.activations import OnnxSource
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
 from covalign.networks.readers.hub import optional
 from covalign.networks.readers.module import layer_of
+from covalign.networks.readers.onnx_source import OnnxSource
 from covalign.networks.readers.torch_file import one_line
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")

@@ -4,7 +4,6 @@ What has a forward pass (modules, factories, published networks, runs, ONNX file
 with an architecture) comes with its layer inputs; a weight file alone gives weights only.
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,25 @@ from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Network
 from covalign.networks.readers.bare import is_real, read_bare, strip_common_prefix
-from covalign.networks.readers.hub import Built, attribute_of, build, is_factory
+from covalign.networks.readers.hub import Built, build, is_factory
 from covalign.networks.readers.module import read_module, require_finite, unwrap
+from covalign.networks.readers.onnx import read_onnx
 from covalign.networks.readers.torch_file import TORCH_SUFFIXES, WeightFile, read_weight_file
 
-RUNS = "covalign.training.store:load_run"
-"""Opens a run of the store. Named, not imported: runs are made of networks, and training imports this."""
 
-
-def load_network(
+def read_network(
     source: Any,
     architecture: str | nn.Module | None = None,
     *,
     name: str | None = None,
     normalization: str | Normalization | None = None,
 ) -> Network:
-    """Read a network from wherever it is.
+    """Read a network from a module, a file or a name; `covalign.load_network` knows stored runs as well.
 
     Args:
         source: an `nn.Module`; a file (``.safetensors``; ``.pt``, ``.pth`` and other PyTorch weight files;
-            ``.onnx``); a run, its folder or its key; ``timm:NAME``; ``torchvision:NAME``;
-            ``module.path:factory``; or a `Network`, to which the options are applied.
+            ``.onnx``); ``timm:NAME``; ``torchvision:NAME``; ``module.path:factory``; or a `Network`, to which the
+            options are applied.
         architecture: for weight files, what they are the weights of: a module (it is filled), or a name as
             above. Without it there are no layer inputs, and order and kinds are inferred.
         name: short name for tables and captions; the default is taken from the source.
@@ -64,9 +61,8 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
             f"architecture: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); "
             "leave it out, since everything else brings its own"
         )
-    for network in (source, getattr(source, "network", None)):  # the second is a run's
-        if isinstance(network, Network):
-            return network
+    if isinstance(source, Network):
+        return source
     if isinstance(source, nn.Module):
         return _of_module(Built(source), name or type(unwrap(source)).__name__, {})
     if path is None:
@@ -75,8 +71,6 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
             "timm:resnet18 or module.path:factory"
         )
     text = str(source)
-    if path.is_dir() or (not path.exists() and re.fullmatch(r"[0-9a-f]{6,64}", text)):
-        return attribute_of(RUNS)(text).network
     if not path.exists() and is_factory(text):
         return _of_module(build(text), name or text.rpartition(":")[2], {"source": text})
     if not path.is_file():
@@ -89,8 +83,6 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
 
 def _of_file(path: Path, architecture: str | nn.Module | None, name: str) -> Network:
     if path.suffix == ".onnx":
-        from covalign.networks.readers.onnx import read_onnx
-
         return read_onnx(path, name)
     file = read_weight_file(path)
     details = {"source": str(path), **file.details}

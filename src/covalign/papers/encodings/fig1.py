@@ -23,9 +23,11 @@ from covalign.papers.bench import Bench
 from covalign.papers.encodings import kernel_population
 from covalign.papers.encodings.kernel_population import CONTROL, RANDOM, SMALLEST_MAP, TRUE, Kernels
 from covalign.papers.encodings.population import accuracies
+from covalign.papers.encodings.sheet import sheet
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.intervals import Estimate, over_networks
-from covalign.studies.spatial.measure import SpatialSummary, spatial_summary
+from covalign.studies.spatial.measure import spatial_summary
+from covalign.studies.spatial.record import SpatialSummary
 
 RANKS = (3, 5, 6)
 SHOWN = 9
@@ -208,7 +210,7 @@ def _eigenvectors(measured: Measurements) -> Figure:
 def _layer_sheet(eigenvectors: Tensor, layers: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the eigenvectors of one network, a row a layer, with their shares of the variance."""
     gap = (0.42, 0.1)
-    kernel_population.sheet([[greys(picture) for picture in layer] for layer in eigenvectors], gap, ax)
+    sheet([[greys(picture) for picture in layer] for layer in eigenvectors], gap, ax)
     for i, row in enumerate(layers.itertuples()):
         for j in range(eigenvectors.shape[1]):
             share = getattr(row, f"share_{j + 1}")

@@ -15,7 +15,7 @@ from covalign.papers.encodings import population
 from covalign.papers.encodings.population import ACROSS, RANDOM, SAME, TRUE, TRUE_RANDOM
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.intervals import Estimate, over_networks
-from covalign.studies.comparison.figures import mean_of_orders
+from covalign.studies.comparison.orders import mean_of_orders
 
 MIDDLE = range(2, 7)
 """Layers 2-6: the first one sees pixels in shared coordinates, the last two maps of 2x2."""

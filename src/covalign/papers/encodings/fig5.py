@@ -18,6 +18,7 @@ from covalign.figures.style import GREY, journal, series
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import kernel_population
 from covalign.papers.encodings.population import accuracies
+from covalign.papers.encodings.sheet import sheet
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 
 SHOWN = 16
@@ -107,9 +108,7 @@ def mosaic(weight: Tensor, ax: Axes) -> Axes:
     reach = 3 * float(weight.float().square().mean().sqrt())
     levels = (128 + 127 * (weight.float() / reach).clamp(-1, 1)).round().numpy().astype(np.uint8)
     gap = 1 / weight.shape[-1]
-    kernel_population.sheet(
-        [list(row) for row in levels], (gap, gap), ax, pixels=weight.shape[-1], framed=False
-    )
+    sheet([list(row) for row in levels], (gap, gap), ax, pixels=weight.shape[-1], framed=False)
     ax.set(xticks=[], yticks=[])
     return ax
 

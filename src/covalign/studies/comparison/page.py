@@ -7,43 +7,24 @@ Where a comparison is too large to print whole, the page says what it left out.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from covalign.encoding.spatial import SpatialCovariance
-from covalign.report.galleries import cosine_maps, kernel_gallery, spatial_eigenvectors
-from covalign.report.page import Column, Download, Notes, Page, Part, Plots, Section, Table
-from covalign.report.plots import (
-    LINES,
-    PANELS,
-    calibrated_panel,
-    cosine_panel,
-    legend,
-    pair_title,
-    similarity_panel,
-    spectrum_panel,
-    training_panel,
-)
+from covalign.report.page import Download, Notes, Page, Part, Plots, Section
+from covalign.report.plots import LINES, PANELS, legend, pair_title, spectrum_panel
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes, write_page
-from covalign.report.tables import (
-    ROWS,
-    comparison_table,
-    csv_bytes,
-    layer_table,
-    left_out,
-    pair_table,
-    reason_table,
-)
-from covalign.studies.comparison.figures import pairs
-from covalign.studies.comparison.measure import Comparison
+from covalign.report.sections import skipped_section, spatial_section, training_section
+from covalign.report.tables import csv_bytes, left_out
+from covalign.studies.comparison.maps import cosine_maps
+from covalign.studies.comparison.orders import pairs
+from covalign.studies.comparison.panels import calibrated_panel, cosine_panel, similarity_panel
+from covalign.studies.comparison.record import Comparison
+from covalign.studies.comparison.tables import comparison_table, layer_table, pair_table, reason_table
 from covalign.studies.comparison.words import findings
 
 
@@ -177,48 +158,6 @@ def spectrum_section(comparison: Comparison, names: Sequence[str]) -> Section | 
         caption += f" {len(chosen)} of {len(depths)} layers, evenly spaced."
     plots = Plots(tuple(panels), caption, legend(names))
     return Section("spectra", "How much was learned?", (), (plots,))
-
-
-def spatial_section(
-    spatial: Mapping[tuple[str, str], SpatialCovariance], filters: Float[Tensor, "count k k"] | None
-) -> Section | None:
-    """Spatial eigenvectors by network and layer, and frozen filters, where there are some."""
-    parts: list[Part] = [part for part in (spatial_eigenvectors(spatial),) if part is not None]
-    if filters is not None:
-        caption = "The frozen filters that factorized networks apply to every channel, with both signs."
-        parts.append(kernel_gallery("Filter bank", list(filters), caption))
-    return Section("spatial", "Spatial patterns", (), tuple(parts)) if parts else None
-
-
-def training_section(training: dict[str, list[dict[str, Any]]]) -> Section | None:
-    """Training curves of the networks whose history is known."""
-    known = {name: history for name, history in training.items() if history}
-    if not known:
-        return None
-    titles = {
-        "test_accuracy": "accuracy on test images",
-        "train_accuracy": "accuracy on training images",
-        "train_loss": "training loss",
-    }
-    panels = tuple(
-        training_panel(known, key, title)
-        for key, title in titles.items()
-        if any(row.get(key) is not None for history in known.values() for row in history)
-    )
-    caption = "Training of every network whose history is known. What was not learned cannot be compared."
-    return Section("training", "Training", (), (Plots(panels, caption, legend(list(known), markers=False)),))
-
-
-def skipped_section(skipped: dict[str, list[tuple[str, str]]]) -> Section | None:
-    """What was not read as a layer, and why."""
-    rows = tuple((name, *entry) for name, entries in skipped.items() for entry in entries)
-    if not rows:
-        return None
-    columns = (Column("network"), Column("parameter"), Column("reason"))
-    table = Table(
-        columns, rows[:ROWS], "Parameters that were not compared." + left_out(len(rows), ROWS, "rows")
-    )
-    return Section("skipped", "What was left out", (), (table,))
 
 
 def method_section() -> Section:

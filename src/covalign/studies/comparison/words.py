@@ -8,7 +8,8 @@ from 0.1.
 import numpy as np
 import pandas as pd
 
-from covalign.studies.comparison.figures import mean_of_orders, unaligned
+from covalign.report.words import count, number
+from covalign.studies.comparison.orders import mean_of_orders, unaligned
 
 LEVELS = (
     (0.7, "learned largely the same encoding"),
@@ -40,16 +41,6 @@ def copies(rows: pd.DataFrame) -> str:
     if not pairs:
         return ""
     return f"{'; '.join(pairs)}: the same network. Every compared layer holds the same weights, up to a rotation."
-
-
-def number(value: float) -> str:
-    """Return a number as the text prints it: two digits, a true minus sign."""
-    return f"{value:.2f}".replace("-", "\u2212")
-
-
-def count(amount: int, noun: str, plural: str | None = None) -> str:
-    """Return an amount with its noun, in the right number."""
-    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
 
 
 def deep(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,9 @@ import pandas as pd
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
-from covalign.studies.comparison.measure import Source, compare, named_networks
+from covalign.studies.comparison.measure import compare
 from covalign.studies.pairing import hidden_layers, signature
+from covalign.studies.subjects import Source, subjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +102,8 @@ def cross_layer_map(
     Raises:
         InputError: no two layers of equal form and kernel size.
     """
-    named, _ = named_networks([a, b])
-    one, other = named.values()
+    pair = subjects([a, b])
+    one, other = (each.network for each in pair)
     pairs = [
         (left.name, right.name)
         for left in hidden_layers(one)
@@ -110,7 +111,7 @@ def cross_layer_map(
         if _comparable(left, right)
     ]
     table = compare(
-        named,
+        pair,
         images,
         pairs,
         max_images=max_images,

@@ -8,71 +8,22 @@ of two values a, b, and ||W' - W''|| / (sqrt(2) ||W||) for the relative change i
 independent noise has a relative change equal to its spread; one that repeats itself has a larger one.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from covalign.encoding.basis import ENOUGH, BasisTest, basis_test, shares_basis
 from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
-from covalign.networks.readers.opening import load_network
-from covalign.storage.atomic import write_durably
-from covalign.training.run import Run
-
-Source: TypeAlias = Network | Run | nn.Module | str | Path
+from covalign.studies.difference.record import Difference
+from covalign.studies.subjects import Source, open_subject
 
 REFERRED = MEASURES[1:]
 """Measures that a random turn changes: all but the relative change itself."""
-
-
-@dataclass(frozen=True, eq=False)
-class Difference:
-    """What changed between two networks.
-
-    Attributes:
-        table: a row per layer of the base: ``layer, kind, neurons, d, relative_change``, then every measure of
-            `covalign.encoding.update` with its ``_reference`` (mean over draws), ``_low`` and ``_high``
-            (extremes over draws), ``learned_rank`` (r) and ``rank_rule``, ``correlation``,
-            ``correlation_shuffled, shares_basis``, and ``reason`` where something limits the reading. With a
-            replicate also ``_spread`` of the relative change and every measure, and ``update_cosine``.
-        base, other: names of the networks.
-        provenance: draws, seed and where the networks come from, JSON-serializable.
-    """
-
-    table: pd.DataFrame
-    base: str
-    other: str
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def largest_change(self) -> float:
-        """The largest relative change of a layer."""
-        return float(self.table["relative_change"].max())
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the table (parquet and CSV) and ``results.json`` into ``folder``; return the folder."""
-        from covalign.storage.results import SCHEMA_VERSION, records
-
-        folder = Path(folder)
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "difference",
-            "base": self.base,
-            "other": self.other,
-            "provenance": self.provenance,
-            "table": records(self.table),
-        }
-        write_durably(folder / "table.parquet", self.table.to_parquet(index=False))
-        write_durably(folder / "table.csv", self.table.to_csv(index=False).encode())
-        write_durably(folder / "results.json", json.dumps(document, indent=1, allow_nan=False).encode())
-        return folder
 
 
 def diff(
@@ -88,7 +39,7 @@ def diff(
     """Measure, layer by layer, what changed from ``base`` to ``other``; no images are needed.
 
     Args:
-        base, other: networks, runs, modules, or what `load_network` takes.
+        base, other: networks, runs, modules, or what `open_subject` takes.
         replicate: what another seed made of the same base.
         layers: names of layers of the base; None takes all. Whether the basis is shared is judged on all.
         draws: random turns of each update, for the reference; at least 2.
@@ -100,10 +51,10 @@ def diff(
     """
     if draws < 2:
         raise InputError(f"diff: got {draws} draws, expected at least 2 for a range; 10 is the default")
-    one, two = load_network(base), load_network(other)
+    one, two = (open_subject(source).network for source in (base, other))
     if one.name == two.name:
         two = replace(two, name=f"{two.name} (other)")
-    three = None if replicate is None else load_network(replicate)
+    three = None if replicate is None else open_subject(replicate).network
     tests, found = _relatives(one, two, seed)
     _, again = ({}, {}) if three is None else _relatives(one, three, seed)
     chosen = one.layers if layers is None else [one.layer(name) for name in layers]

@@ -14,8 +14,8 @@ from covalign.report.plots import depth_axis, legend, line, measure_panel, short
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes, write_page
 from covalign.report.tables import Heading, csv_bytes, frame_table
-from covalign.studies.comparison.words import count, number
-from covalign.studies.difference.measure import Difference
+from covalign.report.words import count, number
+from covalign.studies.difference.record import Difference
 
 MEASURES = {
     "inside": "share inside what the base had learned",

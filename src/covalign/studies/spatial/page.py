@@ -14,10 +14,10 @@ from covalign.report.galleries import spatial_eigenvectors
 from covalign.report.page import Download, Gallery, Notes, Page, Part, Raster, Section
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes, write_page
+from covalign.report.sections import skipped_section
 from covalign.report.tables import Heading, csv_bytes, frame_table
-from covalign.studies.comparison.page import skipped_section
-from covalign.studies.comparison.words import count, number
-from covalign.studies.spatial.measure import SpatialSummary
+from covalign.report.words import count, number
+from covalign.studies.spatial.record import SpatialSummary
 
 LAYER_COLUMNS: tuple[Heading, ...] = (
     ("network", None, "network", ""),

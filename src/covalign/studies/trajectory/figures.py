@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from covalign.figures.style import GREY, MARKERS, plain
-from covalign.studies.comparison.figures import mean_of_orders
+from covalign.studies.comparison.orders import mean_of_orders
 
 TITLES = {
     "similarity": "normalized similarity",

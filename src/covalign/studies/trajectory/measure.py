@@ -18,7 +18,10 @@ import pandas as pd
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
-from covalign.studies.comparison.measure import MEASURED, Comparison, Source, compare, named_networks
+from covalign.studies.comparison.measure import compare
+from covalign.studies.comparison.record import Comparison
+from covalign.studies.comparison.rows import MEASURED
+from covalign.studies.subjects import Source, open_subject
 from covalign.training.run import Run
 
 FINAL, CHECKPOINT = "final", "checkpoint"
@@ -85,7 +88,8 @@ def trajectory(
         raise InputError("trajectory: got no epochs, expected at least one, such as 0 (before training)")
     references: dict[str, Network] = {FINAL: run.network}
     if other is not None:
-        references |= named_networks([other])[0]
+        reference = open_subject(other)
+        references[reference.name] = reference.network
     steps = [(epoch, name) for epoch in epochs for name in references]
     rows: list[dict[str, Any]] = []
     for done, (epoch, name) in enumerate(steps):

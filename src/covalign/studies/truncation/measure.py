@@ -22,13 +22,13 @@ from torch.nn import functional
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization
 from covalign.encoding.covariance import weight_covariance
-from covalign.encoding.update import haar_frame
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers.tracing import evaluation
-from covalign.studies.comparison.measure import Source, named_networks
 from covalign.studies.streaming import layer_inputs
+from covalign.studies.subjects import Source, open_subject
 
 BASES = ("weights", "random", "activations")
 BATCH_SIZE = 250
@@ -70,7 +70,7 @@ def rank_truncation(
         InputError: an unknown layer or basis, a layer that cannot be projected, ranks outside 0 ... d, a network
             without forward pass or known normalization, or one with fewer outputs than there are classes.
     """
-    (found,) = named_networks([network])[0].values()
+    found = open_subject(network).network
     target = found.layer(layer)
     _check(target, ranks, basis)
     module, normalization = _runnable(found)

@@ -1,0 +1,113 @@
+"""What do the layers of an ONNX graph receive?"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from covalign.errors import InputError
+from covalign.networks.activations import channels_second
+from covalign.networks.readers.hub import optional
+from covalign.networks.readers.torch_file import one_line
+
+LARGEST = 2**29
+"""Numbers in one tensor of an ONNX graph, per image: two gigabytes (our choice)."""
+
+
+class OnnxSource:
+    """Layer inputs of an ONNX graph, by onnxruntime with added outputs.
+
+    Attributes:
+        received: by layer, the name of the tensor it receives and whether the layer is linear.
+        batch: number of images the graph demands; 0 if it takes any.
+        resolution: side of the images the graph demands, where it demands one.
+    """
+
+    def __init__(self, model: Any, folder: Path, name: str, received: dict[str, tuple[str, bool]]) -> None:
+        self.model, self.folder, self.name, self.received = model, folder, name, received
+        stored = {tensor.name for tensor in model.graph.initializer}
+        self.images = [value for value in model.graph.input if value.name not in stored]
+        dims = [d.dim_value for d in self.images[0].type.tensor_type.shape.dim] if self.images else []
+        self.batch = dims[0] if dims else 0
+        self.resolution = dims[2] or None if len(dims) == 4 and dims[2] == dims[3] else None
+        self.session: Any = None
+
+    def inputs(
+        self, batch: Float[Tensor, "n c h w"], names: Sequence[str]
+    ) -> dict[str, Float[Tensor, "n channels ..."]]:
+        """Return the inputs of the named layers for one batch of normalized images.
+
+        Raises:
+            InputError: an unknown layer, or a graph that cannot run on such images.
+        """
+        if unknown := [name for name in names if name not in self.received]:
+            raise InputError(f"network {self.name!r} has no layer {unknown[0]!r}; expected names it lists")
+        try:
+            tensors = self._run(batch, {self.received[name][0] for name in names})
+        except InputError:
+            raise
+        except Exception as error:  # onnxruntime has exceptions of its own
+            shape = "x".join(map(str, batch.shape[1:]))
+            raise InputError(
+                f"network {self.name!r} cannot run on images of {shape} (channels x height x width): "
+                f"{one_line(error)}; give images of the size and channels it was exported for"
+            ) from error
+        return {
+            name: channels_second(tensors[tensor], len(batch), linear)
+            for name, (tensor, linear) in ((name, self.received[name]) for name in names)
+        }
+
+    def _run(self, batch: Tensor, wanted: set[str]) -> dict[str, Tensor]:
+        """Run the graph, in pieces where it demands a number of images, and return the wanted tensors."""
+        if len(self.images) != 1:
+            raise InputError(
+                f"network {self.name!r}: the graph takes {len(self.images)} inputs, expected images alone; "
+                "export the network with one input"
+            )
+        self.session = self.session or self._start()
+        image = self.images[0].name
+        outputs = sorted(wanted - {image})
+        dtype = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}.get(
+            self.session.get_inputs()[0].type, torch.float32
+        )
+        size = self.batch or len(batch)
+        parts: dict[str, list[Tensor]] = {name: [] for name in outputs}
+        for piece in batch.split(size):
+            filled = torch.cat([piece, piece.new_zeros(size - len(piece), *piece.shape[1:])])
+            values = self.session.run(outputs, {image: filled.to("cpu", dtype).numpy()}) if outputs else []
+            for name, value in zip(outputs, values, strict=True):
+                parts[name].append(torch.from_numpy(value[: len(value) * len(piece) // size]).float())
+        return {name: torch.cat(part) for name, part in parts.items()} | {image: batch.float()}
+
+    def _start(self) -> Any:
+        """Open a session whose outputs are also the inputs of all layers."""
+        onnx, runtime = optional("onnx", "onnx"), optional("onnxruntime", "onnx")
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        self._check_sizes(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+        known = {value.name for value in (*model.graph.input, *model.graph.output)}
+        for tensor in sorted({tensor for tensor, _ in self.received.values()} - known):
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(self.folder.resolve())
+        )
+        return runtime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def _check_sizes(self, graph: Any) -> None:
+        """Refuse a graph that makes a tensor too large for memory, as far as its shapes are known."""
+        for value in (*graph.value_info, *graph.output):
+            numbers = math.prod(max(1, d.dim_value) for d in value.type.tensor_type.shape.dim)
+            if numbers > LARGEST:
+                raise InputError(
+                    f"network {self.name!r}: its tensor {value.name!r} has {numbers} numbers, expected at most "
+                    f"{LARGEST}; such a graph is not run"
+                )

@@ -1,0 +1,55 @@
+"""Which sections do several pages share?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.galleries import kernel_gallery, spatial_eigenvectors
+from covalign.report.page import Column, Part, Plots, Section, Table
+from covalign.report.plots import legend, training_panel
+from covalign.report.tables import ROWS, left_out
+
+
+def spatial_section(
+    spatial: Mapping[tuple[str, str], SpatialCovariance], filters: Float[Tensor, "count k k"] | None
+) -> Section | None:
+    """Spatial eigenvectors by network and layer, and frozen filters, where there are some."""
+    parts: list[Part] = [part for part in (spatial_eigenvectors(spatial),) if part is not None]
+    if filters is not None:
+        caption = "The frozen filters that factorized networks apply to every channel, with both signs."
+        parts.append(kernel_gallery("Filter bank", list(filters), caption))
+    return Section("spatial", "Spatial patterns", (), tuple(parts)) if parts else None
+
+
+def training_section(training: dict[str, list[dict[str, Any]]]) -> Section | None:
+    """Training curves of the networks whose history is known."""
+    known = {name: history for name, history in training.items() if history}
+    if not known:
+        return None
+    titles = {
+        "test_accuracy": "accuracy on test images",
+        "train_accuracy": "accuracy on training images",
+        "train_loss": "training loss",
+    }
+    panels = tuple(
+        training_panel(known, key, title)
+        for key, title in titles.items()
+        if any(row.get(key) is not None for history in known.values() for row in history)
+    )
+    caption = "Training of every network whose history is known. What was not learned cannot be compared."
+    return Section("training", "Training", (), (Plots(panels, caption, legend(list(known), markers=False)),))
+
+
+def skipped_section(skipped: dict[str, list[tuple[str, str]]]) -> Section | None:
+    """What was not read as a layer, and why."""
+    rows = tuple((name, *entry) for name, entries in skipped.items() for entry in entries)
+    if not rows:
+        return None
+    columns = (Column("network"), Column("parameter"), Column("reason"))
+    table = Table(
+        columns, rows[:ROWS], "Parameters that were not compared." + left_out(len(rows), ROWS, "rows")
+    )
+    return Section("skipped", "What was left out", (), (table,))

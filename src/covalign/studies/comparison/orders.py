@@ -1,0 +1,30 @@
+"""How are a comparison's rows read: by pair, and as the mean of both orders?"""
+
+import pandas as pd
+
+from covalign.figures.style import plain
+
+
+def mean_of_orders(table: pd.DataFrame) -> pd.Series:
+    """Return (S_ab + S_ba) / 2 per row; NaN where either order is undefined."""
+    return (table["similarity"] + table["similarity_reversed"]) / 2
+
+
+def unaligned(table: pd.DataFrame) -> pd.Series:
+    """Return the similarity without alignment per row; NaN where no similarity is defined."""
+    return table["unaligned"].where(mean_of_orders(table).notna())
+
+
+def pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the compared pairs in order of appearance."""
+    return list(dict.fromkeys(zip(table["a"], table["b"], strict=True)))
+
+
+def rows_of(table: pd.DataFrame, pair: tuple[str, str]) -> pd.DataFrame:
+    """Return the rows of one pair, by depth."""
+    return table[(table["a"] == pair[0]) & (table["b"] == pair[1])].sort_values("depth", kind="stable")
+
+
+def pair_label(pair: tuple[str, str]) -> str:
+    """Return the pair's name for a legend."""
+    return f"{plain(pair[0])} – {plain(pair[1])}"

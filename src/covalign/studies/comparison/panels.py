@@ -1,0 +1,121 @@
+"""How does a similarity run over depth, on the page?"""
+
+import html
+from typing import Any
+
+import pandas as pd
+
+from covalign.figures.style import GREY, series
+from covalign.report.page import Panel
+from covalign.report.plots import LINES, depth_axis, level, line, pair_title, shorten_escaped
+from covalign.studies.comparison.orders import mean_of_orders, pairs, rows_of, unaligned
+
+
+def _layers(rows: pd.DataFrame) -> list[str]:
+    """Return what hovering calls each layer."""
+    names = [a if a == b else f"{a} – {b}" for a, b in zip(rows["layer_a"], rows["layer_b"], strict=True)]
+    return [shorten_escaped(name) for name in names]
+
+
+def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
+    """Draw the markers of layers without a noise bulk open: there the numbers only describe."""
+    symbol = trace["marker"]["symbol"]
+    symbols = [symbol if ok else f"{symbol}-open" for ok in rows["bulk_ok"]]
+    trace["marker"] = trace["marker"] | {"symbol": symbols}
+
+
+def similarity_panel(table: pd.DataFrame) -> Panel:
+    """Plot the similarity of every pair, mean of both orders, and the control without alignment, faintly."""
+    data = []
+    for index, pair in enumerate(pairs(table)[:LINES]):
+        rows, name = rows_of(table, pair), html.escape(pair_title(pair))
+        numbers = rows[["similarity", "similarity_reversed", "cosine", "chance", "ceiling"]]
+        hover = (
+            f"<b>{name}</b><br>layer %{{x}}: %{{customdata[0]}}<br>similarity <b>%{{y:.3f}}</b> "
+            "(%{customdata[1]:.3f}, reversed %{customdata[2]:.3f})<br>"
+            "cosine %{customdata[3]:.3f}, chance %{customdata[4]:.3f}, ceiling %{customdata[5]:.3f}"
+        )
+        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers.values.tolist(), strict=True)]
+        data.append(line(index, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
+        _hollow(data[-1], rows)
+        control = unaligned(rows)
+        if control.notna().any():
+            hover = f"{name}<br>layer %{{x}}, without alignment: %{{y:.3f}}"
+            data.append(line(index, rows["depth"], control, hover, mode="lines", opacity=0.35))
+            data[-1]["line"] = data[-1]["line"] | {"width": 1}
+    chance, ceiling = level(0.0, "chance"), level(1.0, "ceiling")
+    layout = {
+        "xaxis": depth_axis(table["depth"]),
+        "yaxis": {"title": {"text": "normalized similarity"}},
+        "shapes": chance["shapes"] + ceiling["shapes"],
+        "annotations": chance["annotations"] + ceiling["annotations"],
+    }
+    return Panel(
+        tuple(data), layout, "Normalized similarity of every pair of networks against depth.", height=440
+    )
+
+
+def calibrated_panel(table: pd.DataFrame) -> Panel:
+    """Plot the calibrated similarity of every pair with its 95 % interval; withheld values are gaps."""
+    data, every = [], pairs(table)[:LINES]
+    for index, pair in enumerate(every):
+        rows = rows_of(table, pair)
+        shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
+        hover = (
+            f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
+            "calibrated <b>%{y:.3f}</b>, 95 % interval %{customdata[2]:.3f} to %{customdata[3]:.3f}<br>"
+            "p = %{customdata[4]:.2g}"
+        )
+        numbers = rows[["depth", "low", "high", "p_value"]].values.tolist()
+        interval = {
+            "type": "data",
+            "symmetric": False,
+            "array": (rows["high"] - rows["calibrated"]).tolist(),
+            "arrayminus": (rows["calibrated"] - rows["low"]).tolist(),
+            "thickness": 1.2,
+            "width": 3,
+            "color": series(index)["color"],
+        }
+        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
+        data.append(
+            line(index, rows["depth"] + shift, rows["calibrated"], hover, customdata=custom, error_y=interval)
+        )
+    layout = {
+        "xaxis": depth_axis(table["depth"]),
+        "yaxis": {"title": {"text": "calibrated similarity"}},
+        **level(0.0, "chance"),
+    }
+    return Panel(tuple(data), layout, "Calibrated similarity with intervals against depth.", height=440)
+
+
+def cosine_panel(table: pd.DataFrame, index: int, pair: tuple[str, str]) -> Panel:
+    """Plot one pair's cosine on grey bars from chance to ceiling."""
+    rows = rows_of(table, pair)
+    bars = {
+        "type": "bar",
+        "x": rows["depth"].tolist(),
+        "base": rows["chance"].tolist(),
+        "y": (rows["ceiling"] - rows["chance"]).tolist(),
+        "width": 0.6,
+        "marker": {"color": "rgba(127,127,127,.28)"},
+        "hoverinfo": "skip",
+    }
+    hover = (
+        "layer %{x}: %{customdata[0]}<br>cosine <b>%{y:.3f}</b><br>"
+        "chance %{customdata[1]:.3f}, ceiling %{customdata[2]:.3f}"
+    )
+    chance = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": rows["depth"].tolist(),
+        "y": rows["chance"].tolist(),
+        "marker": {"symbol": "line-ew-open", "size": 11, "color": GREY, "line": {"width": 1.5}},
+        "hoverinfo": "skip",
+    }
+    levels = zip(_layers(rows), rows["chance"].tolist(), rows["ceiling"].tolist(), strict=True)
+    course = line(index, rows["depth"], rows["cosine"], hover, customdata=[list(row) for row in levels])
+    _hollow(course, rows)
+    layout = {"xaxis": depth_axis(table["depth"]), "yaxis": {"title": {"text": "cosine"}, "range": [0, 1.02]}}
+    return Panel(
+        (bars, chance, course), layout, "Cosine on bars from chance to ceiling.", pair_title(pair), height=230
+    )

@@ -1,0 +1,130 @@
+"""What does a person mean by a network: a record, a module, a stored run, or the name of something to be read?
+
+The one opener: whatever a study is given becomes a `Subject`, a network with its name and, where a training of ours
+made it, the run.
+"""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from covalign.data.normalization import Normalization
+from covalign.networks.network import Network
+from covalign.networks.readers.opening import read_network
+from covalign.storage.folder import MANIFEST
+from covalign.training.run import Run
+from covalign.training.store import RunStore, load_run
+
+RUN_KEY = re.compile(r"[0-9a-f]{6,64}")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network that is looked at.
+
+    Attributes:
+        name: unique among those that are looked at together.
+        network: its layers.
+        run: the training that it came from; None for a stranger.
+    """
+
+    name: str
+    network: Network
+    run: Run | None = None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What was recorded epoch by epoch; empty where no training is known."""
+        return [asdict(epoch) for epoch in self.run.history] if self.run else []
+
+
+Source: TypeAlias = Subject | Network | Run | nn.Module | str | Path
+"""Whatever `open_subject` takes."""
+
+
+def open_subject(
+    source: Source,
+    architecture: str | nn.Module | None = None,
+    *,
+    name: str | None = None,
+    normalization: str | Normalization | None = None,
+    store: RunStore | None = None,
+) -> Subject:
+    """Open a run by its folder or key, and anything else by `covalign.networks.readers.opening.read_network`.
+
+    Args:
+        source: a subject, a network, a run or a module; a run's folder or the first digits (six or more) of its key;
+            a weight file; ``timm:NAME``, ``torchvision:NAME``; ``module.path:factory``.
+        architecture: for weight files, the module that they are the weights of, or what builds it.
+        name: in tables and captions; the default is taken from the source.
+        normalization: of the network's input pixels, where the source does not say.
+        store: where run keys are looked up; None takes `covalign.training.store.default_store`.
+
+    Raises:
+        InputError: what cannot be found, read or trusted.
+    """
+    if isinstance(source, Subject):
+        return Subject(name or source.name, source.network, source.run)
+    run = source if isinstance(source, Run) else None
+    if isinstance(source, str | Path) and architecture is None and _names_a_run(source):
+        run = load_run(source, store)
+    if run is not None:  # a training says how its pixels are normalized
+        source, normalization = run.network, None
+    network = read_network(source, architecture, name=name, normalization=normalization)
+    return Subject(network.name, network, run)
+
+
+def load_network(
+    source: Source,
+    architecture: str | nn.Module | None = None,
+    *,
+    name: str | None = None,
+    normalization: str | Normalization | None = None,
+) -> Network:
+    """Read a network from wherever it is.
+
+    Args:
+        source: an `nn.Module`; a file (``.safetensors``; ``.pt``, ``.pth`` and other PyTorch weight files;
+            ``.onnx``); a run, its folder or its key; ``timm:NAME``; ``torchvision:NAME``;
+            ``module.path:factory``; or a `Network`, to which the options are applied.
+        architecture: for weight files, what they are the weights of: a module (it is filled), or a name as
+            above. Without it there are no layer inputs, and order and kinds are inferred.
+        name: short name for tables and captions; the default is taken from the source.
+        normalization: how this network's input pixels are normalized, by record or by name; the default is
+            what the source itself says (timm, torchvision, runs).
+
+    Returns:
+        The network; ``.skipped`` says what was left out and why, ``.details`` how it was read. The layer
+        inputs of a module come from the module itself: read it again after further training.
+
+    Raises:
+        InputError: what cannot be found, read or trusted; always one line that says what to do.
+    """
+    return open_subject(source, architecture, name=name, normalization=normalization).network
+
+
+def subjects(networks: Sequence[Source] | Mapping[str, Source]) -> list[Subject]:
+    """Open several sources, and give them unique names.
+
+    Args:
+        networks: what `open_subject` takes; a mapping gives them names.
+    """
+    items = networks.items() if isinstance(networks, Mapping) else [(None, source) for source in networks]
+    found: list[Subject] = []
+    for given, source in items:
+        subject = open_subject(source)
+        name, taken = given or subject.name, {each.name for each in found}
+        others = (f"{name} ({copy})" for copy in itertools.count(2))
+        unique = name if name not in taken else next(other for other in others if other not in taken)
+        found.append(Subject(unique, subject.network, subject.run))
+    return found
+
+
+def _names_a_run(source: str | Path) -> bool:
+    path = Path(source)
+    return (path / MANIFEST).is_file() or (RUN_KEY.fullmatch(str(source)) is not None and not path.exists())
