@@ -17,6 +17,7 @@ import torch
 from hypothesis import settings
 
 import covalign  # noqa: F401  sets the environment before torch computes anything
+from samples import synthetic
 
 torch.set_num_threads(1)
 settings.register_profile("covalign", deadline=None, max_examples=25, derandomize=True)
@@ -31,3 +32,18 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real images and networks at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def factorized():
+    return synthetic.comparison()
+
+
+@pytest.fixture(scope="session")
+def joint():
+    return synthetic.comparison(form="joint")
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    return synthetic.comparison(names=synthetic.HOSTILE)

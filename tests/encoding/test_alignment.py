@@ -7,8 +7,7 @@ from scipy.linalg import orthogonal_procrustes
 
 from covalign.encoding.alignment import Alignment, alignment_correlation, identity_alignment, procrustes
 from covalign.errors import InputError
-
-from .planted import generator, orthonormal
+from samples.planted import generator, orthonormal
 
 
 def test_a_planted_rotation_is_recovered():

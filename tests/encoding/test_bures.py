@@ -10,9 +10,8 @@ from covalign.encoding.alignment import Alignment
 from covalign.encoding.bures import bures_wasserstein_cosine, bures_wasserstein_distance
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
-
-from . import reference
-from .planted import generator, orthonormal, spiked
+from samples import reference
+from samples.planted import generator, orthonormal, spiked
 
 SEEDS = st.integers(0, 10_000)
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from covalign.encoding.alignment import Alignment, procrustes
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
-
-from . import reference
-from .planted import generator, orthonormal, spiked
+from samples import reference
+from samples.planted import generator, orthonormal, spiked
 
 SHAPES = [(20, 50), (50, 20), (30, 30)]
 

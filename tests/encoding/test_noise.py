@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.noise import bulk_check, noise_level
 from covalign.errors import InputError
-
-from .planted import generator, orthonormal, spiked
+from samples.planted import generator, orthonormal, spiked
 
 SHAPES = [(64, 32), (64, 64), (40, 200), (64, 640), (128, 64)]
 

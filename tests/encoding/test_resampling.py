@@ -3,8 +3,7 @@ import torch
 
 from covalign.encoding.haar import haar_block, wishart_factor
 from covalign.encoding.resampling import noise_chain, sample_eigenvalues, sample_eigenvectors, sample_overlaps
-
-from .planted import generator, neurons, orthonormal
+from samples.planted import generator, neurons, orthonormal
 
 SPIKES = torch.tensor([12.0, 8.0, 5.0], dtype=torch.float64)
 

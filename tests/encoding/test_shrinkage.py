@@ -9,8 +9,7 @@ from sklearn.isotonic import isotonic_regression
 from covalign.encoding.shrinkage import _non_increasing, cross_validated_eigenvalues, shrink_eigenvalues
 from covalign.encoding.spiked import bulk_edges, eigenvector_overlap, sample_eigenvalue
 from covalign.errors import InputError
-
-from .planted import generator, neurons, orthonormal
+from samples.planted import generator, neurons, orthonormal
 
 METHODS = ["operator", "frobenius", "frechet", "nuclear"]
 

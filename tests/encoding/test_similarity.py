@@ -8,9 +8,8 @@ from covalign.encoding.alignment import Alignment
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.similarity import eigenvector_cosines, normalized_similarity, reference_levels
 from covalign.errors import InputError
-
-from . import reference
-from .planted import generator, orthonormal, spiked
+from samples import reference
+from samples.planted import generator, orthonormal, spiked
 
 
 def test_eq_6_agrees_with_the_dense_reading():

@@ -8,8 +8,7 @@ from covalign.encoding.spatial import matched_cosines, spatial_covariance, subsp
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.studies.spatial.bank import filter_bank
-
-from .planted import generator, orthonormal
+from samples.planted import generator, orthonormal
 
 
 def planted(values, basis, count=4000, seed=0):

@@ -14,8 +14,7 @@ from covalign.encoding.spiked import (
     sample_eigenvalue,
 )
 from covalign.errors import InputError
-
-from .planted import generator, neurons, orthonormal
+from samples.planted import generator, neurons, orthonormal
 
 gammas = st.floats(0.05, 20)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from synthetic import NAMES
 
 from covalign.errors import InputError
 from covalign.figures.eigenvectors import cosine_map, darkness
@@ -21,6 +20,7 @@ from covalign.studies.comparison.figures import (
     similarity_against_depth,
 )
 from covalign.studies.comparison.orders import mean_of_orders, pairs
+from samples.synthetic import NAMES
 
 
 @pytest.fixture

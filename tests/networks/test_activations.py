@@ -6,8 +6,7 @@ from torch import nn
 
 from covalign.errors import InputError
 from covalign.networks.readers.opening import read_network
-
-from .strangers import Stranger, small_cnn
+from samples.strangers import Stranger, small_cnn
 
 
 def test_inputs_are_what_the_weights_multiply():

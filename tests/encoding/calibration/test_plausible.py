@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covalign.encoding.calibration.plausible import Spectrum, contract, fit_spikes, plausible_populations
-
-from .planted import generator, neurons, orthonormal
+from samples.planted import generator, neurons, orthonormal
 
 
 def spectrum(n, d, spikes, seed):

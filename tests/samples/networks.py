@@ -12,8 +12,7 @@ from covalign.networks.architectures.vgg import VGG
 from covalign.networks.filters import analytic_filters
 from covalign.networks.network import Network
 from covalign.studies.subjects import load_network
-
-from .planted import generator, orthonormal
+from samples.planted import generator, orthonormal, spiked
 
 CLASSES = ("left", "right")
 NORMALIZATION = Normalization("these images", (0.44,), (0.24,))
@@ -105,3 +104,14 @@ def shuffle_norm(norm: nn.BatchNorm2d, order: torch.Tensor) -> None:
 
 def read(network: nn.Module, name: str = "net") -> Network:
     return load_network(network, name=name, normalization=NORMALIZATION)
+
+
+def noisy(bulk: bool, seed: int = 0) -> nn.Module:
+    """A network whose initializer is unknown: noise with spikes, or a spectrum without any bulk."""
+    layer = nn.Conv2d(40, 30, 1, bias=False)
+    noise = spiked(30, 40, 3, 8.0, seed=seed) * 0.02
+    if not bulk:
+        left, _, right = torch.linalg.svd(noise, full_matrices=False)
+        noise = (left * torch.logspace(0, -3, 30, dtype=torch.float64)) @ right
+    layer.weight.data = noise.float()[..., None, None]
+    return nn.Sequential(nn.Conv2d(3, 40, 3, bias=False), nn.ReLU(), layer, nn.ReLU(), nn.Conv2d(30, 2, 1))

@@ -15,8 +15,7 @@ from covalign.studies.subjects import load_network
 from covalign.training.loop import train
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
-
-from .strangers import SmallCNN, small_cnn
+from samples.strangers import SmallCNN, small_cnn
 
 
 @pytest.fixture

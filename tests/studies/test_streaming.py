@@ -7,9 +7,8 @@ from covalign.errors import InputError
 from covalign.networks.network import Network
 from covalign.studies.pairing import match_layers
 from covalign.studies.streaming import CrossMoment, Link, fit_alignments, layer_inputs, matched_positions
-
-from .networks import images, module, permuted, read, slot_order
-from .planted import generator
+from samples.networks import images, module, permuted, read, slot_order
+from samples.planted import generator
 
 
 def links(a: Network, b: Network, shared: bool = False) -> list[Link]:

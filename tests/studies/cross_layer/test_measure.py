@@ -6,8 +6,7 @@ import pytest
 from covalign.errors import InputError
 from covalign.studies.comparison.measure import compare
 from covalign.studies.cross_layer.measure import cross_layer_map
-
-from .networks import images, module, permuted, read
+from samples.networks import images, module, noisy, permuted, read
 
 WIDTHS = (12, 24, 24)
 
@@ -51,9 +50,7 @@ def test_maps_of_unequal_resolution_are_compared_on_the_coarser_one():
 
 
 def test_without_a_similarity_layers_are_matched_by_the_excess_over_chance():
-    from .test_comparison import stranger
-
-    a, b = (read(stranger(False, seed), str(seed)) for seed in (0, 1))
+    a, b = (read(noisy(False, seed), str(seed)) for seed in (0, 1))
     cross = cross_layer_map(a, b, images(60), draws=2)
     assert cross.measure == "excess"
     assert set(cross.best["measure"]) == {"excess"}

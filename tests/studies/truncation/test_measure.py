@@ -8,8 +8,7 @@ from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
 from covalign.networks.network import Network
 from covalign.studies.truncation.measure import BASES, accuracy, input_moment, rank_truncation
-
-from .networks import images, module, read
+from samples.networks import images, module, read
 
 LAYER = "stages.2.convolution"
 

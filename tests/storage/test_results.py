@@ -8,8 +8,7 @@ import torch
 from covalign.errors import InputError
 from covalign.storage.results import load_comparison
 from covalign.studies.comparison.measure import compare
-
-from .networks import images, module, read
+from samples.networks import images, module, read
 
 
 @pytest.fixture(scope="module")

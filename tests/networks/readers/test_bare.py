@@ -9,8 +9,7 @@ from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet20
 from covalign.networks.architectures.vgg import vgg11
 from covalign.networks.readers.opening import read_network
-
-from .strangers import Stranger, small_cnn
+from samples.strangers import Stranger, small_cnn
 
 
 def bare(folder, weights, suffix=".safetensors"):

@@ -7,8 +7,7 @@ import torch
 from covalign.errors import InputError
 from covalign.studies.comparison.measure import compare
 from covalign.studies.trajectory.measure import energy_moved, relative_change, trajectory
-
-from .networks import module, read
+from samples.networks import module, read
 
 LAYERS = ["stages.1.convolution", "stages.3.convolution"]
 

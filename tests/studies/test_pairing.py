@@ -5,8 +5,7 @@ from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet
 from covalign.networks.network import Network
 from covalign.studies.pairing import hidden_layers, match_layers
-
-from .networks import module, read
+from samples.networks import module, read
 
 
 def names(pairs):

@@ -9,8 +9,7 @@ from covalign.errors import InputError
 from covalign.networks.architectures.vgg import vgg11
 from covalign.networks.filters import analytic_filters
 from covalign.networks.readers.opening import read_network
-
-from .strangers import Separable, Stranger, small_cnn
+from samples.strangers import Separable, Stranger, small_cnn
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ from covalign.networks.filters import analytic_filters
 from covalign.networks.network import Network
 from covalign.studies.spatial.bank import filter_bank
 from covalign.studies.spatial.measure import spatial_summary
-
-from .networks import module, read
-from .planted import generator
+from samples.networks import module, read
+from samples.planted import generator
 
 
 @pytest.fixture(scope="module")

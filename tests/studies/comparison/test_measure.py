@@ -15,9 +15,8 @@ from covalign.errors import InputError
 from covalign.studies.comparison.measure import align, compare
 from covalign.studies.comparison.rows import DESCRIPTIVE
 from covalign.studies.subjects import load_network
-
-from .networks import images, module, permuted, read, slot_order
-from .planted import generator, orthonormal, spiked
+from samples.networks import images, module, noisy, permuted, read, slot_order
+from samples.planted import generator, orthonormal, spiked
 
 DESIGN = """
     a, b, layer_a, layer_b, form, d, neurons_a, neurons_b, kept_a, kept_b, effective_rank_a, effective_rank_b,
@@ -113,19 +112,8 @@ def test_alignments_are_given_by_layer_and_their_control_on_request():
     assert float((control["stages.1.pointwise"].rotation - expected).norm()) > 1
 
 
-def stranger(bulk: bool, seed: int = 0) -> nn.Module:
-    """A network whose initializer is unknown: noise with spikes, or a spectrum without any bulk."""
-    layer = nn.Conv2d(40, 30, 1, bias=False)
-    noise = spiked(30, 40, 3, 8.0, seed=seed) * 0.02
-    if not bulk:
-        left, _, right = torch.linalg.svd(noise, full_matrices=False)
-        noise = (left * torch.logspace(0, -3, 30, dtype=torch.float64)) @ right
-    layer.weight.data = noise.float()[..., None, None]
-    return nn.Sequential(nn.Conv2d(3, 40, 3, bias=False), nn.ReLU(), layer, nn.ReLU(), nn.Conv2d(30, 2, 1))
-
-
 def test_an_unknown_initializer_is_replaced_by_the_bulk():
-    pair = [read(stranger(True, seed), str(seed)) for seed in (0, 1)]
+    pair = [read(noisy(True, seed), str(seed)) for seed in (0, 1)]
     row = compare(pair, images(60), ["2"], draws=3, calibrate=False).table.iloc[0]
     assert row["bulk_ok"]
     assert (row["kept_a"], row["kept_b"]) == (3, 3)
@@ -134,7 +122,7 @@ def test_an_unknown_initializer_is_replaced_by_the_bulk():
 
 
 def test_without_a_bulk_only_a_description_is_given():
-    pair = [read(stranger(False, seed), str(seed)) for seed in (0, 1)]
+    pair = [read(noisy(False, seed), str(seed)) for seed in (0, 1)]
     row = compare(pair, images(60), ["2"], draws=3).table.iloc[0]
     assert not row["bulk_ok"]
     assert DESCRIPTIVE in row["reason"]
@@ -233,7 +221,7 @@ def test_equal_neurons_scaled_by_a_constant_change_nothing_but_the_scale():
 
 
 def test_pruned_and_dead_layers_are_described_with_their_reason():
-    pruned, dead = stranger(bulk=True), stranger(bulk=True, seed=1)
+    pruned, dead = noisy(bulk=True), noisy(bulk=True, seed=1)
     with torch.no_grad():
         for part in pruned.modules():
             if isinstance(part, nn.Conv2d):
@@ -247,6 +235,6 @@ def test_pruned_and_dead_layers_are_described_with_their_reason():
     }
     table = compare(normalized, images(40), draws=2, controls=False).table
     assert table["reason"].str.contains("all weights are zero").any()
-    again = {**normalized, "dead": load_network(stranger(bulk=True, seed=2), name="c", normalization="none")}
+    again = {**normalized, "dead": load_network(noisy(bulk=True, seed=2), name="c", normalization="none")}
     table = compare(again, images(40), draws=2, controls=False).table
     assert table["reason"].str.contains("no noise to measure").any()

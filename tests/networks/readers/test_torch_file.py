@@ -12,8 +12,7 @@ import torch
 from covalign.errors import InputError
 from covalign.networks.readers.opening import read_network
 from covalign.networks.readers.torch_file import read_weight_file
-
-from .strangers import small_cnn
+from samples.strangers import small_cnn
 
 
 class Call:

@@ -11,8 +11,7 @@ from covalign.encoding.spatial import spatial_covariance
 from covalign.errors import InputError
 from covalign.networks.readers.opening import read_network
 from covalign.studies.comparison.measure import compare
-
-from .strangers import SmallCNN, small_cnn
+from samples.strangers import SmallCNN, small_cnn
 
 FLOAT = TensorProto.FLOAT
 

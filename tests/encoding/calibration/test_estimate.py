@@ -17,8 +17,7 @@ from covalign.encoding.calibration.independence import shared_noise
 from covalign.encoding.calibration.simulation import Simulation
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
-
-from .planted import generator, neurons, orthonormal, spiked
+from samples.planted import generator, neurons, orthonormal, spiked
 
 
 def pair(n=64, d=320, strength=3.0, shared=16, seed=0, rank=16):
