@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 
-from covalign.encoding.alignment import Alignment, alignment_correlation, identity_alignment, procrustes
+from covalign.encoding.alignment import Alignment, alignment_correlation, procrustes
 from covalign.errors import InputError
 from samples.planted import generator, orthonormal
 
@@ -49,7 +49,7 @@ def test_correlation_of_a_rotated_copy_is_one():
 def test_too_few_samples_are_named():
     few = Alignment(torch.eye(10, dtype=torch.float64), samples=20)
     assert "20 samples in 10 dimensions" in few.reason
-    assert identity_alignment(10).reason == ""
+    assert Alignment(torch.eye(10, dtype=torch.float64), fitted=False).reason == ""
 
 
 def test_a_moment_that_is_no_matrix_is_refused():

@@ -5,8 +5,6 @@ import time
 
 import pytest
 
-from covalign.studies.comparison.page import write_report
-
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -37,7 +35,7 @@ def browser():
 @pytest.fixture(scope="module")
 def opened(browser, hostile, tmp_path_factory):
     """A report of networks with hostile names, what the browser complained of, and what it asked for."""
-    path = write_report(hostile, tmp_path_factory.mktemp("report") / "report.html")
+    path = hostile.report(tmp_path_factory.mktemp("report") / "report.html")
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE * 1000)
     complaints, requests = [], []

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from covalign.encoding.reasons import Reason, Remark, codes
 from covalign.encoding.spatial import spatial_covariance
 from covalign.studies.comparison.record import Comparison
 
@@ -39,6 +40,12 @@ def spectrum(neurons, dimension, spikes, generator):
     scale[:spikes] += strength * torch.linspace(16, 2, spikes, dtype=torch.float64)
     weights = torch.randn(neurons, dimension, dtype=torch.float64, generator=generator) * scale.sqrt()
     return torch.linalg.svdvals(weights).square() / neurons
+
+
+def remark(table, rows, said):
+    """State a reason in some rows of a table."""
+    table.loc[rows, "reason"] = str(said)
+    table.loc[rows, "reason_codes"] = pd.Series([codes([said])] * int(rows.sum()), table.index[rows])
 
 
 def pair_table(names, form, generator):
@@ -76,6 +83,7 @@ def pair_table(names, form, generator):
                     "high": level + 0.14,
                     "p_value": 0.005 if level > 0.2 else 0.3,
                     "reason": "",
+                    "reason_codes": (),
                     "unaligned": UNALIGNED[depth - 1] + 0.02 * float(noise[0]),
                     "shuffled": 0.02,
                 }
@@ -85,12 +93,12 @@ def pair_table(names, form, generator):
     numbers = ["cosine", "chance", "ceiling", "similarity", "similarity_reversed"]
     calibrated = ["calibrated", "low", "high", "p_value"]
     table.loc[undefined, [*numbers, *calibrated]] = np.nan
-    table.loc[undefined, "reason"] = "nothing learned"
+    remark(table, undefined, Remark(Reason.NOTHING_LEARNED, (0, 3)))
     table.loc[undefined, "kept_a"] = 0
     bulk = (table.depth == 7) & (table.a == names[2])
     table.loc[bulk, "bulk_ok"] = False
     table.loc[bulk, calibrated] = np.nan
-    table.loc[bulk, "reason"] = "bulk is not noise: the smallest eigenvalue is 0.3 of the lower edge"
+    remark(table, bulk, Remark(Reason.BULK_TOO_LOW, (0.3, 0.6)))
     return table
 
 

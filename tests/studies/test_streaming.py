@@ -13,7 +13,10 @@ from samples.planted import generator
 
 def links(a: Network, b: Network, shared: bool = False) -> list[Link]:
     pairs = match_layers(a, b)
-    return [Link(a, left, b, right, shared and i == 0) for i, (left, right) in enumerate(pairs)]
+    known = torch.eye(30, dtype=torch.float64)
+    return [
+        Link(a, left, b, right, known if shared and i == 0 else None) for i, (left, right) in enumerate(pairs)
+    ]
 
 
 def samples(network, layer, data):

@@ -16,6 +16,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
+from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 
 SAMPLES_PER_DIMENSION = 5
 """Below this many samples per dimension a rotation is fitted to noise; our choice ("a few times d")."""
@@ -30,7 +31,7 @@ class Alignment:
         correlation: tr(A^T M) / sqrt(E||phi_1||^2 E||phi_2||^2) on held-out images, in [-1, 1]; NaN where
             nothing was held out.
         samples: number of positions the rotation was fitted to; 0 where it was not fitted.
-        fitted: False for the identity that is imposed where inputs are shared.
+        fitted: False where the rotation is known: the identity where inputs are shared, a permutation of slots.
     """
 
     rotation: Float64[Tensor, "d2 d1"]
@@ -39,15 +40,18 @@ class Alignment:
     fitted: bool = True
 
     @property
-    def reason(self) -> str:
+    def remarks(self) -> Remarks:
         """Why this alignment should not be trusted; empty where nothing speaks against it."""
-        enough = SAMPLES_PER_DIMENSION * max(self.rotation.shape)
+        dimension = max(self.rotation.shape)
+        enough = SAMPLES_PER_DIMENSION * dimension
         if self.fitted and 0 < self.samples < enough:
-            return (
-                f"alignment fitted to {self.samples} samples in {max(self.rotation.shape)} dimensions, "
-                f"expected at least {enough}: pass more images"
-            )
-        return ""
+            return (Remark(Reason.FEW_SAMPLES, (self.samples, dimension, enough)),)
+        return ()
+
+    @property
+    def reason(self) -> str:
+        """The remarks in words."""
+        return in_words(self.remarks)
 
 
 def procrustes(cross_moment: ArrayLike) -> Alignment:
@@ -71,11 +75,6 @@ def procrustes(cross_moment: ArrayLike) -> Alignment:
     moment = as_float64(cross_moment, "cross_moment", "d2 d1")
     left, _, right = torch.linalg.svd(moment, full_matrices=False)
     return Alignment(left @ right)
-
-
-def identity_alignment(dimension: int, correlation: float = math.nan) -> Alignment:
-    """Return A = I, for layers whose inputs share their coordinates (layer 1: the images themselves)."""
-    return Alignment(torch.eye(dimension, dtype=torch.float64), correlation, fitted=False)
 
 
 def alignment_correlation(

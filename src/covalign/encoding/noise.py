@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
+from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.spiked import bulk_edges, bulk_median, bulk_quantile
 from covalign.errors import InputError
 
@@ -35,15 +36,20 @@ class BulkCheck:
 
     Attributes:
         ok: it does.
-        reason: why not; empty where it does.
+        remarks: why not; empty where it does.
         spikes: number of eigenvalues above the bulk edge.
         ratios: the bulk's quantiles (0.25, 0.5, 0.9) divided by those of pure noise; empty where too few are left.
     """
 
     ok: bool
-    reason: str
+    remarks: Remarks
     spikes: int
     ratios: tuple[float, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why the bulk does not look like noise, in words; empty where it does."""
+        return in_words(self.remarks)
 
 
 def bulk_check(eigenvalues: ArrayLike, neurons: int, dimension: int) -> BulkCheck:
@@ -58,33 +64,23 @@ def bulk_check(eigenvalues: ArrayLike, neurons: int, dimension: int) -> BulkChec
     spikes = int((values > bulk_edges(dimension / neurons)[1]).sum())
     left = len(values) - spikes
     if left < max(SMALLEST_BULK, len(values) // 4):
-        reason = f"{spikes} of {len(values)} eigenvalues have left the bulk, and with them the spiked model"
+        remark = Remark(Reason.BULK_LEFT, (spikes, len(values)))
         if spikes == 0:
-            reason = f"{left} eigenvalues are too few to recognize a bulk, expected at least {SMALLEST_BULK}"
-        return BulkCheck(False, reason, spikes)
+            remark = Remark(Reason.BULK_TOO_SMALL, (left, SMALLEST_BULK))
+        return BulkCheck(False, (remark,), spikes)
     bulk, gamma = _left_over(values, spikes, neurons, dimension)
     probabilities = torch.tensor(QUANTILES, dtype=torch.float64, device=bulk.device)
     ratios = torch.quantile(bulk, probabilities) / bulk_quantile(QUANTILES, gamma).to(bulk)
     found = tuple(float(ratio) for ratio in ratios)
     for quantile, ratio in zip(QUANTILES, found, strict=True):
         if not 1 / TOLERANCE <= ratio <= TOLERANCE:
-            return BulkCheck(
-                False,
-                f"the bulk does not look like noise: its {quantile:.0%} quantile is {ratio:.2f} times that of "
-                f"pure noise, expected {1 / TOLERANCE:.2f} to {TOLERANCE}",
-                spikes,
-                found,
-            )
+            remark = Remark(Reason.BULK_MISSHAPEN, (quantile, ratio, 1 / TOLERANCE, TOLERANCE))
+            return BulkCheck(False, (remark,), spikes, found)
     lower = bulk_edges(gamma)[0]
     if float(bulk[-1]) < LOWEST * lower:
-        return BulkCheck(
-            False,
-            f"the bulk does not look like noise: its smallest eigenvalue is {float(bulk[-1]) / lower:.2f} of the "
-            f"lower bulk edge, expected at least {LOWEST}; was the network trained with weight decay?",
-            spikes,
-            found,
-        )
-    return BulkCheck(True, "", spikes, found)
+        remark = Remark(Reason.BULK_TOO_LOW, (float(bulk[-1]) / lower, LOWEST))
+        return BulkCheck(False, (remark,), spikes, found)
+    return BulkCheck(True, (), spikes, found)
 
 
 def noise_level(eigenvalues: ArrayLike, neurons: int, dimension: int) -> float:
@@ -112,10 +108,7 @@ def noise_level(eigenvalues: ArrayLike, neurons: int, dimension: int) -> float:
         bulk, gamma = _left_over(values, spikes, neurons, dimension)
         level = float(bulk.median()) / bulk_median(gamma)
         if not level > 1e-12 * float(values[0]):
-            raise InputError(
-                "noise level: half of the eigenvalues or more are zero, so that there is no noise to measure; "
-                "are the weights pruned or low-rank?"
-            )
+            raise InputError(str(Remark(Reason.NO_NOISE)))
         spikes = min(int((values > edge * level).sum()), len(values) // 2)
     return level
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.calibration.estimate import calibrated_similarity
 from covalign.encoding.covariance import WeightCovariance
+from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.errors import InputError
 
@@ -41,23 +42,33 @@ class Similarity:
         cosine: Bures-Wasserstein cosine of the shrunk covariances.
         chance: mean cosine after Haar rotation.
         ceiling: mean cosine of c1 with a resampled self.
-        reason: why ``value`` is NaN; empty otherwise.
+        remarks: why ``value`` is NaN; empty otherwise.
         calibrated: unbiased estimate of the population's similarity; NaN where withheld.
         low, high: its 95 % interval.
         p_value: probability of so large a cosine by chance.
-        calibrated_reason: why ``calibrated`` is withheld, or what it means ("same weights").
+        calibrated_remarks: why ``calibrated`` is withheld, or what it means (same weights).
     """
 
     value: float
     cosine: float = math.nan
     chance: float = math.nan
     ceiling: float = math.nan
-    reason: str = ""
+    remarks: Remarks = ()
     calibrated: float = math.nan
     low: float = math.nan
     high: float = math.nan
     p_value: float = math.nan
-    calibrated_reason: str = ""
+    calibrated_remarks: Remarks = ()
+
+    @property
+    def reason(self) -> str:
+        """Why ``value`` is NaN, in words; empty otherwise."""
+        return in_words(self.remarks)
+
+    @property
+    def calibrated_reason(self) -> str:
+        """What is to be said of ``calibrated``, in words."""
+        return in_words(self.calibrated_remarks)
 
 
 def normalized_similarity(
@@ -91,7 +102,7 @@ def normalized_similarity(
     if not calibrate:
         return published
     if c1.shrunk or c2.shrunk:
-        return replace(published, calibrated_reason="the unshrunk eigenvalues were not given")
+        return replace(published, calibrated_remarks=(Remark(Reason.ALREADY_SHRUNK),))
     calibration = calibrated_similarity(c1, c2, seed=seed)
     return replace(
         published,
@@ -99,7 +110,7 @@ def normalized_similarity(
         low=calibration.low,
         high=calibration.high,
         p_value=calibration.p_value,
-        calibrated_reason=calibration.reason,
+        calibrated_remarks=calibration.remarks,
     )
 
 
@@ -107,16 +118,12 @@ def _published(
     c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int, levels: ReferenceLevels | None
 ) -> Similarity:
     if min(c1.kept, c2.kept) <= 1:
-        return Similarity(
-            math.nan,
-            reason=f"nothing learned: {c1.kept} and {c2.kept} eigenvalues above the bulk edge, "
-            "expected at least 2 of each",
-        )
+        return Similarity(math.nan, remarks=(Remark(Reason.NOTHING_LEARNED, (c1.kept, c2.kept)),))
     cosine = bures_wasserstein_cosine(c1, c2)
     levels = levels or reference_levels(c1, draws, seed)
     chance, ceiling = levels.chance, levels.ceiling
     if not ceiling > chance:
-        return Similarity(math.nan, cosine, chance, ceiling, reason="the ceiling does not exceed chance")
+        return Similarity(math.nan, cosine, chance, ceiling, remarks=(Remark(Reason.NO_CEILING),))
     return Similarity((cosine - chance) / (ceiling - chance), cosine, chance, ceiling)
 
 

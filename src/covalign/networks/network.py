@@ -13,6 +13,7 @@ from torch import Tensor
 
 from covalign.data.normalization import Normalization
 from covalign.errors import InputError
+from covalign.networks.filters import FilterBank
 
 Kind = Literal["convolution", "grouped", "depthwise", "transposed", "linear"]
 
@@ -113,6 +114,7 @@ class Network:
         source: gives layer inputs; None for a bare weight file, which has no forward pass.
         normalization: how this network's input pixels are normalized, where known.
         resolution: height and width of the images it was trained on, where known.
+        filters: the frozen spatial filters of its factorized layers; None where there are none, or are not known.
         details: provenance for reports (path, architecture, training run ...), JSON-serializable.
     """
 
@@ -122,6 +124,7 @@ class Network:
     source: ActivationSource | None = None
     normalization: Normalization | None = None
     resolution: int | None = None
+    filters: FilterBank | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     def layer(self, name: str) -> Layer:

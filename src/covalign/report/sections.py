@@ -24,7 +24,7 @@ def spatial_section(
     return Section("spatial", "Spatial patterns", (), tuple(parts)) if parts else None
 
 
-def training_section(training: dict[str, list[dict[str, Any]]]) -> Section | None:
+def training_section(training: Mapping[str, list[dict[str, Any]]]) -> Section | None:
     """Training curves of the networks whose history is known."""
     known = {name: history for name, history in training.items() if history}
     if not known:
@@ -43,7 +43,7 @@ def training_section(training: dict[str, list[dict[str, Any]]]) -> Section | Non
     return Section("training", "Training", (), (Plots(panels, caption, legend(list(known), markers=False)),))
 
 
-def skipped_section(skipped: dict[str, list[tuple[str, str]]]) -> Section | None:
+def skipped_section(skipped: Mapping[str, list[tuple[str, str]]]) -> Section | None:
     """What was not read as a layer, and why."""
     rows = tuple((name, *entry) for name, entries in skipped.items() for entry in entries)
     if not rows:

@@ -4,16 +4,14 @@ Tables with at most 1500 rows; every column of every row is among the page's dow
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 
+from covalign.report.columns import Heading
 from covalign.report.page import Column, Table
 
 ROWS = 1500
-
-Heading: TypeAlias = tuple[str, int | None, str, str]
-"""Printed title, digits after the point, name in the record, meaning."""
 
 
 def frame_table(
@@ -27,13 +25,14 @@ def frame_table(
         caption: of the table.
         folded: shown only when opened.
     """
-    present = [heading for heading in headings if heading[2] in frame]
+    present = [heading for heading in map(Heading._make, headings) if heading.name in frame]
     columns: list[list[Any]] = [
-        (frame[name].fillna("") if digits is None else frame[name]).tolist() for _, digits, name, _ in present
+        (frame[each.name].fillna("") if each.digits is None else frame[each.name]).tolist()
+        for each in present
     ]
     rows = tuple(zip(*columns, strict=True))
     return Table(
-        tuple(Column(title, digits, meaning) for title, digits, _, meaning in present),
+        tuple(Column(each.title, each.digits, each.meaning) for each in present),
         rows[:ROWS],
         caption + left_out(len(rows), ROWS, "rows"),
         folded,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,9 +20,9 @@ from covalign.data.images import Images
 from covalign.encoding.alignment import (
     Alignment,
     alignment_correlation,
-    identity_alignment,
     procrustes,
 )
+from covalign.encoding.reasons import Remarks
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 
@@ -38,14 +38,24 @@ ROWS = 2**14
 class Link:
     """Two layers whose inputs are to be compared; network a is mapped into network b.
 
-    ``shared`` says that both receive the same coordinates (the images themselves), so that A = I.
+    Where the rotation ``known`` is given (see `covalign.studies.coordinates`), nothing is fitted; ``remarks`` are
+    what is to be said of the coordinates.
     """
 
     network_a: Network
     layer_a: Layer
     network_b: Network
     layer_b: Layer
-    shared: bool = False
+    known: Float64[Tensor, "d_b d_a"] | None = None
+    remarks: Remarks = ()
+
+    @property
+    def turned(self) -> "Link":
+        """The same link with the narrower network first."""
+        if self.layer_a.channels <= self.layer_b.channels:
+            return self
+        known = None if self.known is None else self.known.T
+        return Link(self.network_b, self.layer_b, self.network_a, self.layer_a, known, self.remarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +64,7 @@ class Fit:
 
     alignment: Alignment
     shuffled: Alignment | None = None
+    remarks: Remarks = ()
 
 
 class CrossMoment:
@@ -117,14 +128,12 @@ class Sums:
     def __init__(self, link: Link, control: bool) -> None:
         self.link = link
         self.fitted, self.held = CrossMoment(link), CrossMoment(link)
-        self.shuffled = CrossMoment(link) if control and not link.shared else None
+        self.shuffled = CrossMoment(link) if control and link.known is None else None
 
     def solve(self) -> Fit:
-        """Solve the Procrustes problems; first layers that share their coordinates keep the identity."""
-        if self.link.shared:
-            alignment = identity_alignment(self.link.layer_a.channels)
-        else:
-            alignment = procrustes(self.fitted.moment)
+        """Solve the Procrustes problems; a rotation that is known stays as it is."""
+        known = self.link.known
+        alignment = procrustes(self.fitted.moment) if known is None else Alignment(known, fitted=False)
         correlation = math.nan
         if self.held.samples:
             energies = self.held.energy_a, self.held.energy_b
@@ -132,6 +141,7 @@ class Sums:
         return Fit(
             replace(alignment, correlation=correlation, samples=self.fitted.samples),
             procrustes(self.shuffled.moment) if self.shuffled else None,
+            self.link.remarks,
         )
 
 
@@ -152,7 +162,7 @@ def _accumulate(sums: Sequence[Sums], images: Images, holdout: int, batch_size: 
                 if is_held:
                     each.held.add(_rows(a), _rows(b))
                     continue
-                if each.link.shared:
+                if each.link.known is not None:
                     continue
                 each.fitted.add(_rows(a), _rows(b))
                 if each.shuffled and len(part) > 1:

@@ -16,6 +16,7 @@ from covalign.encoding.calibration.estimate import (
 from covalign.encoding.calibration.independence import shared_noise
 from covalign.encoding.calibration.simulation import Simulation
 from covalign.encoding.covariance import weight_covariance
+from covalign.encoding.reasons import Reason, Remark
 from covalign.errors import InputError
 from samples.planted import generator, neurons, orthonormal, spiked
 
@@ -110,7 +111,7 @@ def test_a_bulk_above_the_unit_is_found_out_and_becomes_the_unit():
 
 def test_what_fits_in_no_units_has_its_interval_widened():
     noise = [weight_covariance(torch.randn(64, 128, generator=generator(seed))) for seed in (0, 1)]
-    found = Calibration(0.5, 0.4, 0.6, 0.01, "", True, misfit=200.0)
+    found = Calibration(0.5, 0.4, 0.6, 0.01, (), True, misfit=200.0)
     widened = _misfitting(found, *noise, draws=10, seed=0)
     assert (widened.value, widened.low, widened.high) == pytest.approx((0.5, -0.5, 1.5))
     assert "widened 10.0 times" in widened.reason
@@ -176,8 +177,8 @@ def test_a_rotated_permuted_copy_has_the_same_weights():
     aligned = replace(back, eigenvectors=turn.T @ back.eigenvectors)
     found = calibrated_similarity(weight_covariance(w), aligned)
     assert found.value == 1
-    assert found.reason == "same weights"
-    assert calibrated_similarity(weight_covariance(w), back).reason != "same weights"
+    assert found.remarks == (Remark(Reason.SAME_WEIGHTS),)
+    assert Remark(Reason.SAME_WEIGHTS) not in calibrated_similarity(weight_covariance(w), back).remarks
 
 
 def test_networks_that_share_their_noise_are_not_two_samples():

@@ -10,10 +10,10 @@ from torch import nn
 
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.covariance import weight_covariance
+from covalign.encoding.reasons import Reason
 from covalign.encoding.similarity import reference_levels
 from covalign.errors import InputError
 from covalign.studies.comparison.measure import align, compare
-from covalign.studies.comparison.rows import DESCRIPTIVE
 from covalign.studies.subjects import load_network
 from samples.networks import images, module, noisy, permuted, read, slot_order
 from samples.planted import generator, orthonormal, spiked
@@ -22,7 +22,7 @@ DESIGN = """
     a, b, layer_a, layer_b, form, d, neurons_a, neurons_b, kept_a, kept_b, effective_rank_a, effective_rank_b,
     bulk_ok, alignment_correlation, cosine, chance, ceiling, similarity, similarity_reversed, calibrated, low, high,
     p_value, reason"""
-MORE = ["depth", "unaligned", "shuffled"]
+MORE = ["depth", "unaligned", "shuffled", "reason_codes"]
 WIDTHS = (12, 24, 24)
 
 
@@ -118,14 +118,14 @@ def test_an_unknown_initializer_is_replaced_by_the_bulk():
     assert row["bulk_ok"]
     assert (row["kept_a"], row["kept_b"]) == (3, 3)
     assert np.isfinite(row["similarity"])
-    assert DESCRIPTIVE not in row["reason"]
+    assert Reason.DESCRIPTIVE.code not in row["reason_codes"]
 
 
 def test_without_a_bulk_only_a_description_is_given():
     pair = [read(noisy(False, seed), str(seed)) for seed in (0, 1)]
     row = compare(pair, images(60), ["2"], draws=3).table.iloc[0]
     assert not row["bulk_ok"]
-    assert DESCRIPTIVE in row["reason"]
+    assert Reason.DESCRIPTIVE.code in row["reason_codes"]
     assert 0 < row["chance"] < 1
     assert 0 < row["cosine"] <= 1
     assert row[["similarity", "similarity_reversed", "calibrated", "low", "high", "p_value"]].isna().all()

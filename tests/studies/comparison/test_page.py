@@ -14,7 +14,6 @@ from covalign.report.page import Gallery, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
 from covalign.report.sections import spatial_section
-from covalign.studies.comparison.page import comparison_page, write_report
 from covalign.studies.comparison.tables import reason_table
 
 
@@ -24,7 +23,7 @@ def parts(page, kind):
 
 @pytest.fixture(scope="module")
 def page(joint):
-    return comparison_page(joint)
+    return joint.page()
 
 
 def test_the_page_tells_its_story_in_order(page):
@@ -46,7 +45,7 @@ def test_sections_without_content_are_left_out(joint):
     bare = dataclasses.replace(
         joint, spectra=joint.spectra, spatial={}, cosine_maps={}, training={"a": []}, skipped={}
     )
-    keys = [section.key for section in comparison_page(bare).sections]
+    keys = [section.key for section in bare.page().sections]
     assert keys == ["similarity", "layers", "spectra", "method", "origin"]
 
 
@@ -75,13 +74,13 @@ def test_maps_are_in_the_grey_scale_of_the_paper(joint, page):
 
 
 def test_names_in_hover_texts_are_escaped(hostile):
-    for plots in parts(comparison_page(hostile), Plots):
+    for plots in parts(hostile.page(), Plots):
         for panel in plots.panels:
             assert "<script" not in json.dumps(panel.data)
 
 
 def test_every_number_can_be_downloaded(joint, tmp_path):
-    html = write_report(joint, tmp_path / "report.html").read_text("utf-8")
+    html = joint.report(tmp_path / "report.html").read_text("utf-8")
     carried = dict(re.findall(r'download="([^"]+)" href="data:[^,]*,([^"]*)"', html))
     table = pd.read_csv(io.BytesIO(base64.b64decode(carried["comparison.csv"])))
     assert list(table.columns) == list(joint.table.columns)
@@ -92,8 +91,8 @@ def test_every_number_can_be_downloaded(joint, tmp_path):
 
 
 def test_a_report_is_one_file_below_ten_megabytes_and_the_same_each_time(joint, tmp_path):
-    first = write_report(joint, tmp_path / "a.html").read_bytes()
-    assert first == write_report(joint, tmp_path / "b.html").read_bytes()
+    first = joint.report(tmp_path / "a.html").read_bytes()
+    assert first == joint.report(tmp_path / "b.html").read_bytes()
     assert len(first) < 10e6
 
 
@@ -103,7 +102,7 @@ def test_a_report_of_many_large_networks_stays_below_ten_megabytes(joint, tmp_pa
         (row.a, row.b, row.layer_a): torch.rand(64, 64, dtype=torch.float64) for row in table.itertuples()
     }
     large = dataclasses.replace(joint, table=table, cosine_maps=maps)
-    path = write_report(large, tmp_path / "large.html")
+    path = large.report(tmp_path / "large.html")
     text = path.read_text("utf-8")
     assert len(text) < 10e6
     assert text.count("The first 12 of 60 pairs are shown.") == 2
@@ -136,7 +135,7 @@ def test_provenance_is_flattened_and_cut():
 def test_networks_of_different_depth_share_a_page(joint):
     name = joint.layers["network"].iloc[-1]
     short = ~((joint.layers["network"] == name) & (joint.layers["depth"] > 5))
-    page = comparison_page(dataclasses.replace(joint, layers=joint.layers[short]))
+    page = dataclasses.replace(joint, layers=joint.layers[short]).page()
     spectra = next(section for section in page.sections if section.key == "spectra").parts[0]
     assert [len(panel.data[3]["x"]) > 0 for panel in spectra.panels] == [True] * 5 + [False] * 3
 
@@ -163,13 +162,15 @@ def test_without_images_the_page_still_stands(joint):
     numbers += ["p_value", "unaligned", "shuffled", "alignment_correlation"]
     table = joint.table.assign(**dict.fromkeys(numbers, math.nan), reason="no images to align with")
     bare = dataclasses.replace(joint, table=table, cosine_maps={}, provenance={"images": None})
-    page = comparison_page(bare)
+    page = bare.page()
     assert page.summary[0].startswith("No similarity could be given")
     assert ("Images", "none: nothing was aligned") in page.facts
     assert not [part for part in page.sections[0].parts if isinstance(part, Plots)]
 
 
-def test_reasons_that_differ_by_numbers_alone_are_counted_together():
-    table = pd.DataFrame({"depth": [1, 2, 2], "reason": ["3 of 16 left; weak", "12 of 16 left", ""]})
-    assert reason_table(table).rows == (("… of … left", 2, "1, 2"), ("weak", 1, "1"))
-    assert reason_table(table[2:]) is None
+def test_reasons_are_counted_by_their_kind():
+    codes = [("bulk_left", "no_ceiling"), ("bulk_left",), ()]
+    found = reason_table(pd.DataFrame({"depth": [1, 2, 2], "reason_codes": codes}))
+    left = "… of … eigenvalues have left the bulk, and with them the spiked model"
+    assert found.rows == ((left, 2, "1, 2"), ("the ceiling does not exceed chance", 1, "1"))
+    assert reason_table(pd.DataFrame({"depth": [2], "reason_codes": [()]})) is None

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control
 
+from covalign.encoding.reasons import Reason, Remark, codes
 from covalign.studies.comparison.words import discoveries, findings
 
 
@@ -100,7 +101,7 @@ def test_a_single_layer_is_judged_by_itself(table):
 
 def test_a_copy_is_called_the_same_network_and_nothing_else_is_said_of_it(table):
     pair = (table["a"] == table["a"].iloc[0]) & (table["b"] == table["b"].iloc[0])
-    copy = table[pair].assign(reason="same weights up to a rotation, and so no independent sample")
+    copy = table[pair].assign(reason_codes=[codes([Remark(Reason.SAME_WEIGHTS)])] * int(pair.sum()))
     assert findings(copy) == (
         f"{copy['a'].iloc[0]} and {copy['b'].iloc[0]}: the same network. "
         "Every compared layer holds the same weights, up to a rotation.",

@@ -57,6 +57,7 @@ from covalign.encoding.calibration.statistics import (
 )
 from covalign.encoding.covariance import WeightCovariance
 from covalign.encoding.noise import bulk_check, noise_level
+from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.spiked import eigenvector_overlap, population_spike
 from covalign.errors import InputError
 
@@ -70,11 +71,6 @@ about 1 % of samples, the layers of trained networks three to ten times over."""
 GRID = 101
 """Values of S* at which the misfit is looked for."""
 
-OWN_LEVEL = "calibrated in units of the bulks' own noise, {:.2f} and {:.2f} times the initial one"
-WIDENED = (
-    "calibrated interval widened {:.1f} times: no simulated pair of spiked populations looks like this one"
-)
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -85,7 +81,7 @@ class Calibration:
         low: lower end of the 95 % interval.
         high: upper end.
         p_value: share of random rotations that agree at least as well, from 1/(rotations + 1).
-        reason: why the value is withheld, what it means, in which units of noise it is, or that its interval was
+        remarks: why the value is withheld, what it means, in which units of noise it is, or that its interval was
             widened; empty for an ordinary estimate.
         detectable: populations of this strength that agree fully would be told from chance (at 5 %) in at
             least half of all samples.
@@ -96,9 +92,14 @@ class Calibration:
     low: float
     high: float
     p_value: float
-    reason: str = ""
+    remarks: Remarks = ()
     detectable: bool = False
     misfit: float = math.nan
+
+    @property
+    def reason(self) -> str:
+        """The remarks in words; empty for an ordinary estimate."""
+        return in_words(self.remarks)
 
 
 def calibrated_similarity(
@@ -106,8 +107,8 @@ def calibrated_similarity(
 ) -> Calibration:
     """Estimate S* of two aligned weight covariances, with a 95 % interval and a p-value.
 
-    Symmetric in its arguments. Weights that are equal up to a rotation are one sample, not two: value 1, reason
-    "same weights". Withheld (NaN, with the reason) where nothing was learned, where the bulk does not look like
+    Symmetric in its arguments. Weights that are equal up to a rotation are one sample, not two: value 1, with
+    that reason. Withheld (NaN, with the reason) where nothing was learned, where the bulk does not look like
     noise, where the noise is shared, and where not even full agreement could be told from chance.
 
     Args:
@@ -121,22 +122,17 @@ def calibrated_similarity(
     """
     _checked(c1, c2, draws)
     if same_sample(c1, c2):
-        return Calibration(1.0, math.nan, math.nan, math.nan, "same weights")
+        return Calibration(1.0, math.nan, math.nan, math.nan, (Remark(Reason.SAME_WEIGHTS),))
     spectra = [Spectrum(c.eigenvalues.cpu(), c.neurons, c.noise_dimension) for c in (c1, c2)]
     for which, spectrum in zip(("first", "second"), spectra, strict=True):
         if spectrum.kept < 2:
-            return _withheld(
-                f"undetectable: {spectrum.kept} eigenvalues above the noise in the {which} network"
-            )
+            return _withheld(Remark(Reason.UNDETECTABLE_SPIKES, (spectrum.kept, which)))
         check = bulk_check(spectrum.eigenvalues, spectrum.neurons, spectrum.dimension)
         if not check.ok:
-            return _withheld(f"bulk check failed in the {which} network: {check.reason}")
+            return _withheld(Remark(Reason.BULK_FAILED, (which, check.reason)))
     shared = shared_noise(c1, c2, spectra[0].kept, spectra[1].kept)
     if shared > SHARED_NOISE:
-        return _withheld(
-            f"not independent: the noise of both networks has correlation {shared:.2f}; "
-            "was one trained from the other?"
-        )
+        return _withheld(Remark(Reason.SHARED_NOISE, (shared,)))
     found = _estimate(c1, c2, draws, seed)
     return found if not found.misfit > MISFIT else _misfitting(found, c1, c2, draws, seed)
 
@@ -152,7 +148,7 @@ def _misfitting(
     if min(own1.kept, own2.kept) >= 2:
         other = _estimate(own1, own2, draws, seed)
         if other.misfit < found.misfit:
-            found = replace(other, reason=OWN_LEVEL.format(*levels))
+            found = replace(other, remarks=(Remark(Reason.OWN_LEVEL, tuple(levels)),))
     if not found.misfit > MISFIT:
         return found
     widening = math.sqrt(found.misfit / 2)
@@ -160,7 +156,7 @@ def _misfitting(
         found,
         low=found.value - widening * (found.value - found.low),
         high=found.value + widening * (found.high - found.value),
-        reason="; ".join(filter(None, (found.reason, WIDENED.format(widening)))),
+        remarks=(*found.remarks, Remark(Reason.WIDENED, (widening,))),
     )
 
 
@@ -178,14 +174,11 @@ def _estimate(c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int)
     p_value = (1 + int((chance[..., 0] >= observed[:, 0]).sum())) / (1 + draws)
     simulated = simulate(spectra[0], spectra[1], c1.dimension, generator)
     if simulated.power < 0.5:
-        return _withheld(
-            f"undetectable: even full agreement would be told from chance in {simulated.power:.0%} of samples",
-            p_value,
-        )
+        return _withheld(Remark(Reason.UNDETECTABLE_POWER, (simulated.power,)), p_value)
     above = above_chance(observed, chance.mean(0))
     value, error = _calibrate(simulated, above)
     reach = _student_quantile(SAMPLES - 1) * error
-    return Calibration(value, value - reach, value + reach, p_value, "", True, _misfit(simulated, above))
+    return Calibration(value, value - reach, value + reach, p_value, (), True, _misfit(simulated, above))
 
 
 def corrected_eigenvector_cosines(
@@ -259,8 +252,8 @@ def _student_quantile(freedom: int) -> float:
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
-def _withheld(reason: str, p_value: float = math.nan) -> Calibration:
-    return Calibration(math.nan, math.nan, math.nan, p_value, reason)
+def _withheld(remark: Remark, p_value: float = math.nan) -> Calibration:
+    return Calibration(math.nan, math.nan, math.nan, p_value, (remark,))
 
 
 def _checked(c1: WeightCovariance, c2: WeightCovariance, draws: int) -> None:

@@ -59,7 +59,7 @@ def read_bare(file: WeightFile) -> Reading:
     layers, inferred = _layers({name: weights[name] for name in names}, tensors)
     order = "of the file" if file.ordered else "inferred from names and shapes"
     details = {"order": order, "not in the file": UNKNOWN, "inferred": inferred}
-    return Reading(tuple(layers), tuple(skipped), details)
+    return Reading(tuple(layers), tuple(skipped), details=details)
 
 
 def strip_common_prefix(names: Iterable[str]) -> str:

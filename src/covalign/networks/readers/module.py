@@ -21,6 +21,7 @@ from torch.nn.utils import parametrize
 from covalign.errors import InputError
 from covalign.networks.architectures.blocks import FactorizedStage
 from covalign.networks.architectures.vgg import VGG
+from covalign.networks.filters import FilterBank
 from covalign.networks.network import Kind, Layer, Skipped
 from covalign.networks.readers.torch_file import one_line
 from covalign.networks.readers.tracing import Readable, Trace, batch_norm, is_norm, trace
@@ -31,10 +32,11 @@ RESOLUTIONS = (32, 64, 224, 28, 96, 128, 299, 16, 8)
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Layers in forward order, what was left out, and how the order was found."""
+    """Layers in forward order, what was left out, the frozen filters, and how the order was found."""
 
     layers: tuple[Layer, ...]
     skipped: tuple[Skipped, ...]
+    filters: FilterBank | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,7 +73,14 @@ def read_module(module: nn.Module, resolution: int | None = None) -> Reading:
     skipped += _not_followed(found, norms, followed)
     variances = _init_variances(module)
     named = [replace(layer, **variances.get(layer.name, {})) for layer in layers]
-    return Reading(tuple(named), tuple(skipped), {"order": how})
+    return Reading(tuple(named), tuple(skipped), frozen_filters(module), {"order": how})
+
+
+def frozen_filters(module: nn.Module) -> FilterBank | None:
+    """Return the bank of the first factorized stage; None where there is none."""
+    stages = (part for part in module.modules() if isinstance(part, FactorizedStage))
+    first = next(stages, None)
+    return None if first is None else FilterBank(first.filters, {"name": "from the network's weights"})
 
 
 def _sorted_parts(

@@ -55,7 +55,7 @@ def read_onnx(path: Path, name: str) -> Network:
         )
     source = OnnxSource(model, path.parent, name, received)
     details = {"source": str(path), "order": "of execution", "opset": model.opset_import[0].version}
-    return Network(name, tuple(layers), tuple(skipped), source, None, source.resolution, details)
+    return Network(name, tuple(layers), tuple(skipped), source, resolution=source.resolution, details=details)
 
 
 def _check_order(graph: Any) -> None:

@@ -108,6 +108,7 @@ def _of_module(built: Built, name: str, details: dict[str, Any]) -> Network:
         ModuleSource(module, name),
         built.normalization,
         built.resolution,
+        reading.filters,
         {"architecture": type(module).__name__, **reading.details, **details},
     )
 

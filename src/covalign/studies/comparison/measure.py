@@ -7,29 +7,24 @@ of how they are drawn.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-from jaxtyping import Float
-from torch import Tensor
-
 from covalign.data.images import Images
-from covalign.encoding.alignment import Alignment, identity_alignment
-from covalign.encoding.similarity import (
-    eigenvector_cosines,
-)
-from covalign.encoding.spatial import spatial_covariance
+from covalign.encoding.alignment import Alignment
+from covalign.encoding.similarity import eigenvector_cosines
+from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
-from covalign.networks.activations import ModuleSource
-from covalign.networks.architectures.blocks import FactorizedStage
 from covalign.networks.network import Layer, Network
+from covalign.report.columns import frame
+from covalign.studies.comparison.columns import LayerRow, PairRow
 from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.rows import carried, map_ranks, obstacle, pair_row
+from covalign.studies.coordinates import known_rotation
 from covalign.studies.pairing import Choice, match_layers
 from covalign.studies.streaming import Fit, Link, fit_alignments
-from covalign.studies.subjects import Source, subjects
+from covalign.studies.subjects import Source, Subject, subjects
 
 
 def align(
@@ -52,7 +47,7 @@ def align(
 
     Returns:
         One alignment per layer, by the layer's name in network a. The first layers see the images
-        themselves: their alignment is the identity where normalization and frozen filters agree.
+        themselves: their alignment is known where normalization and frozen filters agree.
     """
     a, b = (each.network for each in subjects([network_a, network_b]))
     links = [_link(a, left, b, right) for left, right in match_layers(a, b, layers)]
@@ -95,92 +90,93 @@ def compare(
         InputError: fewer than two networks, or nothing in them that can be compared.
     """
     opened = subjects(networks)
-    named = {each.name: each.network for each in opened}
-    training = {each.name: each.history for each in opened}
-    if len(named) < 2:
-        raise InputError(f"compare: got {len(named)} network, expected at least two")
+    if len(opened) < 2:
+        raise InputError(f"compare: got {len(opened)} network, expected at least two")
     sample = images.sample(max_images, seed) if images is not None and max_images else images
-    encodings: dict[tuple[str, str], LayerEncoding] = {}
-    links: list[tuple[str, str, Link]] = []
-    for (name_a, net_a), (name_b, net_b) in itertools.combinations(named.items(), 2):
-        pairs = match_layers(net_a, net_b, layers)
-        links += [(name_a, name_b, _link(net_a, left, net_b, right)) for left, right in pairs]
-    for index, (name_a, name_b, link) in enumerate(links):
-        for name, network, layer in (
-            (name_a, link.network_a, link.layer_a),
-            (name_b, link.network_b, link.layer_b),
-        ):
-            if (name, layer.name) not in encodings:
-                depth = [entry.name for entry in network.layers].index(layer.name) + 1
-                encodings[name, layer.name] = layer_encoding(network, layer, depth, draws, seed)
-        progress("weight covariances", (index + 1) / len(links))
-    fits = _fits([link for _, _, link in links], sample, controls, progress)
+    pairs = list(_pairs(opened, layers))
+    encodings = _encodings(pairs, draws, seed, progress)
+    fits = _fits([link for _, _, link in pairs], sample, controls, progress)
     rows, maps = [], {}
-    for index, (name_a, name_b, link) in enumerate(links):
-        a, b = encodings[name_a, link.layer_a.name], encodings[name_b, link.layer_b.name]
-        rows.append({"a": name_a, "b": name_b, **pair_row(a, b, fits[index], draws, seed, calibrate)})
-        fit = fits[index]
+    for done, ((one, other, link), fit) in enumerate(zip(pairs, fits, strict=True), 1):
+        names = (one.name, other.name)
+        a, b = encodings[one.name, link.layer_a.name], encodings[other.name, link.layer_b.name]
+        rows.append(pair_row(names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate))
         if fit is not None and not obstacle(a, b, fit):
             left, right = carried(a.covariance, b.covariance, fit.alignment)
-            maps[name_a, name_b, link.layer_a.name] = eigenvector_cosines(left, right, map_ranks(a, b))
-        progress("similarities", (index + 1) / len(links))
+            maps[*names, link.layer_a.name] = eigenvector_cosines(left, right, map_ranks(a, b))
+        progress("similarities", done / len(pairs))
+    named = {each.name: each for each in opened}
     return Comparison(
-        pd.DataFrame(rows),
-        pd.DataFrame([{"network": name, **layer_row(entry)} for (name, _), entry in encodings.items()]),
-        {key: entry.covariance.eigenvalues for key, entry in encodings.items()},
-        {
-            key: spatial_covariance(entry.layer.weight)
-            for key, entry in encodings.items()
-            if entry.layer.weight[0, 0].numel() > 1
-        },
-        maps,
-        training,
-        {name: [(entry.name, entry.reason) for entry in network.skipped] for name, network in named.items()},
-        {
-            **(provenance or {}),
-            "networks": {name: network.details for name, network in named.items()},
-            "images": None
-            if sample is None
-            else {
-                "name": sample.name,
-                "split": sample.split,
-                "count": len(sample),
-                "fingerprint": sample.fingerprint,
-            },
-            "seed": seed,
-            "draws": draws,
-        },
-        _frozen_filters(named.values()),
+        table=frame(rows, PairRow),
+        layers=frame((layer_row(named[name], entry) for (name, _), entry in encodings.items()), LayerRow),
+        spectra={key: entry.covariance.eigenvalues for key, entry in encodings.items()},
+        spatial=_spatial(encodings),
+        cosine_maps=maps,
+        training={each.name: each.history for each in opened},
+        skipped={each.name: [(s.name, s.reason) for s in each.network.skipped] for each in opened},
+        provenance={**(provenance or {}), **_origin(opened, sample), "seed": seed, "draws": draws},
+        filters=next((each.network.filters.filters for each in opened if each.network.filters), None),
     )
 
 
-def _frozen_filters(networks: Iterable[Network]) -> Float[Tensor, "count k k"] | None:
-    """Return the filters of the first factorized stage that is found."""
-    for network in networks:
-        if isinstance(network.source, ModuleSource):
-            for part in network.source.module.modules():
-                if isinstance(part, FactorizedStage):
-                    return part.filters
-    return None
+Pair = tuple[Subject, Subject, Link]
+
+
+def _pairs(opened: Sequence[Subject], layers: Choice | None) -> Iterator[Pair]:
+    """Every pair of networks, and within it every pair of layers that correspond."""
+    for one, other in itertools.combinations(opened, 2):
+        for left, right in match_layers(one.network, other.network, layers):
+            yield one, other, _link(one.network, left, other.network, right)
+
+
+def _encodings(
+    pairs: Sequence[Pair], draws: int, seed: int, progress: Callable[[str, float], None]
+) -> dict[tuple[str, str], LayerEncoding]:
+    """What every layer that is compared learned by itself, each once, in the order of first use."""
+    found: dict[tuple[str, str], LayerEncoding] = {}
+    for done, (one, other, link) in enumerate(pairs, 1):
+        for subject, layer in ((one, link.layer_a), (other, link.layer_b)):
+            if (subject.name, layer.name) not in found:
+                entry = layer_encoding(subject.network, layer, draws=draws, seed=seed)
+                found[subject.name, layer.name] = entry
+        progress("weight covariances", done / len(pairs))
+    return found
+
+
+def _spatial(
+    encodings: Mapping[tuple[str, str], LayerEncoding],
+) -> dict[tuple[str, str], SpatialCovariance]:
+    return {
+        key: spatial_covariance(entry.layer.weight)
+        for key, entry in encodings.items()
+        if entry.layer.weight[0, 0].numel() > 1
+    }
+
+
+def _origin(opened: Sequence[Subject], images: Images | None) -> dict[str, Any]:
+    """Where networks and images come from, JSON-serializable."""
+    known = (
+        None
+        if images is None
+        else {
+            "name": images.name,
+            "split": images.split,
+            "count": len(images),
+            "fingerprint": images.fingerprint,
+        }
+    )
+    return {"networks": {each.name: each.network.details for each in opened}, "images": known}
 
 
 def _link(a: Network, layer_a: Layer, b: Network, layer_b: Layer) -> Link:
-    """Link two layers; first layers share their coordinates where normalization and frozen filters agree."""
-    shared = (
-        layer_a.name == a.layers[0].name
-        and layer_b.name == b.layers[0].name
-        and layer_a.channels == layer_b.channels
-        and a.normalization == b.normalization
-        and a.details.get("filters") == b.details.get("filters")
-    )
-    return Link(a, layer_a, b, layer_b, shared)
+    return Link(a, layer_a, b, layer_b, *known_rotation(a, layer_a, b, layer_b))
 
 
 def _fits(
     links: Sequence[Link], images: Images | None, control: bool, progress: Callable[[str, float], None]
 ) -> list[Fit | None]:
     """Fit the narrower layer of each link into the wider one; None where it cannot be aligned."""
-    turned = [_narrower_first(link) for link in links]
+    turned = [link.turned for link in links]
     usable = [
         link for link in turned if images is not None and link.network_a.source and link.network_b.source
     ]
@@ -190,13 +186,9 @@ def _fits(
         else []
     )
     found = {id(link): fit for link, fit in zip(usable, fits, strict=True)}
-    return [
-        found.get(id(link)) or (Fit(identity_alignment(link.layer_a.channels)) if link.shared else None)
-        for link in turned
-    ]
+    return [found.get(id(link)) or _unmeasured(link) for link in turned]
 
 
-def _narrower_first(link: Link) -> Link:
-    if link.layer_a.channels <= link.layer_b.channels:
-        return link
-    return Link(link.network_b, link.layer_b, link.network_a, link.layer_a, link.shared)
+def _unmeasured(link: Link) -> Fit | None:
+    """Return the alignment that needs no images; None where there is none."""
+    return None if link.known is None else Fit(Alignment(link.known, fitted=False), remarks=link.remarks)

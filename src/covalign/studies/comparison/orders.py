@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from covalign.encoding.reasons import Reason
 from covalign.figures.style import plain
 
 
@@ -13,6 +14,11 @@ def mean_of_orders(table: pd.DataFrame) -> pd.Series:
 def unaligned(table: pd.DataFrame) -> pd.Series:
     """Return the similarity without alignment per row; NaN where no similarity is defined."""
     return table["unaligned"].where(mean_of_orders(table).notna())
+
+
+def has_reason(table: pd.DataFrame, reason: Reason) -> pd.Series:
+    """Say for each row whether a kind of reason is among its remarks."""
+    return table["reason_codes"].map(lambda found: reason.code in found).astype(bool)
 
 
 def pairs(table: pd.DataFrame) -> list[tuple[str, str]]:

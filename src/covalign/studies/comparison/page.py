@@ -1,51 +1,48 @@
 """What does a person read about a comparison?
 
-`comparison_page` arranges a `Comparison` as a `Page`: the answer in words, then the evidence from similarity
-down to the single spectrum, then method, provenance and all numbers. `write_report` renders it into one file.
-Where a comparison is too large to print whole, the page says what it left out.
+`comparison_page` arranges the fields of a `Comparison` as a `Page`: the answer in words, then the evidence from
+similarity down to the single spectrum, then method, provenance and all numbers. Where a comparison is too large to
+print whole, the page says what it left out.
 """
 
 import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
+from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.page import Download, Notes, Page, Part, Plots, Section
 from covalign.report.plots import LINES, PANELS, legend, pair_title, spectrum_panel
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes, write_page
+from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section, spatial_section, training_section
 from covalign.report.tables import csv_bytes, left_out
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import pairs
 from covalign.studies.comparison.panels import calibrated_panel, cosine_panel, similarity_panel
-from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.tables import comparison_table, layer_table, pair_table, reason_table
 from covalign.studies.comparison.words import findings
 
 
-def write_report(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
-    """Write the report of a comparison into one HTML file and return its path.
-
-    Args:
-        comparison: what `covalign.compare` returned.
-        path: the file to write; missing folders are made.
-
-    Raises:
-        InputError: the path cannot be written.
-    """
-    return write_page(comparison_page(comparison), path)
-
-
-def comparison_page(comparison: Comparison) -> Page:
-    """Arrange a comparison as a page."""
-    table, layers = comparison.table, comparison.layers
+def comparison_page(
+    table: pd.DataFrame,
+    layers: pd.DataFrame,
+    spectra: Mapping[tuple[str, str], Tensor],
+    *,
+    spatial: Mapping[tuple[str, str], SpatialCovariance],
+    cosine_maps: Mapping[tuple[str, str, str], Tensor],
+    training: Mapping[str, list[dict[str, Any]]],
+    skipped: Mapping[str, list[tuple[str, str]]],
+    provenance: Mapping[str, Any],
+    filters: Tensor | None,
+) -> Page:
+    """Arrange the fields of a `Comparison` as a page."""
     names = list(dict.fromkeys(layers["network"]))
-    images = comparison.provenance.get("images") or {}
+    images = provenance.get("images") or {}
     facts = (
         ("Networks", f"{len(names):,}"),
         ("Pairs", f"{len(pairs(table)):,}"),
@@ -54,14 +51,14 @@ def comparison_page(comparison: Comparison) -> Page:
     )
     sections = (
         similarity_section(table),
-        layer_section(comparison),
-        map_section(comparison),
-        spectrum_section(comparison, names),
-        spatial_section(comparison.spatial, getattr(comparison, "filters", None)),
-        training_section(comparison.training),
-        skipped_section(comparison.skipped),
+        layer_section(table, layers, spectra),
+        map_section(table, cosine_maps),
+        spectrum_section(layers, spectra, names),
+        spatial_section(spatial, filters),
+        training_section(training),
+        skipped_section(skipped),
         method_section(),
-        origin_section(files(comparison), comparison.provenance),
+        origin_section(files(table, layers, spectra, training, skipped, provenance), provenance),
     )
     return Page(
         kicker="comparison report",
@@ -116,40 +113,42 @@ def similarity_section(table: pd.DataFrame) -> Section:
     )
 
 
-def layer_section(comparison: Comparison) -> Section:
+def layer_section(
+    table: pd.DataFrame, layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor]
+) -> Section:
     """The two tables behind everything."""
     return Section(
         "layers",
         "Layer by layer",
         ("Press a heading to sort. The full tables, with every column, are among the downloads.",),
-        (layer_table(comparison.layers, comparison.spectra), comparison_table(comparison.table)),
+        (layer_table(layers, spectra), comparison_table(table)),
     )
 
 
-def map_section(comparison: Comparison) -> Section | None:
+def map_section(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], Tensor]) -> Section | None:
     """Eigenvector-cosine maps."""
-    gallery = cosine_maps(comparison.table, comparison.cosine_maps)
+    gallery = cosine_maps(table, maps)
     prose = "Similarity condenses a map like these into one number; the map shows which directions agree."
     return Section("eigenvectors", "Do the directions correspond?", (prose,), (gallery,)) if gallery else None
 
 
-def spectrum_section(comparison: Comparison, names: Sequence[str]) -> Section | None:
+def spectrum_section(
+    layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor], names: Sequence[str]
+) -> Section | None:
     """Spectra of every layer over the noise bulk, all networks of one depth together."""
-    if not comparison.spectra:
+    if not spectra:
         return None
-    layers = comparison.layers
     depths = sorted(set(layers["depth"]))
     chosen = [depths[round(place)] for place in np.linspace(0, len(depths) - 1, min(PANELS, len(depths)))]
     panels = []
     for depth in chosen:
         own = layers[layers["depth"] == depth].drop_duplicates("network").set_index("network")
-        spectra = [
-            comparison.spectra[name, own.loc[name, "layer"]] if name in own.index else torch.empty(0)
-            for name in names
+        shown = [
+            spectra[name, own.loc[name, "layer"]] if name in own.index else torch.empty(0) for name in names
         ]
         same_bulk = own["upper_edge"].round(6).nunique() == 1
         edges = tuple(own[["lower_edge", "upper_edge"]].iloc[0]) if same_bulk else (math.nan, math.nan)
-        panels.append(spectrum_panel(spectra, edges, f"layer {depth}", names))
+        panels.append(spectrum_panel(shown, edges, f"layer {depth}", names))
     caption = (
         "Eigenvalues of the weight covariances by rank, in units of the variance of the initial weights. "
         "Grey: where pure noise would lie, drawn where all networks share it; what stands above it was learned."
@@ -176,31 +175,36 @@ def method_section() -> Section:
     return Section("method", "How this was measured", (), (Notes(notes),))
 
 
-def files(comparison: Comparison) -> tuple[Download, ...]:
+def files(
+    table: pd.DataFrame,
+    layers: pd.DataFrame,
+    spectra: Mapping[tuple[str, str], Tensor],
+    training: Mapping[str, list[dict[str, Any]]],
+    skipped: Mapping[str, list[tuple[str, str]]],
+    provenance: Mapping[str, Any],
+) -> tuple[Download, ...]:
     """Return the numbers as files."""
     numbers = {
-        "provenance": comparison.provenance,
-        "training": comparison.training,
-        "skipped": comparison.skipped,
+        "provenance": provenance,
+        "training": training,
+        "skipped": skipped,
         "spectra": [
             {
                 "network": name,
                 "layer": layer,
                 "eigenvalues": [float(f"{value:.7g}") for value in values.tolist()],
             }
-            for (name, layer), values in comparison.spectra.items()
+            for (name, layer), values in spectra.items()
         ],
     }
     return (
         Download(
             "comparison.csv",
             "text/csv",
-            csv_bytes(comparison.table),
+            csv_bytes(table),
             "every pair at every layer, all columns",
         ),
-        Download(
-            "layers.csv", "text/csv", csv_bytes(comparison.layers), "every network and layer, all columns"
-        ),
+        Download("layers.csv", "text/csv", csv_bytes(layers), "every network and layer, all columns"),
         Download(
             "results.json", "application/json", json_bytes(numbers), "spectra, training histories, provenance"
         ),

@@ -9,6 +9,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.page import Page
+from covalign.report.rendering import write_page
+from covalign.studies.comparison.page import comparison_page
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,15 +19,10 @@ class Comparison:
     """Everything measured on a set of networks.
 
     Attributes:
-        table: a row per pair and layer: ``a, b, layer_a, layer_b, depth, form, d, neurons_a, neurons_b,
-            kept_a, kept_b, effective_rank_a, effective_rank_b, bulk_ok, alignment_correlation, cosine, chance,
-            ceiling, similarity, similarity_reversed, calibrated, low, high, p_value, unaligned, shuffled,
-            reason``. ``similarity`` is eq. 6 of Guth & Menard (2024) with a as the reference, and
-            ``similarity_reversed`` with b; ``unaligned`` and ``shuffled`` are the mean of both orders without
-            alignment, and with an alignment fitted to images in shuffled order. Where the weights show no
-            noise bulk, ``cosine``, ``chance`` and the two controls describe unshrunk covariances (``reason``
-            says so) and the similarities are NaN.
-        layers: a row per network and layer: what it learned by itself.
+        table: a row per pair and layer, with the columns of `covalign.studies.comparison.columns.PairRow`. Where the
+            weights show no noise bulk, ``cosine``, ``chance`` and the two controls describe unshrunk covariances
+            (``reason`` says so) and the similarities are NaN.
+        layers: a row per network and layer, with the columns of `covalign.studies.comparison.columns.LayerRow`.
         spectra: unshrunk eigenvalues by (network, layer), in units of the initialization variance.
         spatial: spatial covariances by (network, layer), for kernels larger than 1x1.
         cosine_maps: aligned |eigenvector cosines| by (a, b, layer of a).
@@ -52,6 +50,18 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML page."""
-        from covalign.studies.comparison.page import write_report
+        return write_page(self.page(), path)
 
-        return write_report(self, Path(path))
+    def page(self) -> Page:
+        """Arrange everything as a page."""
+        return comparison_page(
+            self.table,
+            self.layers,
+            self.spectra,
+            spatial=self.spatial,
+            cosine_maps=self.cosine_maps,
+            training=self.training,
+            skipped=self.skipped,
+            provenance=self.provenance,
+            filters=self.filters,
+        )

@@ -1,25 +1,23 @@
 """How alike are two layers that were paired?"""
 
 import math
-from typing import Any
 
 import torch
 
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.covariance import WeightCovariance
+from covalign.encoding.reasons import Reason, Remark, Remarks, codes, in_words
 from covalign.encoding.similarity import ReferenceLevels, Similarity, haar_level, normalized_similarity
+from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.layers import LayerEncoding
 from covalign.studies.streaming import Fit
 
 MAP_RANKS = 64
 """Largest side of the eigenvector-cosine maps that a comparison keeps."""
 
-
-SAME_WEIGHTS = "same weights up to a rotation, and so no independent sample"
-
-
-DESCRIPTIVE = "descriptive: cosine and chance are of the unshrunk covariances"
+Measured = tuple[dict[str, float], Remarks]
+"""Numbers by the column that holds them, and what is to be said of them."""
 
 
 def carried(
@@ -36,17 +34,15 @@ def map_ranks(a: LayerEncoding, b: LayerEncoding) -> int:
     return min(MAP_RANKS, shown)
 
 
-def obstacle(a: LayerEncoding, b: LayerEncoding, fit: Fit | None) -> str:
+def obstacle(a: LayerEncoding, b: LayerEncoding, fit: Fit | None) -> Remarks:
     """Why two layers cannot be compared; empty where they can."""
     if a.layer.groups > 1 or b.layer.groups > 1:
-        return "grouped convolution: its neurons see different channels, so that no rotation aligns them"
+        return (Remark(Reason.GROUPED),)
     if a.layer.weight.shape[2:] != b.layer.weight.shape[2:]:
-        return "kernels of different size"
+        return (Remark(Reason.OTHER_KERNEL),)
     if a.covariance.trace == 0 or b.covariance.trace == 0:
-        return "all weights are zero"
-    if fit is None:
-        return "not aligned: a bare weight file has no forward pass, or no images were given"
-    return ""
+        return (Remark(Reason.ZERO_WEIGHTS),)
+    return () if fit is not None else (Remark(Reason.NOT_ALIGNED),)
 
 
 def same_weights(left: WeightCovariance, right: WeightCovariance) -> bool:
@@ -63,67 +59,60 @@ def same_weights(left: WeightCovariance, right: WeightCovariance) -> bool:
 
 
 def pair_row(
+    names: tuple[str, str],
     a: LayerEncoding,
     b: LayerEncoding,
     fit: Fit | None,
+    *,
     draws: int,
     seed: int,
     calibrate: bool,
-) -> dict[str, Any]:
-    """Return one row of the table, without the names of the networks."""
-    reasons = [obstacle(a, b, fit)]
-    measured: dict[str, float] = dict.fromkeys(MEASURED, math.nan)
-    if not reasons[0] and fit is not None:
-        describe = a.describable_only or b.describable_only
-        statistic = _descriptive if describe else _calibrated
-        row, row_reasons = statistic(a, b, fit, draws, seed, calibrate)
-        measured |= row
-        if same_weights(*carried(a.covariance, b.covariance, fit.alignment)):
-            measured |= {"calibrated": 1.0, "low": math.nan, "high": math.nan, "p_value": math.nan}
-            row_reasons = [SAME_WEIGHTS]
-        reasons += [*row_reasons, fit.alignment.reason]
-    return {
-        "layer_a": a.layer.name,
-        "layer_b": b.layer.name,
-        "depth": a.depth,
-        "form": a.layer.form,
-        "d": max(a.covariance.dimension, b.covariance.dimension),
-        "neurons_a": a.covariance.neurons,
-        "neurons_b": b.covariance.neurons,
-        "kept_a": a.covariance.kept,
-        "kept_b": b.covariance.kept,
-        "effective_rank_a": a.covariance.effective_rank,
-        "effective_rank_b": b.covariance.effective_rank,
-        "bulk_ok": a.check.ok and b.check.ok,
-        "alignment_correlation": fit.alignment.correlation if fit else math.nan,
+) -> PairRow:
+    """Return the row of a pair of layers."""
+    measured, remarks = _measured(a, b, fit, draws, seed, calibrate)
+    return PairRow(
+        a=names[0],
+        b=names[1],
+        layer_a=a.layer.name,
+        layer_b=b.layer.name,
+        depth=a.depth,
+        form=a.layer.form,
+        d=max(a.covariance.dimension, b.covariance.dimension),
+        neurons_a=a.covariance.neurons,
+        neurons_b=b.covariance.neurons,
+        kept_a=a.covariance.kept,
+        kept_b=b.covariance.kept,
+        effective_rank_a=a.covariance.effective_rank,
+        effective_rank_b=b.covariance.effective_rank,
+        bulk_ok=a.check.ok and b.check.ok,
+        alignment_correlation=fit.alignment.correlation if fit else math.nan,
+        reason=in_words(remarks),
+        reason_codes=codes(remarks),
         **measured,
-        "reason": "; ".join(dict.fromkeys(reason for reason in reasons if reason)),
-    }
+    )
 
 
-MEASURED = (
-    "cosine",
-    "chance",
-    "ceiling",
-    "similarity",
-    "similarity_reversed",
-    "calibrated",
-    "low",
-    "high",
-    "p_value",
-    "unaligned",
-    "shuffled",
-)
+def _measured(
+    a: LayerEncoding, b: LayerEncoding, fit: Fit | None, draws: int, seed: int, calibrate: bool
+) -> Measured:
+    """Measure what can be measured of a pair, and say what cannot."""
+    hindered = obstacle(a, b, fit)
+    if hindered or fit is None:
+        return {}, hindered
+    known = (*fit.remarks, *fit.alignment.remarks)
+    if a.describable_only or b.describable_only:
+        numbers, remarks = _descriptive(a, b, fit, draws, seed)
+    else:
+        numbers, remarks = _published_and_calibrated(a, b, fit, draws, seed, calibrate)
+    if same_weights(*carried(a.covariance, b.covariance, fit.alignment)):
+        one = {"calibrated": 1.0, "low": math.nan, "high": math.nan, "p_value": math.nan}
+        return numbers | one, (Remark(Reason.SAME_WEIGHTS), *known)
+    return numbers, (*remarks, *known)
 
 
-def _calibrated(
-    a: LayerEncoding,
-    b: LayerEncoding,
-    fit: Fit,
-    draws: int,
-    seed: int,
-    calibrate: bool,
-) -> tuple[dict[str, float], list[str]]:
+def _published_and_calibrated(
+    a: LayerEncoding, b: LayerEncoding, fit: Fit, draws: int, seed: int, calibrate: bool
+) -> Measured:
     """Eq. 6 in both orders, the calibrated similarity, and eq. 6 under the controls."""
 
     def both(left: WeightCovariance, right: WeightCovariance, calibrate: bool) -> tuple[Similarity, float]:
@@ -133,7 +122,7 @@ def _calibrated(
         return forward, backward.value
 
     forward, reversed_value = both(*carried(a.covariance, b.covariance, fit.alignment), calibrate)
-    row = {
+    numbers = {
         "cosine": forward.cosine,
         "chance": forward.chance,
         "ceiling": forward.ceiling,
@@ -146,39 +135,33 @@ def _calibrated(
     }
     for name, pair in _controls(a, b, fit).items():
         one, other = both(*pair, False)
-        row[name] = (one.value + other) / 2
-    return row, [forward.reason, forward.calibrated_reason]
+        numbers[name] = (one.value + other) / 2
+    return numbers, (*forward.remarks, *forward.calibrated_remarks)
 
 
-def _levels(entry: LayerEncoding, carried: WeightCovariance) -> ReferenceLevels | None:
+def _levels(entry: LayerEncoding, covariance: WeightCovariance) -> ReferenceLevels | None:
     """Chance and ceiling, unless they have to be drawn anew in a wider network's coordinates."""
-    return entry.levels if carried.dimension == entry.covariance.dimension else None
+    return entry.levels if covariance.dimension == entry.covariance.dimension else None
 
 
-def _descriptive(
-    a: LayerEncoding,
-    b: LayerEncoding,
-    fit: Fit,
-    draws: int,
-    seed: int,
-    calibrate: bool,
-) -> tuple[dict[str, float], list[str]]:
+def _descriptive(a: LayerEncoding, b: LayerEncoding, fit: Fit, draws: int, seed: int) -> Measured:
     """Cosine of the unshrunk covariances, its Haar level, and its value under the controls."""
     left, right = carried(a.covariance, b.covariance, fit.alignment)
     spectra = [c.eigenvalues[c.eigenvalues > 0].cpu() for c in (left, right)]
-    row = {
+    numbers = {
         "cosine": bures_wasserstein_cosine(left, right),
         "chance": haar_level(spectra[0], spectra[1], left.dimension, draws, seed),
     }
     for name, pair in _controls(a, b, fit).items():
-        row[name] = bures_wasserstein_cosine(*pair)
-    return row, [DESCRIPTIVE, *(e.check.reason for e in (a, b) if not e.check.ok)]
+        numbers[name] = bures_wasserstein_cosine(*pair)
+    failed = tuple(remark for entry in (a, b) if not entry.check.ok for remark in entry.check.remarks)
+    return numbers, (Remark(Reason.DESCRIPTIVE), *failed)
 
 
 def _controls(
     a: LayerEncoding, b: LayerEncoding, fit: Fit
 ) -> dict[str, tuple[WeightCovariance, WeightCovariance]]:
-    """Pairs of covariances that share no fitted alignment; the imposed identity has no shuffled control."""
+    """Pairs of covariances that share no fitted alignment; an alignment that is known has no shuffled control."""
     pairs = {}
     if a.covariance.dimension == b.covariance.dimension:
         pairs["unaligned"] = (a.covariance, b.covariance)

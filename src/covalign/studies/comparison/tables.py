@@ -1,56 +1,34 @@
 """Which numbers of a comparison are printed, and under what names?"""
 
 import math
-import re
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from covalign.encoding.reasons import Reason
+from covalign.report.columns import Heading, headings
 from covalign.report.page import Cell, Column, Spark, Table
-from covalign.report.tables import Heading, frame_table
+from covalign.report.tables import frame_table
+from covalign.studies.comparison.columns import EQ6, LayerRow, PairRow
 from covalign.studies.comparison.orders import mean_of_orders, pairs, rows_of, unaligned
-
-NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?\b")
-
 
 FOLDED_FROM = 24
 
 
-LAYER_COLUMNS: tuple[Heading, ...] = (
-    ("network", None, "network", ""),
-    ("layer", None, "layer", ""),
-    ("depth", 0, "depth", ""),
-    ("spectrum", None, "spectrum", "eigenvalues by rank, logarithmic; dashed: upper edge of the noise"),
-    ("form", None, "form", "joint: space and channels learned together; factorized: channels alone"),
-    ("d", 0, "d", "length of a neuron"),
-    ("neurons", 0, "neurons", ""),
-    ("kept", 0, "kept", "eigenvalues above the noise bulk"),
-    ("effective rank", 1, "effective_rank", "mean rank weighted by the shrunk eigenvalues"),
-    ("noise bulk", None, "bulk_ok", "whether the unlearned part of the weights looks like noise"),
-    ("remark", None, "bulk_reason", ""),
+LAYER_COLUMNS = (
+    *headings(LayerRow, ("network", "layer", "depth")),
+    Heading(
+        "spectrum", None, "spectrum", "eigenvalues by rank, logarithmic; dashed: upper edge of the noise"
+    ),
+    *headings(LayerRow, ("form", "d", "neurons", "kept", "effective_rank", "bulk_ok", "bulk_reason")),
 )
 
-
-COMPARISON_COLUMNS: tuple[Heading, ...] = (
-    ("network a", None, "a", ""),
-    ("network b", None, "b", ""),
-    ("depth", 0, "depth", ""),
-    ("layer a", None, "layer_a", ""),
-    ("layer b", None, "layer_b", ""),
-    ("similarity", 2, "mean", "eq. 6, mean of both orders"),
-    ("calibrated", 2, "calibrated", ""),
-    ("low", 2, "low", "lower end of the 95 % interval"),
-    ("high", 2, "high", "upper end of the 95 % interval"),
-    ("p", 3, "p_value", "against chance"),
-    ("cosine", 2, "cosine", "Bures–Wasserstein cosine"),
-    ("chance", 2, "chance", "cosine with a randomly rotated self"),
-    ("ceiling", 2, "ceiling", "cosine with a resampled self"),
-    ("unaligned", 2, "unaligned", "the same without alignment"),
-    ("shuffled", 2, "shuffled", "the same, aligned on images in shuffled order"),
-    ("alignment", 2, "alignment_correlation", "correlation of aligned inputs on held-out images"),
-    ("noise bulk", None, "bulk_ok", "whether both unlearned parts look like noise"),
-    ("remark", None, "reason", ""),
+COMPARISON_COLUMNS = (
+    *headings(PairRow, ("a", "b", "depth", "layer_a", "layer_b")),
+    Heading("similarity", 2, "mean", f"mean of both orders ({EQ6})"),
+    *headings(PairRow, ("calibrated", "low", "high", "p_value", "cosine", "chance", "ceiling", "unaligned")),
+    *headings(PairRow, ("shuffled", "alignment_correlation", "bulk_ok", "reason")),
 )
 
 
@@ -107,20 +85,18 @@ def pair_table(table: pd.DataFrame) -> Table:
 
 
 def reason_table(table: pd.DataFrame) -> Table | None:
-    """Return the stated reasons for missing or restricted numbers, or None where there are none.
-
-    Reasons that differ by their numbers alone are one row, with an ellipsis for each number.
+    """Return the kinds of reasons for missing or restricted numbers, or None where there are none.
 
     Args:
         table: `Comparison.table`.
     """
     places: dict[str, list[int]] = {}
-    for depth, reasons in zip(table["depth"], table["reason"].fillna(""), strict=True):
-        for reason in dict.fromkeys(NUMBER.sub("…", reason) for reason in reasons.split("; ") if reason):
-            places.setdefault(reason, []).append(depth)
+    for depth, found in zip(table["depth"], table["reason_codes"], strict=True):
+        for code in found:
+            places.setdefault(code, []).append(depth)
     rows = tuple(
-        (reason, len(depths), ", ".join(str(depth) for depth in sorted(set(depths))))
-        for reason, depths in places.items()
+        (Reason[code.upper()].sentence, len(depths), ", ".join(str(depth) for depth in sorted(set(depths))))
+        for code, depths in places.items()
     )
     columns = (Column("reason"), Column("comparisons", 0), Column("layers"))
     return Table(columns, rows, "Where a number is missing or restricted, and why.") if rows else None

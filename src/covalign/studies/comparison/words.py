@@ -8,8 +8,9 @@ from 0.1.
 import numpy as np
 import pandas as pd
 
+from covalign.encoding.reasons import Reason
 from covalign.report.words import count, number
-from covalign.studies.comparison.orders import mean_of_orders, unaligned
+from covalign.studies.comparison.orders import has_reason, mean_of_orders, unaligned
 
 LEVELS = (
     (0.7, "learned largely the same encoding"),
@@ -28,7 +29,7 @@ def findings(table: pd.DataFrame) -> tuple[str, ...]:
         table: `Comparison.table`.
     """
     rows = table.assign(value=mean_of_orders(table))
-    same = rows["reason"].str.contains("same weights").groupby([rows["a"], rows["b"]]).transform("all")
+    same = has_reason(rows, Reason.SAME_WEIGHTS).groupby([rows["a"], rows["b"]]).transform("all")
     others = rows[~same]
     parts = (verdict, extremes, depth_trend, control, common_start, evidence, withheld, described)
     sentences = [copies(rows[same]), *(part(others) for part in parts if not others.empty)]

@@ -18,9 +18,9 @@ import pandas as pd
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.studies.comparison.columns import MEASURED
 from covalign.studies.comparison.measure import compare
 from covalign.studies.comparison.record import Comparison
-from covalign.studies.comparison.rows import MEASURED
 from covalign.studies.subjects import Source, open_subject
 from covalign.training.run import Run
 
