@@ -1,5 +1,6 @@
 """What a user installs is the wheel: it must hold everything that a report is made of."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,10 @@ print(covalign.compare(networks, None, calibrate=False).report("comparison.html"
 
 
 def run(*command: object, folder: Path) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=folder)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, cwd=folder, env=environment
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
