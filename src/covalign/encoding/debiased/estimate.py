@@ -1,0 +1,269 @@
+"""How much of what two layers learned is the same?
+
+With S_a = E w w^T / |w|^2 the second moment of a neuron's direction in network a, and P the projection orthogonal to
+what all networks share (multiples of the identity, for plain layers),
+
+    R = <P S_1, P S_2> / (||P S_1|| ||P S_2||).
+
+R is 0 on average where orientations are unrelated, 1 only where the traceless parts are proportional, and negative
+where one network avoids what the other uses. It is a property of the populations of neurons: noise that was added
+to S, as a multiple of I, does not change it, nor do the scale and the order of neurons. All three inner products are
+estimated without bias from different neurons (U-statistics, Hoeffding 1948; spectral moments are estimated so by
+Kong & Valiant 2017), so that no model of the noise, no initial weights and no spectral gap are needed. The matter of
+the cosine of the plug-in moments, which counts each neuron with itself, is thereby avoided; it is given beside it.
+
+R weighs directions by the square of their excess variance. It is not the similarity of Guth & Menard (2024, eq. 6),
+which is a Bures-Wasserstein cosine and weighs them linearly.
+
+What R assumes: neurons of a layer are independent draws, and those of the two networks too. Related networks are
+recognized and said so. Neurons of one layer that repel each other make R too large (above 1 in the extreme), those
+that copy each other too small, and no statistic of a single network can tell: with several seeds use
+`covalign.encoding.debiased.groups`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from covalign.arrays import ArrayLike
+from covalign.encoding.debiased import chance
+from covalign.encoding.debiased.interval import ratio_with_interval
+from covalign.encoding.debiased.kernels import Features
+from covalign.encoding.debiased.pairing import Pair, Scales, aligned_pair
+from covalign.encoding.debiased.reasons import Reason
+from covalign.encoding.debiased.relatives import counterparts
+from covalign.encoding.debiased.statistics import (
+    NEURONS,
+    Averages,
+    Within,
+    between,
+    independent,
+    own_pairs,
+    paired,
+    within,
+)
+
+
+@dataclass(frozen=True)
+class DebiasedSimilarity:
+    """R of two layers, with what is needed to read it.
+
+    Attributes:
+        value: R, not clipped; NaN where withheld.
+        low: lower end of the 95 % interval over draws of neurons; NaN where there is none.
+        high: upper end.
+        z: U_12 in standard deviations of its distribution over random rotations.
+        p_value: probability of so large an agreement by chance (one-sided).
+        reason: why the value or its interval is withheld, or how it has to be read; its ``sentence`` says it.
+        cross: U_12, without pairs of neurons that belong together.
+        within_1: U_11.
+        within_2: U_22.
+        plug_in: cosine of the second moments, each neuron counted with itself; at most 1, not near 0 by chance.
+        coverage: how much of what the wider network learned lies where the narrower one's inputs map to; 1 for
+            equal widths, NaN where it cannot be told.
+        neurons_1: number of neurons used.
+        neurons_2: number of neurons used.
+        dimension: number of columns compared.
+        dropped: neurons of either network that were zero.
+        matched: pairs of neurons that belong together and were left out of U_12.
+    """
+
+    value: float
+    low: float
+    high: float
+    z: float
+    p_value: float
+    reason: Reason
+    cross: float
+    within_1: float
+    within_2: float
+    plug_in: float
+    coverage: float
+    neurons_1: int
+    neurons_2: int
+    dimension: int
+    dropped: int = 0
+    matched: int = 0
+
+
+def debiased_similarity(
+    rows_1: ArrayLike,
+    rows_2: ArrayLike,
+    rotation: ArrayLike | None = None,
+    *,
+    unit_length: bool = True,
+    spatial: int = 1,
+    slots: int = 1,
+    input_scales: Scales | None = None,
+    remove_top: int = 0,
+) -> DebiasedSimilarity:
+    """Estimate R of two layers, with a 95 % interval and an exact test against chance.
+
+    Args:
+        rows_1: ``[n1, d1]``, a row per neuron: what multiplies the layer input.
+        rows_2: ``[n2, d2]``; where widths differ, R is that inside the narrower network's inputs.
+        rotation: alignment A ``[d2, d1]`` of the inputs, on channels for convolutions; None for shared inputs.
+        unit_length: compare directions of neurons. Only where length is no gauge (a normalization *after* the layer
+            is followed by a residual sum) pass rows |gamma| / sigma w and False.
+        spatial: k^2 of a joint convolution, columns ordered (channel, space).
+        slots: K of a factorized layer whose alignment keeps slots, columns ordered (channel, slot).
+        input_scales: root-mean-square of every input channel of both networks, where channels can be rescaled; the
+            rotation is then the alignment of inputs divided by them. With it z is approximate.
+        remove_top: leading common directions (of channels) to remove first; the interval takes them as given.
+
+    Raises:
+        InputError: unusable rows, shapes that do not fit, or both ``spatial`` and ``slots``.
+
+    Example:
+        A network and its copy with neurons in another order and of other lengths:
+
+        >>> rows = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)).double()
+        >>> rows[:, :3] *= 3
+        >>> found = debiased_similarity(rows, 2 * rows.flip(0))
+        >>> round(found.value, 6), found.reason.value, found.matched
+        (1.0, 'related', 20)
+    """
+    pair = aligned_pair(
+        rows_1,
+        rows_2,
+        rotation,
+        unit_length=unit_length,
+        spatial=spatial,
+        slots=slots,
+        input_scales=input_scales,
+        remove_top=remove_top,
+    )
+    return compared(pair)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What is measured of one pair of layers, before it becomes a ratio.
+
+    Attributes:
+        averages: U_12, U_11, U_22 and their uncertainty; U_12 without matched neurons.
+        all_pairs: U_12 of all neurons.
+        first, second: what the neurons of each network have in common.
+        variance, skewness: of ``all_pairs`` over random rotations.
+        matched: pairs of neurons left out.
+        coverage: see `DebiasedSimilarity`.
+    """
+
+    averages: Averages
+    all_pairs: float
+    first: Within
+    second: Within
+    variance: float
+    skewness: float
+    matched: int
+    coverage: float
+
+
+def compared(pair: Pair) -> DebiasedSimilarity:
+    """Return R of two layers that are in common coordinates."""
+    if reason := incomparable(pair):
+        nothing = (math.nan, math.nan, math.nan)
+        return DebiasedSimilarity(
+            *nothing, math.nan, math.nan, reason, *nothing, math.nan, math.nan, *_counts(pair)
+        )
+    found = measured(pair)
+    z = found.all_pairs / math.sqrt(found.variance) if found.variance > 0 else math.nan
+    value, low, high, reason = _ratio(found, min(len(pair.first.kept), len(pair.second.kept)))
+    energy = math.sqrt(found.first.energy * found.second.energy)
+    counts = _counts(pair)
+    return DebiasedSimilarity(
+        value=value,
+        low=low,
+        high=high,
+        z=z,
+        p_value=chance.upper_tail(z, found.skewness),
+        reason=reason or (Reason.ZERO_ROWS if counts[3] else Reason.NONE),
+        cross=float(found.averages.means[0]),
+        within_1=found.first.mean,
+        within_2=found.second.mean,
+        plug_in=found.all_pairs / energy if energy > 0 else math.nan,
+        coverage=found.coverage,
+        neurons_1=counts[0],
+        neurons_2=counts[1],
+        dimension=counts[2],
+        dropped=counts[3],
+        matched=found.matched,
+    )
+
+
+def incomparable(pair: Pair) -> Reason:
+    """Return why not even U_12 exists."""
+    if pair.first.blocks.shape[1] < 2:
+        return Reason.NO_CHANNELS
+    return Reason.NONE if len(pair.first.kept) and len(pair.second.kept) else Reason.TOO_FEW_NEURONS
+
+
+def measured(pair: Pair) -> Measured:
+    """Measure one pair of layers."""
+    features_1, features_2 = (pair.features(layer.blocks) for layer in (pair.first, pair.second))
+    first, second, cross = within(features_1), within(features_2), between(features_1, features_2)
+    averages = independent(cross, first, second)
+    matches = counterparts(pair.first, pair.second)
+    if len(matches):
+        averages = without_pairs(features_1, features_2, averages, matches)
+    spread = chance_moments(pair, first, second)
+    return Measured(averages, cross.mean, first, second, *spread, len(matches), coverage(pair))
+
+
+def without_pairs(
+    first: Features, second: Features, averages: Averages, matches: Int64[Tensor, "m 2"]
+) -> Averages:
+    """Leave matched neurons out of U_12; where all are matched, pairs are the units that are drawn."""
+    one, two = first.take(matches[:, 0]), second.take(matches[:, 1])
+    if len(first) == len(second) == len(matches):
+        return paired(one, two)
+    pairs, means = len(first) * len(second), averages.means.clone()
+    means[0] = (pairs * means[0] - float(own_pairs(one, two).sum())) / (pairs - len(matches))
+    unknown = torch.full_like(averages.scatter, math.nan)
+    return Averages(means, unknown, unknown, averages.freedom)
+
+
+def chance_moments(pair: Pair, first: Within, second: Within) -> tuple[float, float]:
+    """Return variance and skewness of U_12 over random rotations."""
+    blocks_1, blocks_2 = pair.first.blocks, pair.second.blocks
+    if pair.slots:
+        return chance.slot_variance(blocks_1, blocks_2), 0.0
+    if blocks_1.shape[2] > 1:
+        return chance.joint_variance(blocks_1, blocks_2), 0.0
+    energies = first.energy, second.energy
+    skewness = chance.plain_skewness(pair.first.rows, pair.second.rows, *energies)
+    return chance.plain_variance(*energies, blocks_1.shape[1]), skewness
+
+
+def coverage(pair: Pair) -> float:
+    """Return sqrt(U^A / U) of the wider network: U^A from what the alignment leaves of its neurons.
+
+    NaN with folded scales, where noise has one shape inside the range of A and another outside.
+    """
+    if pair.wide is None or pair.covered is None:
+        return 1.0
+    whole, inside = (within(pair.features(blocks)).mean for blocks in (pair.wide, pair.covered))
+    return math.sqrt(max(0.0, inside) / whole) if whole > 0 and not pair.shapes else math.nan
+
+
+def _ratio(found: Measured, fewest: int) -> tuple[float, float, float, Reason]:
+    """Return value, bounds and reason; of networks that are related in part, the plain ratio without bounds."""
+    unknown = (math.nan, math.nan, math.nan)
+    if fewest < NEURONS:
+        return *unknown, Reason.TOO_FEW_NEURONS
+    cross, within_1, within_2 = found.averages.means.tolist()
+    if min(within_1, within_2) <= 0:
+        return *unknown, Reason.TOO_LITTLE_LEARNED
+    if not bool(found.averages.scatter.isfinite().all()):
+        return cross / math.sqrt(within_1 * within_2), math.nan, math.nan, Reason.RELATED
+    value, low, high, reason = ratio_with_interval(found.averages)
+    return value, low, high, Reason.RELATED if found.matched and not math.isnan(value) else reason
+
+
+def _counts(pair: Pair) -> tuple[int, int, int, int]:
+    """Neurons of both networks, dimension, and neurons that were dropped."""
+    neurons = len(pair.first.kept), len(pair.second.kept)
+    return *neurons, pair.first.rows.shape[1], pair.first.dropped + pair.second.dropped
