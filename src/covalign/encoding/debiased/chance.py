@@ -42,10 +42,15 @@ def plain_skewness(
     """Return the skewness of U_12 over rotations: 0 in two dimensions, where it is symmetric."""
     d = rows_1.shape[1]
     variance = plain_variance(energy_1, energy_2, d) if d > 1 else 0.0
+    return skewness_of_cubes(traceless_cube(rows_1), traceless_cube(rows_2), variance, d)
+
+
+def skewness_of_cubes(cube_1: float, cube_2: float, variance: float, d: int) -> float:
+    """Return the skewness of U_12 from tr (P S_1)^3 and tr (P S_2)^3."""
     if d < 3 or not variance > 0:
         return 0.0
-    cubes = traceless_cube(rows_1) * traceless_cube(rows_2)
-    return 8 * d * cubes / ((d - 2) * (d - 1) * (d + 2) * (d + 4)) / (variance * math.sqrt(variance))
+    third = 8 * d * cube_1 * cube_2 / ((d - 2) * (d - 1) * (d + 2) * (d + 4))
+    return third / (variance * math.sqrt(variance))
 
 
 def traceless_cube(rows: Float64[Tensor, "n d"]) -> float:

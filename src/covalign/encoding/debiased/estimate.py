@@ -139,6 +139,22 @@ def debiased_similarity(
     return compared(pair)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many neurons, columns, and neurons that were dropped."""
+
+    neurons_1: int
+    neurons_2: int
+    dimension: int
+    dropped: int
+
+    @classmethod
+    def of(cls, pair: Pair) -> "Counts":
+        """Count a pair of layers."""
+        first, second = pair.first, pair.second
+        return cls(len(first.kept), len(second.kept), first.rows.shape[1], first.dropped + second.dropped)
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """What is measured of one pair of layers, before it becomes a ratio.
@@ -146,7 +162,7 @@ class Measured:
     Attributes:
         averages: U_12, U_11, U_22 and their uncertainty; U_12 without matched neurons.
         all_pairs: U_12 of all neurons.
-        first, second: what the neurons of each network have in common.
+        energy_1, energy_2: squared norms of the projected second moments.
         variance, skewness: of ``all_pairs`` over random rotations.
         matched: pairs of neurons left out.
         coverage: see `DebiasedSimilarity`.
@@ -154,8 +170,8 @@ class Measured:
 
     averages: Averages
     all_pairs: float
-    first: Within
-    second: Within
+    energy_1: float
+    energy_2: float
     variance: float
     skewness: float
     matched: int
@@ -164,33 +180,48 @@ class Measured:
 
 def compared(pair: Pair) -> DebiasedSimilarity:
     """Return R of two layers that are in common coordinates."""
-    if reason := incomparable(pair):
-        nothing = (math.nan, math.nan, math.nan)
-        return DebiasedSimilarity(
-            *nothing, math.nan, math.nan, reason, *nothing, math.nan, math.nan, *_counts(pair)
-        )
-    found = measured(pair)
+    counts = Counts.of(pair)
+    reason = incomparable(pair)
+    return without_value(reason, counts) if reason else described(measured(pair), counts)
+
+
+def described(found: Measured, counts: Counts) -> DebiasedSimilarity:
+    """Turn what was measured into R, its interval and its test."""
+    value, low, high, reason = _ratio(found, counts)
     z = found.all_pairs / math.sqrt(found.variance) if found.variance > 0 else math.nan
-    value, low, high, reason = _ratio(found, min(len(pair.first.kept), len(pair.second.kept)))
-    energy = math.sqrt(found.first.energy * found.second.energy)
-    counts = _counts(pair)
+    energy = math.sqrt(found.energy_1 * found.energy_2)
+    cross, within_1, within_2 = found.averages.means.tolist()
     return DebiasedSimilarity(
-        value=value,
-        low=low,
-        high=high,
-        z=z,
-        p_value=chance.upper_tail(z, found.skewness),
-        reason=reason or (Reason.ZERO_ROWS if counts[3] else Reason.NONE),
-        cross=float(found.averages.means[0]),
-        within_1=found.first.mean,
-        within_2=found.second.mean,
-        plug_in=found.all_pairs / energy if energy > 0 else math.nan,
-        coverage=found.coverage,
-        neurons_1=counts[0],
-        neurons_2=counts[1],
-        dimension=counts[2],
-        dropped=counts[3],
-        matched=found.matched,
+        value,
+        low,
+        high,
+        z,
+        chance.upper_tail(z, found.skewness),
+        reason or (Reason.ZERO_ROWS if counts.dropped else Reason.NONE),
+        cross,
+        within_1,
+        within_2,
+        found.all_pairs / energy if energy > 0 else math.nan,
+        found.coverage,
+        counts.neurons_1,
+        counts.neurons_2,
+        counts.dimension,
+        counts.dropped,
+        found.matched,
+    )
+
+
+def without_value(reason: Reason, counts: Counts) -> DebiasedSimilarity:
+    """Return a result of which nothing but the reason is known."""
+    unknown = math.nan
+    return DebiasedSimilarity(
+        *(unknown, unknown, unknown, unknown, unknown),
+        reason,
+        *(unknown, unknown, unknown, unknown, unknown),
+        counts.neurons_1,
+        counts.neurons_2,
+        counts.dimension,
+        counts.dropped,
     )
 
 
@@ -210,7 +241,8 @@ def measured(pair: Pair) -> Measured:
     if len(matches):
         averages = without_pairs(features_1, features_2, averages, matches)
     spread = chance_moments(pair, first, second)
-    return Measured(averages, cross.mean, first, second, *spread, len(matches), coverage(pair))
+    energies = first.energy, second.energy
+    return Measured(averages, cross.mean, *energies, *spread, len(matches), coverage(pair))
 
 
 def without_pairs(
@@ -249,21 +281,16 @@ def coverage(pair: Pair) -> float:
     return math.sqrt(max(0.0, inside) / whole) if whole > 0 and not pair.shapes else math.nan
 
 
-def _ratio(found: Measured, fewest: int) -> tuple[float, float, float, Reason]:
+def _ratio(found: Measured, counts: Counts) -> tuple[float, float, float, Reason]:
     """Return value, bounds and reason; of networks that are related in part, the plain ratio without bounds."""
     unknown = (math.nan, math.nan, math.nan)
-    if fewest < NEURONS:
-        return *unknown, Reason.TOO_FEW_NEURONS
     cross, within_1, within_2 = found.averages.means.tolist()
+    if min(counts.neurons_1, counts.neurons_2) < NEURONS or math.isnan(within_1 + within_2):
+        return *unknown, Reason.TOO_FEW_NEURONS
     if min(within_1, within_2) <= 0:
         return *unknown, Reason.TOO_LITTLE_LEARNED
     if not bool(found.averages.scatter.isfinite().all()):
-        return cross / math.sqrt(within_1 * within_2), math.nan, math.nan, Reason.RELATED
+        plain = cross / math.sqrt(within_1 * within_2)
+        return plain, math.nan, math.nan, Reason.RELATED if found.matched else Reason.TOO_FEW_NEURONS
     value, low, high, reason = ratio_with_interval(found.averages)
     return value, low, high, Reason.RELATED if found.matched and not math.isnan(value) else reason
-
-
-def _counts(pair: Pair) -> tuple[int, int, int, int]:
-    """Neurons of both networks, dimension, and neurons that were dropped."""
-    neurons = len(pair.first.kept), len(pair.second.kept)
-    return *neurons, pair.first.rows.shape[1], pair.first.dropped + pair.second.dropped
