@@ -103,9 +103,9 @@ def test_z_is_standard_over_orientations_even_where_neurons_depend_on_each_other
     rows = draw(12, power_law(12, 8, 1.5), 0)
     rows = torch.cat([rows, rows + 0.1 * draw(12, torch.ones(8), 1)])
     other = torch.linalg.qr(draw(8, torch.ones(8), 2)).Q[:6] * 3 + 0.1
-    found = [debiased_similarity(rows, turned(other, seed)).z for seed in range(400)]
+    found = [debiased_similarity(rows, turned(other, seed)).z for seed in range(250)]
     values = torch.tensor(found)
-    assert float(values.mean()) == pytest.approx(0, abs=0.15)
+    assert float(values.mean()) == pytest.approx(0, abs=0.2)
     assert float(values.std()) == pytest.approx(1, abs=0.12)
 
 
@@ -113,6 +113,6 @@ def test_p_values_of_a_dominating_direction_are_uniform():
     variances = torch.ones(12).double()
     variances[0] = 200
     rows, other = draw(10, variances, 0), draw(10, variances, 1)
-    found = torch.tensor([debiased_similarity(rows, turned(other, seed)).p_value for seed in range(400)])
-    assert 0.03 <= float((found <= 0.05).double().mean()) <= 0.075
+    found = torch.tensor([debiased_similarity(rows, turned(other, seed)).p_value for seed in range(250)])
+    assert 0.03 <= float((found <= 0.05).double().mean()) <= 0.08
     assert float((found <= 0.01).double().mean()) <= 0.025

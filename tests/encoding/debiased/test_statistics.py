@@ -26,14 +26,14 @@ def projected(blocks, places):
 def test_plain_kernel_is_the_inner_product_of_traceless_matrices(seed):
     a, b = blocks(4, 6, 1, seed), blocks(5, 6, 1, seed + 1)
     slow = reference.gram([reference.plain(w[:, 0]) for w in a], [reference.plain(w[:, 0]) for w in b])
-    assert torch.allclose(kernel(channel_features(a, []), channel_features(b, [])), slow, atol=1e-14)
+    assert torch.allclose(kernel(channel_features(a), channel_features(b)), slow, atol=1e-14)
 
 
 @given(seed=SEEDS)
 def test_joint_kernel_is_the_inner_product_without_partial_traces(seed):
     a, b = blocks(4, 3, 4, seed), blocks(5, 3, 4, seed + 1)
     slow = reference.gram(projected(a, 4), projected(b, 4))
-    assert torch.allclose(kernel(channel_features(a, []), channel_features(b, [])), slow, atol=1e-14)
+    assert torch.allclose(kernel(channel_features(a), channel_features(b)), slow, atol=1e-14)
 
 
 @given(seed=SEEDS)
@@ -50,13 +50,13 @@ def test_space_kernel_is_the_inner_product_of_traceless_spatial_moments():
 
 
 def test_kernel_of_a_neuron_with_itself_is_the_diagonal():
-    features = channel_features(blocks(6, 3, 4, 0), [torch.rand(3).double()])
+    features = channel_features(blocks(6, 3, 4, 0), torch.eye(3).double())
     assert torch.allclose(features.own, kernel(features, features).diagonal(), atol=1e-14)
 
 
 @given(seed=SEEDS)
 def test_averages_agree_with_loops(seed):
-    a, b = channel_features(blocks(6, 7, 1, seed), []), channel_features(blocks(5, 7, 1, seed + 1), [])
+    a, b = channel_features(blocks(6, 7, 1, seed)), channel_features(blocks(5, 7, 1, seed + 1))
     k11, k12 = kernel(a, a), kernel(a, b)
     own, cross = within(a), between(a, b)
     assert own.mean == pytest.approx(reference.mean_within(k11), abs=1e-14)
@@ -72,7 +72,7 @@ def test_averages_agree_with_loops(seed):
 
 
 def test_scatter_agrees_with_leaving_neurons_out_in_turn():
-    a, b = channel_features(blocks(6, 7, 1, 3), []), channel_features(blocks(5, 7, 1, 4), [])
+    a, b = channel_features(blocks(6, 7, 1, 3)), channel_features(blocks(5, 7, 1, 4))
     k11, k12 = kernel(a, a), kernel(a, b)
     averages = independent(between(a, b), within(a), within(b))
     left = [
@@ -94,7 +94,7 @@ def test_scatter_agrees_with_leaving_neurons_out_in_turn():
 
 def test_pairs_agree_with_leaving_pairs_out_in_turn():
     rows = blocks(6, 7, 1, 5)
-    a, b = channel_features(rows, []), channel_features(rows + 0.3 * blocks(6, 7, 1, 6), [])
+    a, b = channel_features(rows), channel_features(rows + 0.3 * blocks(6, 7, 1, 6))
     k12, k11, k22 = kernel(a, b), kernel(a, a), kernel(b, b)
     averages = paired(a, b)
     expected = [reference.mean_within(k) for k in (k12, k11, k22)]
@@ -108,7 +108,7 @@ def test_pairs_agree_with_leaving_pairs_out_in_turn():
 
 
 def test_blocks_of_neurons_change_nothing(monkeypatch):
-    a, b = channel_features(blocks(9, 7, 1, 0), []), channel_features(blocks(8, 7, 1, 1), [])
+    a, b = channel_features(blocks(9, 7, 1, 0)), channel_features(blocks(8, 7, 1, 1))
     whole = independent(between(a, b), within(a), within(b)), paired(a.take(slice(0, 8)), b)
     monkeypatch.setattr("covalign.encoding.debiased.kernels.BLOCK", 16)
     parts = independent(between(a, b), within(a), within(b)), paired(a.take(slice(0, 8)), b)
@@ -118,7 +118,7 @@ def test_blocks_of_neurons_change_nothing(monkeypatch):
 
 
 def test_independent_parts_are_averaged_and_their_variances_added():
-    a, b = channel_features(blocks(9, 7, 1, 0), []), channel_features(blocks(8, 7, 1, 1), [])
+    a, b = channel_features(blocks(9, 7, 1, 0)), channel_features(blocks(8, 7, 1, 1))
     one = independent(between(a, b), within(a), within(b))
     both = pooled([one, one])
     assert torch.allclose(both.means, one.means)
@@ -133,7 +133,7 @@ def test_averages_are_unbiased_where_plug_in_moments_are_not():
     found = []
     for seed in range(300):
         rows = (draw(16, variances, seed) / variances.sum().sqrt()).reshape(16, 40, 1)
-        found.append((within(channel_features(rows, [])).mean, within(channel_features(rows, [])).energy))
+        found.append((within(channel_features(rows)).mean, within(channel_features(rows)).energy))
     unbiased, plugged = torch.tensor(found).T
     assert float(unbiased.mean()) == pytest.approx(truth, abs=3 * float(unbiased.std()) / 300**0.5)
     assert float(plugged.mean()) > 2 * truth
@@ -141,6 +141,6 @@ def test_averages_are_unbiased_where_plug_in_moments_are_not():
 
 def test_four_neurons_are_needed_for_the_degenerate_part():
     assert statistics.NEURONS == 4
-    few = within(channel_features(blocks(3, 7, 1, 0), []))
+    few = within(channel_features(blocks(3, 7, 1, 0)))
     assert few.zeta != few.zeta
     assert few.mean == few.mean

@@ -8,15 +8,8 @@ import math
 from collections.abc import Sequence
 
 from covalign.arrays import ArrayLike
-from covalign.encoding.debiased.estimate import (
-    Counts,
-    DebiasedSimilarity,
-    Measured,
-    described,
-    incomparable,
-    measured,
-    without_value,
-)
+from covalign.encoding.debiased.estimate import DebiasedSimilarity, described, without_value
+from covalign.encoding.debiased.measurement import Counts, Measured, incomparable, measured
 from covalign.encoding.debiased.pairing import aligned_pair
 from covalign.encoding.debiased.statistics import pooled
 from covalign.errors import InputError

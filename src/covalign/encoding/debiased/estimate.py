@@ -24,27 +24,16 @@ that copy each other too small, and no statistic of a single network can tell: w
 import math
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Int64
-from torch import Tensor
-
 from covalign.arrays import ArrayLike
 from covalign.encoding.debiased import chance
 from covalign.encoding.debiased.interval import ratio_with_interval
-from covalign.encoding.debiased.kernels import Features
+from covalign.encoding.debiased.measurement import Counts, Measured, incomparable, measured
 from covalign.encoding.debiased.pairing import Pair, Scales, aligned_pair
 from covalign.encoding.debiased.reasons import Reason
-from covalign.encoding.debiased.relatives import counterparts
-from covalign.encoding.debiased.statistics import (
-    NEURONS,
-    Averages,
-    Within,
-    between,
-    independent,
-    own_pairs,
-    paired,
-    within,
-)
+from covalign.encoding.debiased.statistics import NEURONS
+
+COPY = 1e-12
+"""Distance from 1 of the cosine of second moments up to which matched networks are copies, not relatives."""
 
 
 @dataclass(frozen=True)
@@ -139,45 +128,6 @@ def debiased_similarity(
     return compared(pair)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many neurons, columns, and neurons that were dropped."""
-
-    neurons_1: int
-    neurons_2: int
-    dimension: int
-    dropped: int
-
-    @classmethod
-    def of(cls, pair: Pair) -> "Counts":
-        """Count a pair of layers."""
-        first, second = pair.first, pair.second
-        return cls(len(first.kept), len(second.kept), first.rows.shape[1], first.dropped + second.dropped)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What is measured of one pair of layers, before it becomes a ratio.
-
-    Attributes:
-        averages: U_12, U_11, U_22 and their uncertainty; U_12 without matched neurons.
-        all_pairs: U_12 of all neurons.
-        energy_1, energy_2: squared norms of the projected second moments.
-        variance, skewness: of ``all_pairs`` over random rotations.
-        matched: pairs of neurons left out.
-        coverage: see `DebiasedSimilarity`.
-    """
-
-    averages: Averages
-    all_pairs: float
-    energy_1: float
-    energy_2: float
-    variance: float
-    skewness: float
-    matched: int
-    coverage: float
-
-
 def compared(pair: Pair) -> DebiasedSimilarity:
     """Return R of two layers that are in common coordinates."""
     counts = Counts.of(pair)
@@ -189,7 +139,6 @@ def described(found: Measured, counts: Counts) -> DebiasedSimilarity:
     """Turn what was measured into R, its interval and its test."""
     value, low, high, reason = _ratio(found, counts)
     z = found.all_pairs / math.sqrt(found.variance) if found.variance > 0 else math.nan
-    energy = math.sqrt(found.energy_1 * found.energy_2)
     cross, within_1, within_2 = found.averages.means.tolist()
     return DebiasedSimilarity(
         value,
@@ -201,7 +150,7 @@ def described(found: Measured, counts: Counts) -> DebiasedSimilarity:
         cross,
         within_1,
         within_2,
-        found.all_pairs / energy if energy > 0 else math.nan,
+        found.plug_in,
         found.coverage,
         counts.neurons_1,
         counts.neurons_2,
@@ -225,72 +174,29 @@ def without_value(reason: Reason, counts: Counts) -> DebiasedSimilarity:
     )
 
 
-def incomparable(pair: Pair) -> Reason:
-    """Return why not even U_12 exists."""
-    if pair.first.blocks.shape[1] < 2:
-        return Reason.NO_CHANNELS
-    return Reason.NONE if len(pair.first.kept) and len(pair.second.kept) else Reason.TOO_FEW_NEURONS
-
-
-def measured(pair: Pair) -> Measured:
-    """Measure one pair of layers."""
-    features_1, features_2 = (pair.features(layer.blocks) for layer in (pair.first, pair.second))
-    first, second, cross = within(features_1), within(features_2), between(features_1, features_2)
-    averages = independent(cross, first, second)
-    matches = counterparts(pair.first, pair.second)
-    if len(matches):
-        averages = without_pairs(features_1, features_2, averages, matches)
-    spread = chance_moments(pair, first, second)
-    energies = first.energy, second.energy
-    return Measured(averages, cross.mean, *energies, *spread, len(matches), coverage(pair))
-
-
-def without_pairs(
-    first: Features, second: Features, averages: Averages, matches: Int64[Tensor, "m 2"]
-) -> Averages:
-    """Leave matched neurons out of U_12; where all are matched, pairs are the units that are drawn."""
-    one, two = first.take(matches[:, 0]), second.take(matches[:, 1])
-    if len(first) == len(second) == len(matches):
-        return paired(one, two)
-    pairs, means = len(first) * len(second), averages.means.clone()
-    means[0] = (pairs * means[0] - float(own_pairs(one, two).sum())) / (pairs - len(matches))
-    unknown = torch.full_like(averages.scatter, math.nan)
-    return Averages(means, unknown, unknown, averages.freedom)
-
-
-def chance_moments(pair: Pair, first: Within, second: Within) -> tuple[float, float]:
-    """Return variance and skewness of U_12 over random rotations."""
-    blocks_1, blocks_2 = pair.first.blocks, pair.second.blocks
-    if pair.slots:
-        return chance.slot_variance(blocks_1, blocks_2), 0.0
-    if blocks_1.shape[2] > 1:
-        return chance.joint_variance(blocks_1, blocks_2), 0.0
-    energies = first.energy, second.energy
-    skewness = chance.plain_skewness(pair.first.rows, pair.second.rows, *energies)
-    return chance.plain_variance(*energies, blocks_1.shape[1]), skewness
-
-
-def coverage(pair: Pair) -> float:
-    """Return sqrt(U^A / U) of the wider network: U^A from what the alignment leaves of its neurons.
-
-    NaN with folded scales, where noise has one shape inside the range of A and another outside.
-    """
-    if pair.wide is None or pair.covered is None:
-        return 1.0
-    whole, inside = (within(pair.features(blocks)).mean for blocks in (pair.wide, pair.covered))
-    return math.sqrt(max(0.0, inside) / whole) if whole > 0 and not pair.shapes else math.nan
-
-
 def _ratio(found: Measured, counts: Counts) -> tuple[float, float, float, Reason]:
-    """Return value, bounds and reason; of networks that are related in part, the plain ratio without bounds."""
+    """Return value, bounds and reason."""
     unknown = (math.nan, math.nan, math.nan)
-    cross, within_1, within_2 = found.averages.means.tolist()
+    within_1, within_2 = found.averages.means[1:].tolist()
     if min(counts.neurons_1, counts.neurons_2) < NEURONS or math.isnan(within_1 + within_2):
         return *unknown, Reason.TOO_FEW_NEURONS
+    if found.matched:
+        return *_related_ratio(found, counts), Reason.RELATED
     if min(within_1, within_2) <= 0:
         return *unknown, Reason.TOO_LITTLE_LEARNED
+    if not bool(found.averages.degenerate.isfinite().all()):
+        return *unknown, Reason.TOO_FEW_NEURONS
+    return ratio_with_interval(found.averages)
+
+
+def _related_ratio(found: Measured, counts: Counts) -> tuple[float, float, float]:
+    """Return value and bounds of related networks: 1 for copies, no bounds where only some neurons match."""
+    cross, within_1, within_2 = found.averages.means.tolist()
+    everyone = found.matched == counts.neurons_1 == counts.neurons_2
+    if everyone and found.plug_in > 1 - COPY:
+        return 1.0, 1.0, 1.0
+    if min(within_1, within_2) <= 0:
+        return math.nan, math.nan, math.nan
     if not bool(found.averages.scatter.isfinite().all()):
-        plain = cross / math.sqrt(within_1 * within_2)
-        return plain, math.nan, math.nan, Reason.RELATED if found.matched else Reason.TOO_FEW_NEURONS
-    value, low, high, reason = ratio_with_interval(found.averages)
-    return value, low, high, Reason.RELATED if found.matched and not math.isnan(value) else reason
+        return cross / math.sqrt(within_1 * within_2), math.nan, math.nan
+    return ratio_with_interval(found.averages)[:3]

@@ -2,13 +2,18 @@
 
 Multiplying a neuron by t and the next layer's columns by 1/t changes no function of a network without
 normalization in between (or with ReLU, t > 0), but it changes the rows of the next layer. What does not change is
-w_c r_c, r_c the root-mean-square of input channel c. After this folding isotropic noise of the rows has the shape
-N = diag(r^2), which two networks share in part for no reason of learning: the kernel therefore leaves out the span of
-{I, N_1, N_2}, in the coordinates of the comparison
+w_c r_c, r_c the root-mean-square of input channel c. After this folding isotropic noise of the rows has another
+variance along every channel axis, which two networks share in part for no reason of learning. Neither its shape nor
+the gauge in which it was isotropic is known; whatever it is, it is diagonal in the channels of its own network. The
+kernel therefore leaves out all matrices that are diagonal in the channels of network 1 or in those of network 2: the
+span of f_j f_j^T over the axes f_j of both, in common coordinates the rows of
 
-    N_1 = diag(r_1^2),    N_2 = A^T diag(r_2^2) A        (d1 <= d2).
+    F = [I; A]  ``[d1 + d2, d1]``        (d1 <= d2),     Gram matrix G_jk = (f_j . f_k)^2.
 
-Shapes: rows ``[n, d]``, r ``[c]``, N ``[c, c]`` or its diagonal ``[c]``.
+These are 2 d of the d^2/2 dimensions of symmetric matrices. (Leaving out only I, diag(r_1^2) and A^T diag(r_2^2) A
+assumes that noise was isotropic in the gauge at hand; networks that are functionally equal would read differently.)
+
+Shapes: rows ``[n, d]``, r ``[c]``, F ``[f, c]``.
 """
 
 import torch
@@ -18,8 +23,8 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
 
-SINGULAR = 1e-10
-"""Eigenvalue below which shapes count as linearly dependent (as where all scales are equal); our choice."""
+RIDGE = 1e-12
+"""Added to G, which is singular: the axes of both networks have the identity in common."""
 
 
 def gauge_folded(rows: ArrayLike, scales: ArrayLike, places: int = 1) -> Float64[Tensor, "n d"]:
@@ -46,46 +51,25 @@ def gauge_folded(rows: ArrayLike, scales: ArrayLike, places: int = 1) -> Float64
     return values * rms.to(values.device).repeat_interleave(places)
 
 
-def noise_shapes(
-    scales_1: Float64[Tensor, " c1"],
-    scales_2: Float64[Tensor, " c2"],
-    rotation: Float64[Tensor, "c2 c1"] | None,
-) -> list[Tensor]:
-    """Return N_1 and N_2 in the coordinates of the narrower network, diagonal ones as vectors."""
+def channel_axes(channels: int, rotation: Float64[Tensor, "c2 c1"] | None) -> Float64[Tensor, "f c"]:
+    """Return the channel axes F of both networks, in the coordinates of the narrower one."""
+    own = torch.eye(channels, dtype=torch.float64)
     if rotation is None:
-        return [scales_1.square(), scales_2.square()]
-    if len(scales_1) > len(scales_2):
-        return noise_shapes(scales_2, scales_1, rotation.T)[::-1]
-    return [scales_1.square(), rotation.T @ (scales_2.square()[:, None] * rotation)]
+        return own
+    other = rotation if rotation.shape[0] >= rotation.shape[1] else rotation.T
+    return torch.cat([own.to(other), other])
 
 
-def on_blocks(shape: Tensor, blocks: Float64[Tensor, "n c s"]) -> Float64[Tensor, "n c s"]:
-    """Return N W for every neuron W."""
-    return shape[:, None] * blocks if shape.ndim == 1 else shape @ blocks
+def diagonal_features(
+    blocks: Float64[Tensor, "n c s"], axes: Float64[Tensor, "f c"]
+) -> Float64[Tensor, "n fss"]:
+    """Coordinates of W W^T, place by place, in an orthonormal basis of the matrices that are diagonal on either side.
 
-
-def dense(shape: Tensor) -> Float64[Tensor, "c c"]:
-    """Return N as a matrix."""
-    return shape.diag() if shape.ndim == 1 else shape
-
-
-def inner(first: Tensor, second: Tensor) -> float:
-    """Return the inner product of two shapes."""
-    if first.ndim == second.ndim:
-        return float((first * second).sum())
-    diagonal, matrix = (first, second) if first.ndim == 1 else (second, first)
-    return float(diagonal @ matrix.diagonal())
-
-
-def orthonormal_span(shapes: list[Tensor]) -> Float64[Tensor, "k m"]:
-    """Return coefficients of an orthonormal basis of the span of shapes, a column each; what vanishes is left out.
-
-    With G the inner products of the shapes brought to unit length, the columns are eigenvectors / sqrt(eigenvalue).
+    For neuron W these are L^-1 (f_j^T W_a)(f_j^T W_b), G = L L^T, for all places a and b.
     """
-    norms = torch.tensor([inner(shape, shape) for shape in shapes], dtype=torch.float64).sqrt()
-    gram = torch.tensor([[inner(a, b) for b in shapes] for a in shapes], dtype=torch.float64)
-    scale = norms.clamp(min=1e-300)
-    values, vectors = torch.linalg.eigh(gram / scale / scale[:, None])
-    kept = values > SINGULAR
-    basis: Tensor = vectors[:, kept] / values[kept].sqrt() / scale[:, None]
-    return basis
+    gram = (axes @ axes.T).square()
+    lower = torch.linalg.cholesky(gram + RIDGE * torch.eye(len(gram)).to(gram))
+    seen = (axes @ blocks).movedim(1, 0)
+    squares = (seen[..., :, None] * seen[..., None, :]).flatten(1)
+    whitened: Tensor = torch.linalg.solve_triangular(lower, squares, upper=False)
+    return whitened.reshape(len(axes), len(blocks), -1).movedim(1, 0).flatten(1)

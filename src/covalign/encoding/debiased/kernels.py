@@ -10,7 +10,8 @@ with features b that depend on the kind of layer (W ``[c, s]`` is the neuron as 
     plain           |w|^2 / sqrt(d)                   P removes multiples of the identity
     joint           W^T W / sqrt(c)                   P removes I_c (x) M for every spatial second moment M
     slots kept      |w_s|^2 / sqrt(c), s = 1 ... K    P removes the identity of every slot
-    folded gauge    W^T B W, B an orthonormal basis of span{I, N_1, N_2}    (`covalign.encoding.debiased.gauge`)
+    folded gauge    W^T E_j W, E_j an orthonormal basis of the diagonal matrices of either network
+                    (`covalign.encoding.debiased.gauge`)
 
 Of space alone k = <W^T W, V^T V> - tr tr / s, the same with other signs. Since k is an inner product, its averages
 over neurons are inner products of second moments: mean k = <P S_1, P S_2>, S = mean w w^T.
@@ -23,7 +24,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.encoding.debiased.gauge import on_blocks, orthonormal_span
+from covalign.encoding.debiased.gauge import diagonal_features
 
 BLOCK = 2**22
 """Kernel values held at a time, 32 MiB; our choice."""
@@ -64,14 +65,13 @@ def kernel_blocks(first: Features, second: Features) -> Iterator[tuple[slice, Fl
         yield part, kernel(first.take(part), second)
 
 
-def channel_features(blocks: Float64[Tensor, "n c s"], shapes: list[Tensor]) -> Features:
-    """Features of plain layers (s = 1), joint convolutions, and both with a folded gauge (two shapes of noise)."""
-    channels = blocks.shape[1]
-    basis = [torch.ones(channels).to(blocks), *shapes]
-    forms = [blocks.mT @ (on_blocks(shape, blocks) if index else blocks) for index, shape in enumerate(basis)]
-    weights = orthonormal_span(basis).to(blocks)
-    linear = torch.stack([form.flatten(1) for form in forms], dim=2) @ weights
-    return Features(blocks.flatten(1), linear.flatten(1))
+def channel_features(
+    blocks: Float64[Tensor, "n c s"], axes: Float64[Tensor, "f c"] | None = None
+) -> Features:
+    """Features of plain layers (s = 1), joint convolutions, and both with a folded gauge (channel axes given)."""
+    if axes is not None:
+        return Features(blocks.flatten(1), diagonal_features(blocks, axes))
+    return Features(blocks.flatten(1), (blocks.mT @ blocks).flatten(1) / blocks.shape[1] ** 0.5)
 
 
 def slot_features(blocks: Float64[Tensor, "n c s"]) -> Features:

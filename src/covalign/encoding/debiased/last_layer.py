@@ -14,7 +14,8 @@ from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.debiased.coordinates import checked_rotation
-from covalign.encoding.debiased.estimate import Counts, DebiasedSimilarity, without_value
+from covalign.encoding.debiased.estimate import DebiasedSimilarity, without_value
+from covalign.encoding.debiased.measurement import Counts
 from covalign.encoding.debiased.reasons import Reason
 from covalign.errors import InputError
 

@@ -13,31 +13,34 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.encoding.debiased.coordinates import Layer, remaining
-from covalign.encoding.debiased.gauge import dense
 from covalign.errors import InputError
 
 
 def without_leading(
-    first: Layer, second: Layer, count: int, shapes: list[Tensor], *, unit_length: bool = True
-) -> tuple[Layer, Layer, list[Tensor]]:
-    """Remove ``count`` leading channel directions from two layers, and from shapes of noise.
+    first: Layer, second: Layer, axes: Float64[Tensor, "f c"] | None, count: int, *, unit_length: bool = True
+) -> tuple[Layer, Layer, Float64[Tensor, "f left"] | None]:
+    """Remove ``count`` leading channel directions from two layers, and from the channel axes of their noise.
 
     Raises:
         InputError: a negative count, or no two channels would be left.
     """
+    if count == 0:
+        return first, second, axes
     channels = first.blocks.shape[1]
     if count < 0 or channels - count < 2:
         raise InputError(
             f"remove_top: got {count} of {channels} channels, expected at least 0 and at least 2 channels left"
         )
-    if not count or not len(first.blocks) or not len(second.blocks):
-        return first, second, shapes
+    if not len(first.blocks) or not len(second.blocks):
+        return first, second, axes
     reflectors = torch.geqrf(leading_directions([first, second], count))
     layers = [
         remaining(layer, _outside(layer.blocks, *reflectors), unit_length=unit_length)
         for layer in (first, second)
     ]
-    return layers[0], layers[1], [_conjugated(dense(shape), *reflectors) for shape in shapes]
+    if axes is not None:
+        axes = _outside(axes[:, :, None], *reflectors)[:, :, 0]
+    return layers[0], layers[1], axes
 
 
 def leading_directions(layers: list[Layer], count: int) -> Float64[Tensor, "c r"]:
@@ -61,10 +64,3 @@ def _outside(
     columns = blocks.movedim(1, 0).reshape(channels, -1)
     turned = torch.ormqr(reflectors, factors, columns, transpose=True)[reflectors.shape[1] :]
     return turned.reshape(-1, neurons, places).movedim(1, 0)
-
-
-def _conjugated(
-    shape: Float64[Tensor, "c c"], reflectors: Tensor, factors: Tensor
-) -> Float64[Tensor, "left left"]:
-    half = torch.ormqr(reflectors, factors, shape, transpose=True)[reflectors.shape[1] :]
-    return torch.ormqr(reflectors, factors, half.T.contiguous(), transpose=True)[reflectors.shape[1] :]

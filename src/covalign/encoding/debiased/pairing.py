@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.arrays import ArrayLike, as_float64
+from covalign.arrays import ArrayLike
 from covalign.encoding.debiased.coordinates import (
     Layer,
     carried,
@@ -18,7 +18,7 @@ from covalign.encoding.debiased.coordinates import (
     on_range,
     slot_rotations,
 )
-from covalign.encoding.debiased.gauge import gauge_folded, noise_shapes
+from covalign.encoding.debiased.gauge import channel_axes, gauge_folded
 from covalign.encoding.debiased.kernels import Features, channel_features, slot_features
 from covalign.encoding.debiased.leading import without_leading
 from covalign.errors import InputError
@@ -36,7 +36,7 @@ class Pair:
         second: neurons of network 2.
         wide: blocks of the wider network in its own coordinates; None for equal widths.
         covered: what the alignment leaves of them, not brought to unit length.
-        shapes: shapes of noise beside the identity.
+        axes: channel axes of both networks along which noise may differ; None where scales are no gauge.
         slots: whether places are slots that the alignment keeps.
     """
 
@@ -44,14 +44,16 @@ class Pair:
     second: Layer
     wide: Float64[Tensor, "n c s"] | None = None
     covered: Float64[Tensor, "n narrow s"] | None = None
-    shapes: tuple[Tensor, ...] = ()
+    axes: Float64[Tensor, "f c"] | None = None
     slots: bool = False
 
-    def features(self, blocks: Float64[Tensor, "n c s"], *, shaped: bool = True) -> Features:
-        """Features of neurons by the kernel of this pair; without the shapes of noise if not ``shaped``."""
-        if self.slots:
-            return slot_features(blocks)
-        return channel_features(blocks, list(self.shapes) if shaped else [])
+    def features(self, blocks: Float64[Tensor, "n c s"]) -> Features:
+        """Features of neurons by the kernel of this pair."""
+        return slot_features(blocks) if self.slots else channel_features(blocks, self.axes)
+
+    def plain_features(self, blocks: Float64[Tensor, "n c s"]) -> Features:
+        """Features of neurons by the kernel without channel axes."""
+        return replace(self, axes=None).features(blocks)
 
 
 def aligned_pair(
@@ -75,12 +77,10 @@ def aligned_pair(
         )
     )
     turn = _turn(rotation, slots, first, second)
-    shapes = _shapes(input_scales, turn)
     pair = _carried(first, second, turn, unit_length)
-    first, second, shapes = without_leading(
-        pair.first, pair.second, remove_top, shapes, unit_length=unit_length
-    )
-    return replace(pair, first=first, second=second, shapes=tuple(shapes), slots=slots > 1)
+    axes = None if input_scales is None else channel_axes(pair.first.blocks.shape[1], turn)
+    first, second, axes = without_leading(pair.first, pair.second, axes, remove_top, unit_length=unit_length)
+    return replace(pair, first=first, second=second, axes=axes, slots=slots > 1)
 
 
 def _check_kind(spatial: int, slots: int, scales: Scales | None) -> None:
@@ -107,13 +107,6 @@ def _turn(rotation: ArrayLike | None, slots: int, first: Layer, second: Layer) -
         else checked_rotation(rotation, wide, narrow)
     )
     return found if found is None else found.to(second.blocks)
-
-
-def _shapes(scales: Scales | None, turn: Tensor | None) -> list[Tensor]:
-    if scales is None:
-        return []
-    first, second = (as_float64(each, "input_scales", "c") for each in scales)
-    return noise_shapes(first, second, turn)
 
 
 def _carried(first: Layer, second: Layer, turn: Tensor | None, unit_length: bool) -> Pair:

@@ -30,10 +30,10 @@ from covalign.encoding.debiased.kernels import BLOCK
 SAME_ORDER = 5.0
 """Standard deviations from which neurons count as paired in their order (one chance in 3 million); our choice."""
 
-FACTOR = 3.0
+FACTOR = 1.5
 """Ratio of mean log-distances from which neurons count as matched, with `DEVIATIONS` / sqrt(n) more; our choice."""
 
-DEVIATIONS = 8.0
+DEVIATIONS = 12.0
 UNUSUAL = 3.0
 """Log-distance ratio of a single pair, in units of its mean, from which it is left out (5 % of chance pairs)."""
 

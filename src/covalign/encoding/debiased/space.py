@@ -12,14 +12,9 @@ counts nothing of this.
 from covalign.arrays import ArrayLike
 from covalign.encoding.debiased import chance
 from covalign.encoding.debiased.coordinates import layer
-from covalign.encoding.debiased.estimate import (
-    Counts,
-    DebiasedSimilarity,
-    Measured,
-    described,
-    without_value,
-)
+from covalign.encoding.debiased.estimate import DebiasedSimilarity, described, without_value
 from covalign.encoding.debiased.kernels import space_features
+from covalign.encoding.debiased.measurement import Counts, Measured
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.statistics import between, independent, within
 
