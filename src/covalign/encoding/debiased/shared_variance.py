@@ -1,0 +1,222 @@
+"""In how many directions do two layers agree, strong ones first?
+
+The neurons of network a are dealt into halves. Let U_r be the r leading eigenvectors of one half's second moment, and
+
+    excess(X, r) = mean over neurons x of X of |U_r^T x|^2 - r/d,
+
+what neurons that did not choose U_r have along it beyond chance: unbiased, whatever the spectra. Numerators and
+denominators are averaged over halves and splits before they are divided.
+
+    forward   rho_r(a -> b) = excess(b, U_a) / excess(a's other half, U_a)     of a's directions, used by b
+    shared    sqrt(rho_r(a -> b) rho_r(b -> a))                                  free of the strength of either
+    containment of b in a: excess(b, U_a) / excess(b's other half, U_b)          b's variance among a's directions
+
+A ratio of strengths alone (the same shape at a quarter of the strength) changes forward and backward, not `shared`.
+Containment is asymmetric: a few directions may all lie among another network's many.
+
+How many directions were learned *reproducibly*, at least? Where the excess stops growing is no such number: what
+half a network misses of strong directions leaks into later ranks, so that 20 equal ones show at 40 or 50 ranks. But
+with S the other half's second moment, e the variances along U_r, and Sigma the population's,
+
+    lambda_r(Sigma) >= lambda_min(U_r^T Sigma U_r) >= E lambda_min(U_r^T S U_r)           (Courant-Fischer; Jensen)
+    mean of lambda_r ... lambda_d <= (1 - e_1 - ... - e_{r-1}) / (d - r + 1)              (Ky Fan), on average.
+
+Where the first exceeds the second, by `QUANTILE` standard errors over neurons, the eigenvalues from the r-th on are
+not all equal, so that at least r directions stand out of what is equal in all.
+
+r ends at half the neurons: the other eigenvectors of a half are an arbitrary basis of its null space.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.arrays import ArrayLike
+from covalign.encoding.debiased.pairing import aligned_pair
+from covalign.encoding.debiased.statistics import NEURONS
+from covalign.errors import InputError
+
+QUANTILE = 1.645
+"""Standard errors by which a direction has to exceed what is left over: one-sided, 5 %."""
+
+POINTS = 16
+"""Ranks at which a curve is given where none are asked for; our choice."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedVariance:
+    """Agreement of two layers as a function of the number r of leading directions; NaN where undefined.
+
+    Attributes:
+        ranks: numbers of directions.
+        forward: rho_r(1 -> 2).
+        backward: rho_r(2 -> 1).
+        shared: their geometric mean, which no strength changes; with the sign of both, 0 where signs differ.
+        containment_1_in_2: share of network 1's variance found among network 2's directions.
+        containment_2_in_1: share of network 2's found among network 1's.
+        reproducible_1: number of directions that network 1 learned reproducibly, at least.
+        reproducible_2: of network 2.
+    """
+
+    ranks: tuple[int, ...]
+    forward: Float64[Tensor, " ranks"]
+    backward: Float64[Tensor, " ranks"]
+    shared: Float64[Tensor, " ranks"]
+    containment_1_in_2: Float64[Tensor, " ranks"]
+    containment_2_in_1: Float64[Tensor, " ranks"]
+    reproducible_1: int
+    reproducible_2: int
+
+
+def shared_variance(
+    rows_1: ArrayLike,
+    rows_2: ArrayLike,
+    rotation: ArrayLike | None = None,
+    *,
+    ranks: Sequence[int] | None = None,
+    splits: int = 10,
+    seed: int = 0,
+) -> SharedVariance:
+    """Compare two layers direction by direction.
+
+    Args:
+        rows_1: ``[n1, d1]``, a row per neuron; lengths do not count.
+        rows_2: ``[n2, d2]``; different widths meet in the narrower network's inputs.
+        rotation: alignment A ``[d2, d1]``; None for shared inputs.
+        ranks: numbers of directions, each at most min(n1 / 2, n2 / 2, d); by default 16 of them, evenly in log r.
+        splits: ways to deal neurons into halves.
+        seed: of the splits.
+
+    Raises:
+        InputError: unusable rows, fewer than four neurons, ranks out of range, or no splits.
+    """
+    pair = aligned_pair(rows_1, rows_2, rotation)
+    first, second = pair.first.rows, pair.second.rows
+    most = min(len(first) // 2, len(second) // 2, first.shape[1])
+    if min(len(first), len(second)) < NEURONS or splits < 1:
+        raise InputError(
+            f"shared variance: got {len(first)} and {len(second)} neurons that are not zero and {splits} splits, "
+            f"expected at least {NEURONS} of each and a split"
+        )
+    chosen = _ranks(ranks, most)
+    generator = torch.Generator().manual_seed(seed)
+    one = _captured(first, second, most, splits, generator)
+    two = _captured(second, first, most, splits, generator)
+    index = torch.tensor(chosen) - 1
+    own_1, forth = (one.excess(each)[index] for each in (one.own, one.other))
+    own_2, back = (two.excess(each)[index] for each in (two.own, two.other))
+    forward, backward = _divided(forth, own_1), _divided(back, own_2)
+    return SharedVariance(
+        chosen,
+        forward,
+        backward,
+        _geometric(forward, backward),
+        _divided(back, own_1),
+        _divided(forth, own_2),
+        one.reproducible(),
+        two.reproducible(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Captured:
+    """Coordinates of neurons along the leading directions of halves they are not in, split by split.
+
+    Attributes:
+        held: per half, which neurons are the other half and their coordinates ``[rest, r]``.
+        own: mean squares of these ``[r]``, over halves and splits.
+        other: mean squares of the other network's ``[r]``.
+        neurons: of the network.
+        dimension: d.
+    """
+
+    held: list[tuple[Tensor, Tensor]]
+    own: Float64[Tensor, " r"]
+    other: Float64[Tensor, " r"]
+    neurons: int
+    dimension: int
+
+    def excess(self, squares: Float64[Tensor, " r"]) -> Float64[Tensor, " r"]:
+        """Variance along the first r directions beyond r/d."""
+        ranks = torch.arange(1, len(squares) + 1).to(squares)
+        return squares.cumsum(0) - ranks / self.dimension
+
+    def reproducible(self) -> int:
+        """Largest rank that is shown to stand out, by bisection: the smallest eigenvalue falls with r."""
+        low, high = 0, len(self.own)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self._stands_out(middle) else (low, middle - 1)
+        return low
+
+    def _stands_out(self, rank: int) -> bool:
+        """Whether even the weakest combination of the first directions exceeds what is left over."""
+        scores, times = self.own.new_zeros(self.neurons), self.own.new_zeros(self.neurons)
+        for index, coordinates in self.held:
+            seen = coordinates[:, :rank]
+            weakest = torch.linalg.eigh(seen.T @ seen).eigenvectors[:, 0]
+            scores[index] += (seen @ weakest).square()
+            times[index] += 1
+        scores = (scores / times)[times > 0]
+        left = (1 - float(self.own[: rank - 1].sum())) / (self.dimension - rank + 1)
+        return float(scores.mean()) - left > QUANTILE * float(scores.std()) / math.sqrt(len(scores))
+
+
+def _captured(
+    rows: Float64[Tensor, "n d"],
+    others: Float64[Tensor, "m d"],
+    most: int,
+    splits: int,
+    generator: torch.Generator,
+) -> _Captured:
+    held = []
+    own, other = rows.new_zeros(most), rows.new_zeros(most)
+    for _ in range(splits):
+        order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        for half, rest in _both_ways(order):
+            directions = _leading(rows[half], most)
+            held.append((rest, rows[rest] @ directions))
+            own += held[-1][1].square().mean(0) / (2 * splits)
+            other += (others @ directions).square().mean(0) / (2 * splits)
+    return _Captured(held, own, other, len(rows), rows.shape[1])
+
+
+def _both_ways(order: Tensor) -> list[tuple[Tensor, Tensor]]:
+    middle = len(order) // 2
+    return [(order[:middle], order[middle:]), (order[len(order) - middle :], order[: len(order) - middle])]
+
+
+def _leading(rows: Float64[Tensor, "half d"], count: int) -> Float64[Tensor, "d count"]:
+    """Leading eigenvectors of the second moment, from the smaller Gram matrix; signs are arbitrary."""
+    n, d = rows.shape
+    if d <= n:
+        vectors: Tensor = torch.linalg.eigh(rows.T @ rows).eigenvectors.flip(1)[:, :count]
+        return vectors
+    combinations = torch.linalg.eigh(rows @ rows.T).eigenvectors.flip(1)[:, :count]
+    directions: Tensor = torch.linalg.qr(rows.T @ combinations).Q
+    return directions
+
+
+def _ranks(ranks: Sequence[int] | None, most: int) -> tuple[int, ...]:
+    if ranks is None:
+        spaced = {round(most ** (i / (POINTS - 1))) for i in range(POINTS)}
+        return tuple(sorted(spaced))
+    if not len(ranks) or min(ranks) < 1 or max(ranks) > most:
+        raise InputError(
+            f"ranks: got {list(ranks)}, expected 1 to {most}: half the neurons, or the dimension; pass fewer"
+        )
+    return tuple(int(rank) for rank in ranks)
+
+
+def _divided(over: Float64[Tensor, " r"], under: Float64[Tensor, " r"]) -> Float64[Tensor, " r"]:
+    return torch.where(under > 0, over / under, torch.nan)
+
+
+def _geometric(a: Float64[Tensor, " r"], b: Float64[Tensor, " r"]) -> Float64[Tensor, " r"]:
+    product = a * b
+    signed = torch.where(product > 0, a.sign() * product.clamp(min=0).sqrt(), 0.0)
+    return torch.where(product.isnan(), torch.nan, signed)

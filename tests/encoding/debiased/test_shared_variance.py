@@ -1,0 +1,127 @@
+import pytest
+import torch
+
+from covalign.encoding.debiased.shared_variance import shared_variance
+from covalign.encoding.update import haar_frame
+from covalign.errors import InputError
+
+from ..planted import generator
+from .planted import draw, turned
+
+
+def neurons(n, d, directions, spike, seed):
+    variances = torch.ones(d, dtype=torch.float64)
+    variances[list(directions)] += spike
+    return draw(n, variances, seed)
+
+
+def mean(name, rank, one, two, repeats=6):
+    """Mean of a curve at one rank over draws of both networks."""
+    found = [
+        getattr(shared_variance(one(2 * seed), two(2 * seed + 1), ranks=[rank]), name)
+        for seed in range(repeats)
+    ]
+    return float(torch.stack(found).nanmean())
+
+
+def ten(seed):
+    return neurons(64, 96, range(10), 12.0, seed)
+
+
+def twenty(seed):
+    return neurons(64, 96, range(20), 12.0, seed)
+
+
+def weak(seed):
+    return neurons(64, 96, range(20), 4.0, seed)
+
+
+def half(seed):
+    return neurons(64, 96, range(10, 30), 12.0, seed)
+
+
+@pytest.mark.parametrize("rank", [3, 10, 20, 30])
+def test_equal_populations_share_everything_at_every_rank(rank):
+    assert mean("shared", rank, twenty, twenty) == pytest.approx(1, abs=0.08)
+    assert mean("containment_1_in_2", rank, twenty, twenty) == pytest.approx(1, abs=0.1)
+
+
+def test_strength_changes_forward_and_backward_but_not_what_is_shared():
+    assert mean("forward", 20, twenty, weak) < 0.7
+    assert mean("backward", 20, twenty, weak) > 1.4
+    assert mean("shared", 20, twenty, weak) == pytest.approx(1, abs=0.1)
+
+
+def test_half_shared_directions_share_less_and_unrelated_ones_nothing():
+    assert 0.2 < mean("shared", 20, twenty, half) < 0.6
+    assert abs(mean("shared", 20, twenty, lambda seed: turned(twenty(seed), seed))) < 0.1
+
+
+def test_containment_is_asymmetric():
+    assert mean("containment_2_in_1", 20, twenty, ten) > 0.78
+    assert mean("containment_1_in_2", 20, twenty, ten) < 0.72
+
+
+def test_reproducible_directions_are_at_least_but_never_more_than_those_planted():
+    for seed in range(6):
+        one, two = neurons(128, 128, range(12), 10.0, seed), neurons(128, 128, range(5), 10.0, 50 + seed)
+        found = shared_variance(one, two)
+        assert 10 <= found.reproducible_1 <= 12
+        assert 4 <= found.reproducible_2 <= 5
+
+
+def test_nothing_learned_is_nothing_reproducible():
+    found = [
+        shared_variance(neurons(40, 60, (), 0, 2 * seed), neurons(40, 60, (), 0, 2 * seed + 1)).reproducible_1
+        for seed in range(40)
+    ]
+    assert sum(number > 0 for number in found) <= 6
+    assert max(found) <= 2
+
+
+def test_curves_do_not_depend_on_rotation_scale_and_sign():
+    one, two, turn = ten(0), half(1), haar_frame(96, 96, generator(0))
+    found = shared_variance(one, two)
+    moved = shared_variance((2 * one) @ turn, -two, turn)
+    for name in ("shared", "forward", "backward", "containment_1_in_2", "containment_2_in_1"):
+        assert torch.allclose(getattr(found, name), getattr(moved, name), atol=1e-8)
+    assert found.ranks[0] == 1
+    assert found.ranks[-1] == 32
+    assert shared_variance(one, two).shared.tolist() == found.shared.tolist()
+    assert shared_variance(one, two, seed=1).shared.tolist() != found.shared.tolist()
+
+
+def test_different_widths_meet_in_the_narrower():
+    frame = haar_frame(120, 96, generator(0))
+    found = shared_variance(ten(0), twenty(1) @ frame.T, frame, ranks=[5])
+    assert float(found.shared) == pytest.approx(float(shared_variance(ten(0), twenty(1), ranks=[5]).shared))
+
+
+def test_more_dimensions_than_neurons_and_fewer_read_alike():
+    few = mean(
+        "shared", 5, lambda s: neurons(20, 96, range(5), 30.0, s), lambda s: neurons(90, 96, range(5), 9.0, s)
+    )
+    many = mean(
+        "shared", 5, lambda s: neurons(90, 20, range(5), 9.0, s), lambda s: neurons(90, 20, range(5), 9.0, s)
+    )
+    assert few == pytest.approx(1, abs=0.1)
+    assert many == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ranks": [0]}, r"ranks: got \[0\], expected 1 to 32"),
+        ({"ranks": [33]}, r"ranks: got \[33\]"),
+        ({"ranks": []}, r"ranks: got \[\]"),
+        ({"splits": 0}, "0 splits, expected at least 4"),
+    ],
+)
+def test_unusable_ranks_and_splits_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        shared_variance(ten(0), ten(1), **options)
+
+
+def test_fewer_than_four_neurons_are_refused():
+    with pytest.raises(InputError, match="got 3 and 64 neurons"):
+        shared_variance(ten(0)[:3], ten(1))
