@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from covalign.encoding.alignment import procrustes
 from covalign.errors import InputError
 from covalign.networks.network import Network
 from covalign.studies.pairing import match_layers
@@ -103,6 +104,22 @@ def test_images_in_shuffled_order_share_only_their_average(pair):
         return float(((phi_a @ alignment.rotation.T) * phi_b).sum())
 
     assert trace(fit.shuffled) < trace(fit.alignment)
+
+
+def test_centred_controls_are_those_of_features_less_their_mean_at_each_position(pair):
+    a, b = pair
+    data = images(60)
+    fit = fit_alignments(links(a, b), data, control=True, holdout=0, batch_size=30)[1]
+    link = links(a, b)[1]
+    maps = [
+        layer_inputs([(network, layer)], data.pixels)[id(network), layer.name].double()
+        for network, layer in ((a, link.layer_a), (b, link.layer_b))
+    ]
+    left, right = (each - each.mean(0) for each in maps)
+    other = torch.cat([right[:30].roll(15, 0), right[30:].roll(15, 0)])
+    for found, paired in ((fit.centred, right), (fit.centred_shuffled, other)):
+        moment = torch.einsum("nbhw,nahw->ba", paired, left)
+        torch.testing.assert_close(found.rotation, procrustes(moment).rotation, atol=1e-4, rtol=0)
 
 
 def test_without_held_out_images_there_is_no_correlation(pair):

@@ -60,10 +60,20 @@ class Link:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """An alignment, and as a control one that was fitted to pairs of different images."""
+    """An alignment, and its controls.
+
+    Attributes:
+        alignment: fitted to the same images in both networks, or known.
+        shuffled: fitted to pairs of different images; these share the average image, and so their mean features.
+        centred: fitted to what is left of the features less their mean at each position.
+        centred_shuffled: the same for pairs of different images, which then share nothing.
+        remarks: what is to be said of the coordinates.
+    """
 
     alignment: Alignment
     shuffled: Alignment | None = None
+    centred: Alignment | None = None
+    centred_shuffled: Alignment | None = None
     remarks: Remarks = ()
 
 
@@ -85,6 +95,30 @@ class CrossMoment:
         self.samples += len(a)
 
 
+class PairedMoment(CrossMoment):
+    """A cross-moment that also knows the mean features of each position, [d, positions] per network."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link)
+        self.sum_a: Tensor | float = 0.0
+        self.sum_b: Tensor | float = 0.0
+        self.images = 0
+
+    def add_maps(self, a: Float32[Tensor, "n d_a ..."], b: Float32[Tensor, "n d_b ..."]) -> None:
+        """Add the inputs of a batch, image by image of the one paired with the other's."""
+        self.add(_rows(a), _rows(b))
+        self.sum_a = self.sum_a + a.double().sum(0).reshape(a.shape[1], -1)
+        self.sum_b = self.sum_b + b.double().sum(0).reshape(b.shape[1], -1)
+        self.images += len(a)
+
+    @property
+    def centred(self) -> Float64[Tensor, "d_b d_a"]:
+        """Sum over positions p of (phi_b - mean_b(p)) (phi_a - mean_a(p))^T."""
+        if not (isinstance(self.sum_a, Tensor) and isinstance(self.sum_b, Tensor)):
+            return self.moment
+        return self.moment - self.sum_b @ self.sum_a.T / self.images
+
+
 def fit_alignments(
     links: Sequence[Link],
     images: Images,
@@ -101,8 +135,8 @@ def fit_alignments(
         links: pairs of layers.
         images: raw pixels; every network applies its own normalization.
         holdout: every ``holdout``-th image is kept for the correlation; 0 keeps none.
-        control: also fit an alignment to pairs of different images (each image of network a with one half a
-            batch away), which share nothing but the average image.
+        control: also fit alignments to pairs of different images (each image of network a with one half a batch
+            away), which share nothing but the average image, and to features centred at each position.
         batch_size: images a pass.
         memory: bytes of moments held at a time.
         progress: told the share of the work that is done.
@@ -127,8 +161,8 @@ class Sums:
 
     def __init__(self, link: Link, control: bool) -> None:
         self.link = link
-        self.fitted, self.held = CrossMoment(link), CrossMoment(link)
-        self.shuffled = CrossMoment(link) if control and link.known is None else None
+        self.fitted, self.held = PairedMoment(link), CrossMoment(link)
+        self.shuffled = PairedMoment(link) if control and link.known is None else None
 
     def solve(self) -> Fit:
         """Solve the Procrustes problems; a rotation that is known stays as it is."""
@@ -138,10 +172,17 @@ class Sums:
         if self.held.samples:
             energies = self.held.energy_a, self.held.energy_b
             correlation = alignment_correlation(alignment.rotation, self.held.moment, *energies)
-        return Fit(
+        found = Fit(
             replace(alignment, correlation=correlation, samples=self.fitted.samples),
-            procrustes(self.shuffled.moment) if self.shuffled else None,
-            self.link.remarks,
+            remarks=self.link.remarks,
+        )
+        if self.shuffled is None:
+            return found
+        return replace(
+            found,
+            shuffled=procrustes(self.shuffled.moment),
+            centred=procrustes(self.fitted.centred),
+            centred_shuffled=procrustes(self.shuffled.centred),
         )
 
 
@@ -164,9 +205,9 @@ def _accumulate(sums: Sequence[Sums], images: Images, holdout: int, batch_size: 
                     continue
                 if each.link.known is not None:
                     continue
-                each.fitted.add(_rows(a), _rows(b))
+                each.fitted.add_maps(a, b)
                 if each.shuffled and len(part) > 1:
-                    each.shuffled.add(_rows(a), _rows(b.roll(len(part) // 2, 0)))
+                    each.shuffled.add_maps(a, b.roll(len(part) // 2, 0))
             seen += len(part)
             yield seen / len(images)
 
