@@ -75,7 +75,7 @@ def test_a_table_sorts_both_ways_with_missing_numbers_last(opened):
     page = opened[0]
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     table = page.locator("details table")
-    heading = table.locator("th", has_text="similarity").first
+    heading = table.locator("th", has_text="S, published").first
     place = heading.evaluate("cell => cell.cellIndex")
 
     def column():

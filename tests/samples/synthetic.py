@@ -12,6 +12,8 @@ import torch
 
 from covalign.encoding.reasons import Reason, Remark, codes
 from covalign.encoding.spatial import spatial_covariance
+from covalign.report.columns import completed
+from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.record import Comparison
 
 NAMES = ("grey textures, seed 0", "grey textures, seed 1", "photographs, seed 0", "photographs, seed 1")
@@ -99,7 +101,7 @@ def pair_table(names, form, generator):
     table.loc[bulk, "bulk_ok"] = False
     table.loc[bulk, calibrated] = np.nan
     remark(table, bulk, Remark(Reason.BULK_TOO_LOW, (0.3, 0.6)))
-    return table
+    return completed(table, PairRow)
 
 
 def comparison(names=NAMES, form="factorized"):

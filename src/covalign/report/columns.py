@@ -88,6 +88,21 @@ def frame(rows: Iterable[Any], row: type) -> pd.DataFrame:
     return pd.DataFrame([{name: getattr(each, name) for name in names} for each in rows], columns=names)
 
 
+def completed(table: pd.DataFrame, row: type) -> pd.DataFrame:
+    """Return a table of an earlier version with the columns that it lacks, at their defaults.
+
+    Raises:
+        KeyError: a column without a default is missing.
+    """
+    lacking = [each for each in fields(row) if each.name not in table]
+    for each in lacking:
+        if each.default is MISSING:
+            raise KeyError(each.name)
+    added = {each.name: [each.default] * len(table) for each in lacking}
+    columns = [each.name for each in fields(row)]
+    return table.assign(**added)[[*columns, *(name for name in table if name not in columns)]]
+
+
 def _declared(row: type) -> dict[str, Declared]:
     return {each.name: each.metadata[_META] for each in fields(row)}
 

@@ -170,7 +170,9 @@ def test_without_images_the_page_still_stands(joint):
 
 def test_reasons_are_counted_by_their_kind():
     codes = [("bulk_left", "no_ceiling"), ("bulk_left",), ()]
-    found = reason_table(pd.DataFrame({"depth": [1, 2, 2], "reason_codes": codes}))
+    found = reason_table(
+        pd.DataFrame({"depth": [1, 2, 2], "reason_codes": codes, "debiased_reason": ["", "", ""]})
+    )
     left = "… of … eigenvalues have left the bulk, and with them the spiked model"
     assert found.rows == ((left, 2, "1, 2"), ("the ceiling does not exceed chance", 1, "1"))
-    assert reason_table(pd.DataFrame({"depth": [2], "reason_codes": [()]})) is None
+    assert reason_table(pd.DataFrame({"depth": [2], "reason_codes": [()], "debiased_reason": [""]})) is None

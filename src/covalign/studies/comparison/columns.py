@@ -62,6 +62,61 @@ class PairRow:
     alignment_correlation: float = column(
         "correlation of aligned inputs on held-out images", title="alignment", digits=2
     )
+    debiased: float = column(
+        "R: agreement of what neurons have in common; 0 unrelated, 1 the same",
+        title="R",
+        digits=2,
+        default=math.nan,
+    )
+    debiased_low: float = column("lower end of R's 95 % interval", title="R low", digits=2, default=math.nan)
+    debiased_high: float = column("upper end", title="R high", digits=2, default=math.nan)
+    debiased_z: float = column(
+        "R's numerator in units of its spread by chance", title="z", digits=1, default=math.nan
+    )
+    debiased_p: float = column("probability of that z by chance", title="p (R)", digits=3, default=math.nan)
+    debiased_unaligned: float = column("R without alignment", title="R unaligned", digits=2, default=math.nan)
+    debiased_shuffled: float = column(
+        "R with an alignment fitted to images in shuffled order",
+        title="R shuffled",
+        digits=2,
+        default=math.nan,
+    )
+    debiased_centred: float = column(
+        "R with an alignment fitted to features less their mean at each position",
+        title="R centred",
+        digits=2,
+        default=math.nan,
+    )
+    debiased_centred_shuffled: float = column(
+        "the same, of images in shuffled order", title="R centred, shuffled", digits=2, default=math.nan
+    )
+    debiased_slots: float = column(
+        "part of R that stays when channels are turned at random and filter slots kept",
+        title="R slots",
+        digits=2,
+        default=math.nan,
+    )
+    debiased_without_top: float = column(
+        "R without the leading common direction", title="R without 1", digits=2, default=math.nan
+    )
+    debiased_without_5: float = column(
+        "R without the five leading ones", title="R without 5", digits=2, default=math.nan
+    )
+    debiased_plug_in: float = column("cosine of the second moments as they are", digits=2, default=math.nan)
+    debiased_cross: float = column("U_12: mean agreement of neurons of a with neurons of b", default=math.nan)
+    debiased_within_a: float = column("U_11: of different neurons of a", default=math.nan)
+    debiased_within_b: float = column("U_22: of different neurons of b", default=math.nan)
+    coverage: float = column(
+        "how much of what the wider layer learned the narrower one's inputs reach", digits=2, default=math.nan
+    )
+    reproducible_a: float = column(
+        "directions that a learned reproducibly, at least", digits=0, default=math.nan
+    )
+    reproducible_b: float = column("the same of b", digits=0, default=math.nan)
+    same_start: bool = column("whether both had the same initial weights", default=False)
+    debiased_reason: str = column(
+        "how R has to be read, or why it is missing", title="remark on R", default=""
+    )
     cosine: float = column("Bures–Wasserstein cosine", digits=2, default=math.nan)
     chance: float = column("cosine with a randomly rotated self", digits=2, default=math.nan)
     ceiling: float = column("cosine with a resampled self", digits=2, default=math.nan)

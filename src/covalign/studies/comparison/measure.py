@@ -96,11 +96,14 @@ def compare(
     pairs = list(_pairs(opened, layers))
     encodings = _encodings(pairs, draws, seed, progress)
     fits = _fits([link for _, _, link in pairs], sample, controls, progress)
-    rows, maps = [], {}
+    rows, maps, curves = [], {}, {}
     for done, ((one, other, link), fit) in enumerate(zip(pairs, fits, strict=True), 1):
         names = (one.name, other.name)
         a, b = encodings[one.name, link.layer_a.name], encodings[other.name, link.layer_b.name]
-        rows.append(pair_row(names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate))
+        row, curve = pair_row(names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate)
+        rows.append(row)
+        if curve is not None:
+            curves[*names, link.layer_a.name] = curve
         if fit is not None and not obstacle(a, b, fit):
             left, right = carried(a.covariance, b.covariance, fit.alignment)
             maps[*names, link.layer_a.name] = eigenvector_cosines(left, right, map_ranks(a, b))
@@ -112,6 +115,7 @@ def compare(
         spectra={key: entry.covariance.eigenvalues for key, entry in encodings.items()},
         spatial=_spatial(encodings),
         cosine_maps=maps,
+        curves=curves,
         training={each.name: each.history for each in opened},
         skipped={each.name: [(s.name, s.reason) for s in each.network.skipped] for each in opened},
         provenance={**(provenance or {}), **_origin(opened, sample), "seed": seed, "draws": draws},

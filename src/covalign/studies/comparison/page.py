@@ -23,7 +23,12 @@ from covalign.report.sections import skipped_section, spatial_section, training_
 from covalign.report.tables import csv_bytes, left_out
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import pairs
-from covalign.studies.comparison.panels import calibrated_panel, cosine_panel, similarity_panel
+from covalign.studies.comparison.panels import (
+    agreement_panel,
+    calibrated_panel,
+    cosine_panel,
+    similarity_panel,
+)
 from covalign.studies.comparison.tables import comparison_table, layer_table, pair_table, reason_table
 from covalign.studies.comparison.words import findings
 
@@ -75,11 +80,23 @@ def similarity_section(table: pd.DataFrame) -> Section:
     every = pairs(table)
     keys = legend([pair_title(pair) for pair in every[:LINES]])
     parts: list[Part] = []
+    if table["debiased"].notna().any():
+        parts.append(
+            Plots(
+                (agreement_panel(table),),
+                "Agreement R of every pair against depth, with 95 % intervals over neurons. It needs no model of the "
+                "noise: directions of neurons, each compared with others only. Thin lines: the same weights, aligned "
+                "on images in shuffled order. Gaps: no value; the reason is in the table below."
+                + left_out(len(every), LINES, "pairs"),
+                keys,
+            )
+        )
     if table["similarity"].notna().any():
         parts.append(
             Plots(
                 (similarity_panel(table),),
-                "Normalized similarity (Guth and Ménard 2024, eq. 6) of every pair against depth, mean of both "
+                "The published measure: normalized similarity (Guth and Ménard 2024, eq. 6) of every pair against "
+                "depth, mean of both "
                 "orders. Thin lines: the same weights without alignment. Open markers: the layer’s unlearned "
                 "weights do not look like noise. Gaps: no value; the reason is in the table below."
                 + left_out(len(every), LINES, "pairs"),

@@ -24,6 +24,53 @@ def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
     trace["marker"] = trace["marker"] | {"symbol": symbols}
 
 
+def agreement_panel(table: pd.DataFrame) -> Panel:
+    """Plot R of every pair with its 95 % interval; thin lines: aligned on images in shuffled order."""
+    data, every = [], pairs(table)[:LINES]
+    for index, pair in enumerate(every):
+        rows = rows_of(table, pair)
+        shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
+        hover = (
+            f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
+            "R <b>%{y:.3f}</b>, 95 % interval %{customdata[2]:.3f} to %{customdata[3]:.3f}<br>"
+            "z = %{customdata[4]:.1f}"
+        )
+        numbers = rows[["depth", "debiased_low", "debiased_high", "debiased_z"]].values.tolist()
+        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
+        bars = _interval(rows, "debiased", index)
+        data.append(
+            line(index, rows["depth"] + shift, rows["debiased"], hover, customdata=custom, error_y=bars)
+        )
+        if rows["debiased_shuffled"].notna().any():
+            hover = f"{html.escape(pair_title(pair))}<br>layer %{{x}}, aligned on other images: %{{y:.3f}}"
+            data.append(
+                line(index, rows["depth"], rows["debiased_shuffled"], hover, mode="lines", opacity=0.35)
+            )
+            data[-1]["line"] = data[-1]["line"] | {"width": 1}
+    top = max(1.2, min(2.0, float(table["debiased"].max(skipna=True)) * 1.15))
+    layout = {
+        "xaxis": depth_axis(table["depth"]),
+        "yaxis": {"title": {"text": "agreement R"}, "range": [-0.4, top]},
+        "shapes": level(0.0, "unrelated")["shapes"] + level(1.0, "the same")["shapes"],
+        "annotations": level(0.0, "unrelated")["annotations"] + level(1.0, "the same")["annotations"],
+    }
+    return Panel(tuple(data), layout, "Agreement of every pair of networks against depth.", height=440)
+
+
+def _interval(rows: pd.DataFrame, name: str, index: int) -> dict[str, Any]:
+    """Return error bars from a value to the ends of its interval."""
+    low, high = ("low", "high") if name == "calibrated" else (f"{name}_low", f"{name}_high")
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (rows[high] - rows[name]).tolist(),
+        "arrayminus": (rows[name] - rows[low]).tolist(),
+        "thickness": 1.2,
+        "width": 3,
+        "color": series(index)["color"],
+    }
+
+
 def similarity_panel(table: pd.DataFrame) -> Panel:
     """Plot the similarity of every pair, mean of both orders, and the control without alignment, faintly."""
     data = []
@@ -67,15 +114,7 @@ def calibrated_panel(table: pd.DataFrame) -> Panel:
             "p = %{customdata[4]:.2g}"
         )
         numbers = rows[["depth", "low", "high", "p_value"]].values.tolist()
-        interval = {
-            "type": "data",
-            "symmetric": False,
-            "array": (rows["high"] - rows["calibrated"]).tolist(),
-            "arrayminus": (rows["calibrated"] - rows["low"]).tolist(),
-            "thickness": 1.2,
-            "width": 3,
-            "color": series(index)["color"],
-        }
+        interval = _interval(rows, "calibrated", index)
         custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
         data.append(
             line(index, rows["depth"] + shift, rows["calibrated"], hover, customdata=custom, error_y=interval)

@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.page import Page
 from covalign.report.rendering import write_page
@@ -26,6 +27,7 @@ class Comparison:
         spectra: unshrunk eigenvalues by (network, layer), in units of the initialization variance.
         spatial: spatial covariances by (network, layer), for kernels larger than 1x1.
         cosine_maps: aligned |eigenvector cosines| by (a, b, layer of a).
+        curves: shared variance by number of directions, by (a, b, layer of a).
         training: history by network, a dictionary per epoch; empty where unknown.
         skipped: by network, what was not read as a layer, and why.
         filters: the frozen spatial filters of the first factorized network; None where there is none.
@@ -37,6 +39,7 @@ class Comparison:
     spectra: dict[tuple[str, str], Float64[Tensor, " r"]]
     spatial: dict[tuple[str, str], SpatialCovariance] = field(default_factory=dict)
     cosine_maps: dict[tuple[str, str, str], Float64[Tensor, "r1 r2"]] = field(default_factory=dict)
+    curves: dict[tuple[str, str, str], SharedVariance] = field(default_factory=dict)
     training: dict[str, list[dict[str, float | int]]] = field(default_factory=dict)
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -7,9 +7,11 @@ import torch
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.covariance import WeightCovariance
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.reasons import Reason, Remark, Remarks, codes, in_words
 from covalign.encoding.similarity import ReferenceLevels, Similarity, haar_level, normalized_similarity
 from covalign.studies.comparison.columns import PairRow
+from covalign.studies.comparison.debiased import Agreement, agreement
 from covalign.studies.comparison.layers import LayerEncoding
 from covalign.studies.streaming import Fit
 
@@ -67,10 +69,11 @@ def pair_row(
     draws: int,
     seed: int,
     calibrate: bool,
-) -> PairRow:
-    """Return the row of a pair of layers."""
+) -> tuple[PairRow, SharedVariance | None]:
+    """Return the row of a pair of layers, and its curve of shared variance."""
     measured, remarks = _measured(a, b, fit, draws, seed, calibrate)
-    return PairRow(
+    debiased = Agreement({}) if fit is None or obstacle(a, b, fit) else agreement(a, b, fit)
+    row = PairRow(
         a=names[0],
         b=names[1],
         layer_a=a.layer.name,
@@ -88,8 +91,10 @@ def pair_row(
         alignment_correlation=fit.alignment.correlation if fit else math.nan,
         reason=in_words(remarks),
         reason_codes=codes(remarks),
+        **debiased.columns,
         **measured,
     )
+    return row, debiased.curve
 
 
 def _measured(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from covalign.encoding.debiased.reasons import Reason as OfR
 from covalign.encoding.reasons import Reason
 from covalign.report.columns import Heading, headings
 from covalign.report.page import Cell, Column, Spark, Table
@@ -26,7 +27,10 @@ LAYER_COLUMNS = (
 
 COMPARISON_COLUMNS = (
     *headings(PairRow, ("a", "b", "depth", "layer_a", "layer_b")),
-    Heading("similarity", 2, "mean", f"mean of both orders ({EQ6})"),
+    *headings(PairRow, ("debiased", "debiased_low", "debiased_high", "debiased_p", "debiased_unaligned")),
+    *headings(PairRow, ("debiased_shuffled", "debiased_slots", "debiased_without_top", "debiased_without_5")),
+    *headings(PairRow, ("reproducible_a", "reproducible_b", "coverage", "debiased_reason")),
+    Heading("S, published", 2, "mean", f"mean of both orders ({EQ6})"),
     *headings(PairRow, ("calibrated", "low", "high", "p_value", "cosine", "chance", "ceiling", "unaligned")),
     *headings(PairRow, ("shuffled", "alignment_correlation", "bulk_ok", "reason")),
 )
@@ -67,16 +71,21 @@ def pair_table(table: pd.DataFrame) -> Table:
     for pair in pairs(table):
         own = rows_of(table, pair)
         beyond = own[own["depth"] > 1] if (own["depth"] > 1).any() else own
-        course = Spark(tuple(mean_of_orders(own).tolist()), 0.0)
-        means = (mean_of_orders(beyond).mean(), unaligned(beyond).mean(), beyond["calibrated"].mean())
+        course = Spark(tuple(own["debiased"].tolist()), 0.0)
+        controls = beyond[["debiased_unaligned", "debiased_shuffled"]].mean()
+        published = (mean_of_orders(beyond).mean(), unaligned(beyond).mean(), beyond["calibrated"].mean())
+        means = (beyond["debiased"].mean(), *controls, *published)
         row: tuple[Cell, ...] = (*pair, course, *map(float, means), int(own["bulk_ok"].sum()), len(own))
         rows.append(row)
     columns = (
         Column("network a"),
         Column("network b"),
-        Column("over depth", meaning="similarity by layer; the dashed line is chance"),
-        Column("similarity", 2, "mean over layers beyond the first"),
-        Column("unaligned", 2, "the same without alignment"),
+        Column("over depth", meaning="R by layer; the dashed line is chance"),
+        Column("R", 2, "mean over the layers beyond the first that have a value"),
+        Column("R unaligned", 2, "the same without alignment"),
+        Column("R shuffled", 2, "the same, aligned on images in shuffled order"),
+        Column("S, published", 2, f"mean of both orders ({EQ6})"),
+        Column("S unaligned", 2, "the same without alignment"),
         Column("calibrated", 2, "mean over the layers beyond the first that have a calibrated value"),
         Column("noise bulk", 0, "layers where both networks keep a bulk that looks like noise"),
         Column("layers", 0),
@@ -91,12 +100,14 @@ def reason_table(table: pd.DataFrame) -> Table | None:
         table: `Comparison.table`.
     """
     places: dict[str, list[int]] = {}
-    for depth, found in zip(table["depth"], table["reason_codes"], strict=True):
-        for code in found:
-            places.setdefault(code, []).append(depth)
+    found = zip(table["depth"], table["debiased_reason"], table["reason_codes"], strict=True)
+    for depth, of_r, codes in found:
+        sentences = [OfR(of_r).sentence] * bool(of_r) + [Reason[code.upper()].sentence for code in codes]
+        for sentence in sentences:
+            places.setdefault(sentence, []).append(depth)
     rows = tuple(
-        (Reason[code.upper()].sentence, len(depths), ", ".join(str(depth) for depth in sorted(set(depths))))
-        for code, depths in places.items()
+        (sentence, len(depths), ", ".join(str(depth) for depth in sorted(set(depths))))
+        for sentence, depths in places.items()
     )
     columns = (Column("reason"), Column("comparisons", 0), Column("layers"))
     return Table(columns, rows, "Where a number is missing or restricted, and why.") if rows else None

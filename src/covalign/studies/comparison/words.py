@@ -10,6 +10,7 @@ import pandas as pd
 
 from covalign.encoding.reasons import Reason
 from covalign.report.words import count, number
+from covalign.studies.comparison.agreement_words import agreement_findings
 from covalign.studies.comparison.orders import has_reason, mean_of_orders, unaligned
 
 LEVELS = (
@@ -32,8 +33,11 @@ def findings(table: pd.DataFrame) -> tuple[str, ...]:
     same = has_reason(rows, Reason.SAME_WEIGHTS).groupby([rows["a"], rows["b"]]).transform("all")
     others = rows[~same]
     parts = (verdict, extremes, depth_trend, control, common_start, evidence, withheld, described)
-    sentences = [copies(rows[same]), *(part(others) for part in parts if not others.empty)]
-    return tuple(sentence for sentence in sentences if sentence)
+    published = [part(others) for part in parts if not others.empty]
+    leading = agreement_findings(others)
+    if leading and published:
+        published[0] = f"By the published measure: {published[0][0].lower()}{published[0][1:]}"
+    return tuple(sentence for sentence in (copies(rows[same]), *leading, *published) if sentence)
 
 
 def copies(rows: pd.DataFrame) -> str:
