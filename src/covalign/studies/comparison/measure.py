@@ -18,6 +18,7 @@ from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 from covalign.report.columns import frame
 from covalign.studies.comparison.columns import LayerRow, PairRow
+from covalign.studies.comparison.conditions import conditions_of
 from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.rows import carried, map_ranks, obstacle, pair_row
@@ -63,6 +64,7 @@ def compare(
     images: Images | None,
     layers: Choice | None = None,
     *,
+    by: Mapping[str, str] | Sequence[str] | str | None = None,
     max_images: int | None = 10_000,
     draws: int = 10,
     seed: int = 0,
@@ -78,6 +80,8 @@ def compare(
         images: what the alignments are fitted to, raw pixels; no labels are used. None compares what needs
             no alignment: spectra, spatial patterns and first layers.
         layers: see `covalign.studies.pairing.match_layers`.
+        by: groups networks by condition, to compare conditions as well: one per network in order, by name, or
+            "training" for what stored runs state.
         max_images: at most this many, drawn with ``seed``.
         draws: for chance and ceiling.
         seed: of everything random.
@@ -92,6 +96,7 @@ def compare(
     opened = subjects(networks)
     if len(opened) < 2:
         raise InputError(f"compare: got {len(opened)} network, expected at least two")
+    conditions = conditions_of(opened, by)
     sample = images.sample(max_images, seed) if images is not None and max_images else images
     pairs = list(_pairs(opened, layers))
     encodings = _encodings(pairs, draws, seed, progress)
@@ -116,6 +121,7 @@ def compare(
         spatial=_spatial(encodings),
         cosine_maps=maps,
         curves=curves,
+        conditions=conditions,
         training={each.name: each.history for each in opened},
         skipped={each.name: [(s.name, s.reason) for s in each.network.skipped] for each in opened},
         provenance={**(provenance or {}), **_origin(opened, sample), "seed": seed, "draws": draws},

@@ -14,18 +14,22 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.columns import headings
 from covalign.report.page import Download, Notes, Page, Part, Plots, Section
 from covalign.report.plots import LINES, PANELS, legend, pair_title, spectrum_panel
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section, spatial_section, training_section
-from covalign.report.tables import csv_bytes, left_out
+from covalign.report.tables import csv_bytes, frame_table, left_out
+from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import pairs
 from covalign.studies.comparison.panels import (
     agreement_panel,
     calibrated_panel,
+    condition_panel,
     cosine_panel,
     similarity_panel,
 )
@@ -40,6 +44,7 @@ def comparison_page(
     *,
     spatial: Mapping[tuple[str, str], SpatialCovariance],
     cosine_maps: Mapping[tuple[str, str, str], Tensor],
+    by_condition: pd.DataFrame,
     training: Mapping[str, list[dict[str, Any]]],
     skipped: Mapping[str, list[tuple[str, str]]],
     provenance: Mapping[str, Any],
@@ -55,6 +60,7 @@ def comparison_page(
         ("Images", str(images.get("name", "none: nothing was aligned"))),
     )
     sections = (
+        condition_section(by_condition),
         similarity_section(table),
         layer_section(table, layers, spectra),
         map_section(table, cosine_maps),
@@ -73,6 +79,25 @@ def comparison_page(
         facts=facts,
         sections=tuple(section for section in sections if section is not None),
     )
+
+
+def condition_section(by_condition: pd.DataFrame) -> Section | None:
+    """Q of every pair of conditions against depth."""
+    if by_condition.empty:
+        return None
+    compared = list(dict.fromkeys(zip(by_condition["condition_a"], by_condition["condition_b"], strict=True)))
+    parts: list[Part] = []
+    if by_condition["q"].notna().any():
+        caption = (
+            "Q of every pair of conditions against depth, with 95 % intervals over seeds: how much networks of two "
+            "conditions share, relative to what seeds of one condition share."
+        )
+        keys = legend([pair_title(pair) for pair in compared[:LINES]])
+        panel = condition_panel(by_condition)
+        parts.append(Plots((panel,), caption + left_out(len(compared), LINES, "pairs"), keys))
+    shown = by_condition.assign(reason=[Reason(code).sentence for code in by_condition["reason"]])
+    parts.append(frame_table(shown, headings(ConditionRow), "Every pair of conditions at every layer."))
+    return Section("conditions", "Do conditions teach the same?", (), tuple(parts))
 
 
 def similarity_section(table: pd.DataFrame) -> Section:

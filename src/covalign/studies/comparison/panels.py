@@ -57,9 +57,34 @@ def agreement_panel(table: pd.DataFrame) -> Panel:
     return Panel(tuple(data), layout, "Agreement of every pair of networks against depth.", height=440)
 
 
+def condition_panel(by_condition: pd.DataFrame) -> Panel:
+    """Plot Q of every pair of conditions with its 95 % interval over seeds."""
+    data = []
+    groups = by_condition.groupby(["condition_a", "condition_b"], sort=False)
+    for index, ((a, b), rows) in enumerate(groups):
+        if index == LINES:
+            break
+        hover = (
+            f"<b>{html.escape(pair_title((a, b)))}</b><br>layer %{{x}}: Q <b>%{{y:.3f}}</b>, "
+            "95 % interval %{customdata[0]:.3f} to %{customdata[1]:.3f}"
+        )
+        custom = rows[["low", "high"]].values.tolist()
+        data.append(
+            line(
+                index, rows["depth"], rows["q"], hover, customdata=custom, error_y=_interval(rows, "q", index)
+            )
+        )
+    layout = {
+        "xaxis": depth_axis(by_condition["depth"]),
+        "yaxis": {"title": {"text": "Q"}},
+        **level(1.0, "two seeds of one condition"),
+    }
+    return Panel(tuple(data), layout, "Q of every pair of conditions against depth.", height=380)
+
+
 def _interval(rows: pd.DataFrame, name: str, index: int) -> dict[str, Any]:
     """Return error bars from a value to the ends of its interval."""
-    low, high = ("low", "high") if name == "calibrated" else (f"{name}_low", f"{name}_high")
+    low, high = (f"{name}_low", f"{name}_high") if name == "debiased" else ("low", "high")
     return {
         "type": "data",
         "symmetric": False,

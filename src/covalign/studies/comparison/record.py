@@ -12,6 +12,7 @@ from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.page import Page
 from covalign.report.rendering import write_page
+from covalign.studies.comparison.conditions import condition_table
 from covalign.studies.comparison.page import comparison_page
 
 
@@ -28,6 +29,7 @@ class Comparison:
         spatial: spatial covariances by (network, layer), for kernels larger than 1x1.
         cosine_maps: aligned |eigenvector cosines| by (a, b, layer of a).
         curves: shared variance by number of directions, by (a, b, layer of a).
+        conditions: by network, the condition it stands for, where networks were grouped.
         training: history by network, a dictionary per epoch; empty where unknown.
         skipped: by network, what was not read as a layer, and why.
         filters: the frozen spatial filters of the first factorized network; None where there is none.
@@ -40,6 +42,7 @@ class Comparison:
     spatial: dict[tuple[str, str], SpatialCovariance] = field(default_factory=dict)
     cosine_maps: dict[tuple[str, str, str], Float64[Tensor, "r1 r2"]] = field(default_factory=dict)
     curves: dict[tuple[str, str, str], SharedVariance] = field(default_factory=dict)
+    conditions: dict[str, str] = field(default_factory=dict)
     training: dict[str, list[dict[str, float | int]]] = field(default_factory=dict)
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +58,11 @@ class Comparison:
         """Write one self-contained HTML page."""
         return write_page(self.page(), path)
 
+    @property
+    def by_condition(self) -> pd.DataFrame:
+        """A row per pair of conditions and layer: Q, with the columns of `ConditionRow`."""
+        return condition_table(self.table, self.conditions)
+
     def page(self) -> Page:
         """Arrange everything as a page."""
         return comparison_page(
@@ -63,6 +71,7 @@ class Comparison:
             self.spectra,
             spatial=self.spatial,
             cosine_maps=self.cosine_maps,
+            by_condition=self.by_condition,
             training=self.training,
             skipped=self.skipped,
             provenance=self.provenance,
