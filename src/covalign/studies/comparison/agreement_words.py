@@ -5,6 +5,8 @@ what remains beyond an alignment that never saw the same image twice. The words 
 the same" from 0.7, "much" from 0.4, "part" from 0.1.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 from scipy.stats import false_discovery_control
 
@@ -19,16 +21,19 @@ LEVELS = (
 FALSE_DISCOVERY_RATE = 0.05
 
 
-def agreement_findings(rows: pd.DataFrame) -> tuple[str, ...]:
+def agreement_findings(rows: pd.DataFrame, conditions: Mapping[str, str]) -> tuple[str, ...]:
     """Return what R shows, a paragraph each; nothing where it was not measured.
 
     Args:
         rows: of `Comparison.table`, without pairs that are one network.
+        conditions: by network; empty where networks were not grouped.
     """
     if rows.empty or rows[["debiased", "debiased_z"]].isna().all(axis=None):
         return ()
     parts = (verdict, coverage, beyond_chance, beyond_controls, read_with_care)
-    return tuple(sentence for part in parts if (sentence := part(rows)))
+    sentences = [part(rows) for part in parts]
+    sentences.insert(1, across_conditions(rows, conditions))
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def beyond_first(rows: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +54,20 @@ def verdict(rows: pd.DataFrame) -> str:
     return (
         f"These networks {words}: {where} their agreement averages {number(mean)}, on a scale where 0 is what "
         "unrelated networks have in common and 1 is the same learned weights."
+    )
+
+
+def across_conditions(rows: pd.DataFrame, conditions: Mapping[str, str]) -> str:
+    """Set pairs of networks of one condition beside pairs of different ones."""
+    chosen = beyond_first(rows)
+    same = chosen["a"].map(conditions) == chosen["b"].map(conditions)
+    if not conditions or chosen.empty or same.all() or not same.any():
+        return ""
+    names = ", ".join(dict.fromkeys(conditions.values()))
+    inside, across = (chosen.loc[which, "debiased"].mean() for which in (same, ~same))
+    return (
+        f"Networks of one condition ({names}) agree by {number(inside)}, networks of different conditions by "
+        f"{number(across)}."
     )
 
 

@@ -44,6 +44,7 @@ def comparison_page(
     *,
     spatial: Mapping[tuple[str, str], SpatialCovariance],
     cosine_maps: Mapping[tuple[str, str, str], Tensor],
+    conditions: Mapping[str, str],
     by_condition: pd.DataFrame,
     training: Mapping[str, list[dict[str, Any]]],
     skipped: Mapping[str, list[tuple[str, str]]],
@@ -60,8 +61,8 @@ def comparison_page(
         ("Images", str(images.get("name", "none: nothing was aligned"))),
     )
     sections = (
-        condition_section(by_condition),
         similarity_section(table),
+        condition_section(by_condition),
         layer_section(table, layers, spectra),
         map_section(table, cosine_maps),
         spectrum_section(layers, spectra, names),
@@ -75,7 +76,7 @@ def comparison_page(
         kicker="comparison report",
         title="Did these networks learn the same thing?",
         subtitle=" · ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""),
-        summary=findings(table),
+        summary=findings(table, conditions),
         facts=facts,
         sections=tuple(section for section in sections if section is not None),
     )

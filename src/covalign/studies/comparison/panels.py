@@ -76,7 +76,7 @@ def condition_panel(by_condition: pd.DataFrame) -> Panel:
         )
     layout = {
         "xaxis": depth_axis(by_condition["depth"]),
-        "yaxis": {"title": {"text": "Q"}},
+        "yaxis": {"title": {"text": "Q"}, "rangemode": "tozero"},
         **level(1.0, "two seeds of one condition"),
     }
     return Panel(tuple(data), layout, "Q of every pair of conditions against depth.", height=380)

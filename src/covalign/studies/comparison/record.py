@@ -71,6 +71,7 @@ class Comparison:
             self.spectra,
             spatial=self.spatial,
             cosine_maps=self.cosine_maps,
+            conditions=self.conditions,
             by_condition=self.by_condition,
             training=self.training,
             skipped=self.skipped,

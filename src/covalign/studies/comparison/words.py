@@ -5,6 +5,8 @@ The words for a level of similarity are our choice: "largely the same" from 0.7,
 from 0.1.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -23,21 +25,27 @@ MARGIN = 0.1
 """Difference of similarities that is worth a sentence (our choice)."""
 
 
-def findings(table: pd.DataFrame) -> tuple[str, ...]:
+def findings(table: pd.DataFrame, conditions: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return what the comparison shows, a paragraph each.
 
     Args:
         table: `Comparison.table`.
+        conditions: `Comparison.conditions`.
     """
     rows = table.assign(value=mean_of_orders(table))
     same = has_reason(rows, Reason.SAME_WEIGHTS).groupby([rows["a"], rows["b"]]).transform("all")
     others = rows[~same]
-    parts = (verdict, extremes, depth_trend, control, common_start, evidence, withheld, described)
-    published = [part(others) for part in parts if not others.empty]
-    leading = agreement_findings(others)
-    if leading and published:
-        published[0] = f"By the published measure: {published[0][0].lower()}{published[0][1:]}"
-    return tuple(sentence for sentence in (copies(rows[same]), *leading, *published) if sentence)
+    leading = agreement_findings(others, conditions or {})
+    sentences = [copies(rows[same]), *leading]
+    if leading:
+        by_r = others.assign(value=others["debiased"])
+        sentences += [extremes(by_r), depth_trend(by_r), published(others), common_start(others)]
+    elif not others.empty:
+        parts = (verdict, extremes, depth_trend, control, common_start, evidence)
+        sentences += [part(others) for part in parts]
+    if not others.empty:
+        sentences += [withheld(others), described(others)]
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def copies(rows: pd.DataFrame) -> str:
@@ -68,6 +76,19 @@ def verdict(rows: pd.DataFrame) -> str:
     return (
         f"These networks {words}: {where}, their similarity averages {number(mean)} over all "
         "pairs, where 0 is chance and 1 is a network beside a noisy copy of itself."
+    )
+
+
+def published(rows: pd.DataFrame) -> str:
+    """Give the published measure beside R."""
+    chosen = deep(rows)
+    if chosen.empty:
+        return ""
+    control = unaligned(chosen).mean()
+    beside = "" if np.isnan(control) else f" ({number(control)} without alignment)"
+    return (
+        f"The published measure (Guth and Ménard 2024, eq. 6) averages {number(chosen['value'].mean())}{beside}, "
+        "where 0 is chance and 1 a network beside a noisy copy of itself; it depends on how strong the noise is."
     )
 
 
