@@ -238,13 +238,13 @@ def _at_scale(claim: Claim, size: Scale) -> Claim:
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
-    last, images = run.history[-1], run.details["images"]
+    last, facts = run.history[-1], run.facts
     return {
         "run": run.key[:16],
-        "images": images["name"],
-        "classes": len(images["classes"]),
-        "training_images": images["train"]["count"],
-        "fingerprint": images["train"]["fingerprint"],
+        "images": facts.images,
+        "classes": len(facts.classes),
+        "training_images": facts.training_images,
+        "fingerprint": facts.fingerprint,
         "seed": run.spec.seed,
         "epochs": run.spec.epochs,
         "precision": run.spec.precision,
@@ -259,9 +259,7 @@ def _side(data: DataSet) -> int:
 
 def _is_current(run: Run) -> bool:
     """Say whether a stored run is what its spec would give now."""
-    return bool(
-        run.details["recipe_version"] == recipe_version(run.spec, run.details["images"]["resolution"])
-    )
+    return run.facts.recipe_version == recipe_version(run.spec, run.facts.resolution)
 
 
 def _without_precision(spec: TrainingSpec) -> TrainingSpec:

@@ -88,5 +88,7 @@ def convolutions(bench: Bench, label: str) -> Network:
 def map_sides(bench: Bench, label: str) -> list[int]:
     """Return the side of the maps that each layer of a run receives."""
     run = bench.runs[label]
-    side, spec = run.details["images"]["resolution"], run.spec
-    return list(vgg.map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)[:-1])
+    spec = run.spec
+    return list(
+        vgg.map_sides(spec.architecture, run.facts.resolution, spec.kernel_size, spec.first_stride)[:-1]
+    )

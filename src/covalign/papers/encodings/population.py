@@ -213,7 +213,7 @@ def accuracies(bench: Bench) -> pd.DataFrame:
         rows.append(
             {
                 "network": label,
-                "data": run.details["images"]["name"],
+                "data": run.facts.images,
                 "labels": run.spec.labels,
                 "train_accuracy": last.train_accuracy,
                 "test_accuracy": last.test_accuracy,
