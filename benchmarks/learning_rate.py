@@ -56,7 +56,7 @@ def at_rate(rate: float) -> Scale:
 
 def measured(scale: Scale, sources: dict[str, str], store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train what is missing; return the comparisons and the accuracies."""
-    chosen = [pair for pair in pairs(scale) if {pair.data_a, pair.data_b} <= set(DATA)]
+    chosen = [pair for pair in pairs(scale) if set(pair.data) <= set(DATA)]
     needed, bench = trainings(scale), Bench(scale, sources, store)
     runs = {}
     for label in dict.fromkeys(name for pair in chosen for name in (pair.a, pair.b)):

@@ -12,6 +12,7 @@ import numpy as np
 from covalign.data.images import Images
 from covalign.data.loading import load_split
 from covalign.errors import InputError
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.storage.atomic import write_durably
 from covalign.training.run import Run
@@ -38,7 +39,7 @@ class Bench:
     scale: Scale
     sources: Mapping[str, str]
     store: RunStore
-    runs: Mapping[str, Run] = field(default_factory=dict)
+    runs: Mapping[Label, Run] = field(default_factory=dict)
     seed: int = 0
     progress: Callable[[str, float], None] = lambda stage, done: None
     loaded: dict[tuple[str, str], Images] = field(default_factory=dict)

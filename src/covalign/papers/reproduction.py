@@ -23,6 +23,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
 from covalign.papers.exhibit import Claim, Exhibit, Measurements
+from covalign.papers.label import Label, completed
 from covalign.papers.scales.named import scale
 from covalign.papers.scales.scale import DataSet, Scale
 from covalign.papers.verdicts import write_summary
@@ -148,7 +149,7 @@ def reproduce(
             "training_wall_seconds": round(training_seconds, 1),
             "measuring_seconds": round(time.monotonic() - begun, 1),
             "differences": differences(each, chosen),
-            "networks": {label: _run_facts(run) for label, run in own.items()},
+            "networks": {str(label): _run_facts(run) for label, run in own.items()},
         }
         save_measurements(measured, out / each.name)
         # What is drawn now is what can be drawn later: the numbers as they were written.
@@ -172,7 +173,9 @@ def redraw(name: str, out: Path) -> Reproduction:
         raise InputError(
             f"{folder}: holds no reproduction ({error}); run `covalign reproduce {name}` first"
         ) from error
-    found = _drawn(exhibit(name), size, load_measurements(folder), provenance, folder)
+    each, kept = exhibit(name), load_measurements(folder)
+    tables = completed(kept.tables, each.trainings(size), size.data)
+    found = _drawn(each, size, replace(kept, tables=tables), provenance, folder)
     write_summary(out)
     return found
 
@@ -193,14 +196,17 @@ def load_measurements(folder: Path) -> Measurements:
     return Measurements(tables, safetensors.torch.load_file(file) if file.exists() else {})
 
 
-def _specs(found: Exhibit, bench: Bench) -> dict[str, TrainingSpec]:
+def _specs(found: Exhibit, bench: Bench) -> dict[Label, TrainingSpec]:
     return {
         label: bench.read_from(each.spec, each.data) for label, each in found.trainings(bench.scale).items()
     }
 
 
 def _trained(
-    needed: Sequence[Mapping[str, TrainingSpec]], store: RunStore, workers: int | None, scheduler: str | None
+    needed: Sequence[Mapping[Label, TrainingSpec]],
+    store: RunStore,
+    workers: int | None,
+    scheduler: str | None,
 ) -> dict[TrainingSpec, Run]:
     specs = list(dict.fromkeys(spec for each in needed for spec in each.values()))
     return dict(zip(specs, train_population(specs, store, workers, scheduler), strict=True)) if specs else {}
