@@ -7,6 +7,7 @@ from 0.1.
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
