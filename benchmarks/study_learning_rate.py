@@ -1,6 +1,6 @@
 """Do the conclusions about encodings move with the learning rate?
 
-    python benchmarks/learning_rate.py --images cifar10=FOLDER --images imagenet-a=FOLDER --store STORE --out FOLDER
+    python benchmarks/study_learning_rate.py --images cifar10=DATA --images imagenet-a=DATA --store STORE --out FOLDER
 
 The networks of figures 3 and 4 at several peak rates, everything else as at the laptop scale: two seeds on each of
 two data sets, and two of true and of random labels on the same few images. Does the bulk of each layer still look
