@@ -15,8 +15,6 @@ class RunFacts:
         resolution: side of the images in pixels.
         training_images: their number.
         fingerprint: of the training images and the labels that were trained on.
-        test_images: their number.
-        test_fingerprint: likewise.
         recipe_version: see `covalign.training.store.recipe_version`.
     """
 
@@ -25,22 +23,11 @@ class RunFacts:
     resolution: int
     training_images: int
     fingerprint: str
-    test_images: int
-    test_fingerprint: str
     recipe_version: int
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RunFacts":
         """Read them from the contents of ``spec.json``."""
-        images = document["images"]
-        train, test = images["train"], images["test"]
-        return cls(
-            images["name"],
-            tuple(images["classes"]),
-            images["resolution"],
-            train["count"],
-            train["fingerprint"],
-            test["count"],
-            test["fingerprint"],
-            document["recipe_version"],
-        )
+        images, version = document["images"], document["recipe_version"]
+        name, classes, train = images["name"], tuple(images["classes"]), images["train"]
+        return cls(name, classes, images["resolution"], train["count"], train["fingerprint"], version)

@@ -8,7 +8,7 @@ samples network i with network i, so that these pairs are independent.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -203,18 +203,8 @@ def summarized(table: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.Da
         for measure in measures:
             estimate = over_networks(both, found[measure].tolist())
             if estimate.pairs:
-                rows.append(
-                    {
-                        "kind": kind,
-                        "group": group,
-                        "depth": depth,
-                        "measure": measure,
-                        "mean": estimate.mean,
-                        "low": estimate.low,
-                        "high": estimate.high,
-                        "pairs": estimate.pairs,
-                    }
-                )
+                place = {"kind": kind, "group": group, "depth": depth, "measure": measure}
+                rows.append(place | asdict(estimate))
     return pd.DataFrame(rows)
 
 

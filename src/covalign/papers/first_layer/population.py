@@ -201,16 +201,14 @@ def agreements(layers: Sequence[FirstLayer], names: Mapping[frozenset[str], str]
 def _agreement(
     one: FirstLayer, other: str, quantity: str, a: EnergyProfile, b: EnergyProfile
 ) -> dict[str, object]:
-    return {
-        "data": one.data,
-        "quantity": quantity,
-        "a": one.network,
-        "b": other,
-        "epoch": one.epoch,
-        "last": one.last,
-        "value": profile_correlation(a, b),
-        "limit": sampling_limit(a, b) if quantity in PAIRS.values() else math.nan,
-    }
+    limit = sampling_limit(a, b) if quantity in PAIRS.values() else math.nan
+    return {**_which(one, quantity, other), "value": profile_correlation(a, b), "limit": limit}
+
+
+def _which(one: FirstLayer, quantity: str, other: str = "") -> dict[str, object]:
+    """Return the columns that say what a row is about."""
+    place = {"data": one.data, "quantity": quantity, "a": one.network, "b": other}
+    return place | {"epoch": one.epoch, "last": one.last}
 
 
 def fits(
@@ -232,12 +230,7 @@ def fits(
         authors = fit_energy(layer.learned, covariance, draws=1, search=PAPER_SEARCH)
         rows.append(
             {
-                "data": layer.data,
-                "quantity": layer.kind,
-                "a": layer.network,
-                "b": "",
-                "epoch": layer.epoch,
-                "last": layer.last,
+                **_which(layer, layer.kind),
                 "value": fit.correlation,
                 "limit": sampling_limit(layer.learned, fit.predicted),
                 "scaled_time": fit.tau * float(covariance.standard_deviations[0]) ** 2,
