@@ -4,7 +4,7 @@ The rival unfolds each batch with `torch.nn.functional.unfold` and adds up p p^T
 batches of the same size, so that both stay in bounded memory. Each runs in a fresh process on one thread; processor
 seconds, so that a busy machine does not blur them.
 
-    python benchmarks/bench_patch_covariance.py [--images FOLDER] [--kernels 3 7] [--count 3000] [--repeats 3]
+    python benchmarks/bench_patch_covariance.py [--images FOLDER] [--kernels 3 7] [--count 1500] [--repeats 3]
 
 Without a folder the images are uniform noise: time and memory do not depend on what they show.
 """
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images")
     parser.add_argument("--kernels", type=int, nargs="+", default=[3, 7])
-    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     print("| patch covariance | seconds | unfold and multiply | ratio | memory (MB) | unfold | difference |")
