@@ -4,9 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.isotonic import isotonic_regression
 
-from covalign.encoding.shrinkage import _non_increasing, cross_validated_eigenvalues, shrink_eigenvalues
+from covalign.encoding.shrinkage import cross_validated_eigenvalues, shrink_eigenvalues
 from covalign.encoding.spiked import bulk_edges, eigenvector_overlap, sample_eigenvalue
 from covalign.errors import InputError
 from samples.planted import generator, neurons, orthonormal
@@ -105,12 +104,6 @@ def test_cross_validation_is_in_units_of_the_noise():
     assert cross_validated_eigenvalues(0.1 * w, 0.01) == pytest.approx(
         cross_validated_eigenvalues(w), abs=1e-9
     )
-
-
-@given(values=st.lists(st.floats(-5, 5), min_size=1, max_size=12))
-def test_the_monotone_fit_agrees_with_scikit_learn(values):
-    expected = isotonic_regression(values, increasing=False).copy()
-    assert _non_increasing(torch.tensor(values).double()).numpy() == pytest.approx(expected)
 
 
 def test_cross_validation_of_too_few_neurons_is_named():

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from covalign.errors import InputError
 from covalign.figures.eigenvectors import cosine_map, darkness
-from covalign.figures.sheets import comparison_figures
 from covalign.figures.spatial import greys, kernel_image, spatial_eigenvectors
 from covalign.figures.spectra import spectrum
 from covalign.figures.style import PALETTE, fonts, journal, lines, plain, series, shorten, size
@@ -20,6 +19,7 @@ from covalign.studies.comparison.figures import (
     similarity_against_depth,
 )
 from covalign.studies.comparison.orders import mean_of_orders, pairs
+from covalign.studies.comparison.sheets import comparison_figures
 from samples.synthetic import NAMES
 
 
@@ -158,16 +158,20 @@ def test_styles_are_valid_rcparams_that_merge():
     assert all(colour.startswith("#") for colour in PALETTE)
 
 
-def test_a_comparison_fills_every_figure_it_can(joint):
+def test_a_comparison_fills_every_figure_it_can(joint, tmp_path):
     small = replace(
         joint,
         table=joint.table[(joint.table["a"] == NAMES[0]) & (joint.table["depth"] < 3)],
         layers=joint.layers[joint.layers["depth"] < 3],
         spatial=dict(list(joint.spatial.items())[:2]),
     )
-    figures = comparison_figures(small)
+    parts = {name: getattr(small, name) for name in ("table", "layers", "spectra", "cosine_maps", "training")}
+    figures = comparison_figures(**parts, spatial=small.spatial)
     names = {"similarity", "cosine-levels", "cosine-maps", "spectra", "spatial-eigenvectors", "training"}
     assert set(figures) == names
     assert len(figures["cosine-levels"].axes) == 3
     assert len([ax for ax in figures["cosine-maps"].axes if ax.images]) == 6
-    assert "spatial-eigenvectors" not in comparison_figures(replace(small, spatial={}))
+    assert "spatial-eigenvectors" not in comparison_figures(**parts, spatial={})
+    written = small.figures(tmp_path)
+    assert {path.stem for path in written} == names
+    assert all(path.with_suffix(".pdf").exists() for path in written)

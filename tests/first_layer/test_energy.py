@@ -5,7 +5,6 @@ import torch
 from covalign.errors import InputError
 from covalign.first_layer.energy import (
     EnergyProfile,
-    consistency_table,
     correlation,
     energy_profile,
     profile_correlation,
@@ -86,19 +85,6 @@ def test_sampling_limit_is_what_finite_banks_of_equal_profile_reach(filters, oth
     assert limit == pytest.approx(reached, abs=0.01)
 
 
-def test_table_has_a_row_per_pair_and_names_what_varies():
-    energies = torch.rand(3, 27, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    profiles = {name: EnergyProfile(energy, 32) for name, energy in zip("abc", energies, strict=True)}
-    attributes = {
-        "a": {"seed": 0, "labels": "true"},
-        "b": {"seed": 1, "labels": "true"},
-        "c": {"seed": 1, "labels": "random"},
-    }
-    table = consistency_table(profiles, attributes)
-    assert list(table["varied"]) == ["seed", "seed + labels", "labels"]
-    assert table["correlation"][0] == profile_correlation(profiles["a"], profiles["b"])
-
-
 def test_filters_of_another_shape_are_refused(patches: PatchCovariance, pixels):
     with pytest.raises(InputError, match=r"weight: got filters of shape \(3, 5, 5\), expected \(3, 3, 3\)"):
         energy_profile(torch.ones(4, 3, 5, 5), patches)
@@ -109,11 +95,3 @@ def test_filters_of_another_shape_are_refused(patches: PatchCovariance, pixels):
             energy_profile(torch.rand(4, 3, 3, 3), patches),
             energy_profile(torch.rand(4, 3, 5, 5), patch_covariance(pixels, 5)),
         )
-
-
-def test_incomplete_tables_are_refused():
-    profile = EnergyProfile(torch.rand(3, dtype=torch.float64))
-    with pytest.raises(InputError, match="expected at least two"):
-        consistency_table({"a": profile}, {"a": {}})
-    with pytest.raises(InputError, match="nothing given for b"):
-        consistency_table({"a": profile, "b": profile}, {"a": {}})

@@ -10,15 +10,15 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from covalign.data.images import Images
+from covalign.storage.atomic import write_durably
 
 FORMAT = 1
 
@@ -75,21 +75,11 @@ def _read(entry: Path) -> Images:
 
 
 def _write(images: Images, entry: Path) -> None:
-    """Write to a temporary name, flush to the disk, then rename: readers see a whole entry or none."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "classes": images.classes,
         "name": images.name,
         "split": images.split,
         "checksum": _checksum(images),
     }
-    handle, temporary = tempfile.mkstemp(dir=entry.parent, suffix=".part")
-    os.close(handle)
-    try:
-        tensors = {"pixels": images.pixels, "labels": images.labels}
-        save_file(tensors, temporary, metadata={"images": json.dumps(record)})
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, entry)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    tensors = {"pixels": images.pixels, "labels": images.labels}
+    write_durably(entry, save(tensors, metadata={"images": json.dumps(record)}))

@@ -58,6 +58,19 @@ def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
     return float((factor_1 - factor_2 @ (left @ right)).norm())
 
 
+def same_weights(c1: WeightCovariance, c2: WeightCovariance, tolerance: float) -> bool:
+    """Whether two unshrunk covariances in the same coordinates are one, up to a factor.
+
+    Their spectra, which no rotation changes, are proportional to 1e-5, and their cosine exceeds 1 - ``tolerance``.
+    Weights that were only trained alike differ in every eigenvalue.
+    """
+    if len(c1.eigenvalues) != len(c2.eigenvalues):
+        return False
+    one, other = (c.eigenvalues / c.trace for c in (c1, c2))
+    alike = torch.allclose(one, other, rtol=1e-5, atol=1e-7 * float(one[0]))
+    return alike and bures_wasserstein_cosine(c1, c2) > 1 - tolerance
+
+
 def _factors(c1: Covariance, c2: Covariance) -> tuple[Float64[Tensor, "d r1"], Float64[Tensor, "d r2"]]:
     factor_1, factor_2 = _factor(c1, "c1"), _factor(c2, "c2")
     if len(factor_1) != len(factor_2):

@@ -11,14 +11,24 @@ def normal(*shape: int, generator: torch.Generator) -> Float64[Tensor, "..."]:
 
 
 def wishart_factor(
-    batch: int, size: int, degrees: int, generator: torch.Generator
+    batch: int, size: int, degrees: int, generator: torch.Generator, square: Tensor | None = None
 ) -> Float64[Tensor, "b size size"]:
-    """Lower triangle L with LLᵀ a Wishart matrix of ``degrees`` ≥ 0 degrees of freedom (Bartlett 1933)."""
+    """Lower triangle L with LLᵀ a Wishart matrix of ``degrees`` ≥ 0 degrees of freedom (Bartlett 1933).
+
+    Below the diagonal stand the standard normal numbers of ``square`` (None: drawn after the diagonal), on it χ
+    variables.
+    """
     degrees_left = (degrees - torch.arange(size, dtype=torch.float64)).clamp(min=0)
     shape = (degrees_left / 2).clamp(min=0.5).expand(batch, size)
     chi = torch.where(degrees_left > 0, (2 * torch._standard_gamma(shape, generator=generator)).sqrt(), 0.0)
-    below = normal(batch, size, size, generator=generator).tril(-1)
-    return (below + torch.diag_embed(chi)) * (degrees_left > 0)
+    below = normal(batch, size, size, generator=generator) if square is None else square
+    return (below.tril(-1) + torch.diag_embed(chi)) * (degrees_left > 0)
+
+
+def noise_factor(rows: int, columns: int, generator: torch.Generator) -> Float64[Tensor, "rows m"]:
+    """L with LLᵀ distributed like ZZᵀ for a standard normal Z of shape ``[rows, columns]``; at most square."""
+    square = normal(rows, min(rows, columns), generator=generator)
+    return square if columns <= rows else wishart_factor(1, rows, columns, generator, square)[0]
 
 
 def haar_block(
@@ -59,6 +69,5 @@ def haar_block(
 
 def haar_frame(dimension: int, count: int, generator: torch.Generator) -> Float64[Tensor, "d r"]:
     """Return ``count`` orthonormal columns, uniformly distributed: the Q of a Gaussian's QR with positive R."""
-    gaussian = torch.randn(dimension, count, generator=generator, dtype=torch.float64)
-    q, r = torch.linalg.qr(gaussian)
+    q, r = torch.linalg.qr(normal(dimension, count, generator=generator))
     return q * torch.sign(r.diagonal())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float64
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
@@ -95,15 +96,5 @@ def cross_validated_eigenvalues(
         basis = torch.linalg.svd(w[rest], full_matrices=False).Vh
         variance = (w[group] @ basis.T).square().mean(0) / init_variance
         signal[: len(variance)] += (variance - 1) / len(groups)
-    return _non_increasing(signal).clamp(min=0)
-
-
-def _non_increasing(values: Float64[Tensor, " r"]) -> Float64[Tensor, " r"]:
-    """Return the closest non-increasing sequence: min over s ≤ i of max over t ≥ i of mean(values[s..t])."""
-    total = torch.cat([values.new_zeros(1), values.cumsum(0)])
-    rank = torch.arange(len(values), device=values.device)
-    length = rank[None, :] - rank[:, None] + 1
-    mean = (total[None, 1:] - total[:-1, None]) / length.clamp(min=1)
-    mean = torch.where(length > 0, mean, -torch.inf)
-    best_end = mean.flip(1).cummax(1).values.flip(1)
-    return torch.where(length > 0, best_end, torch.inf).min(0).values
+    fitted = isotonic_regression(signal.cpu().numpy(), increasing=False).x
+    return signal.new_tensor(fitted.copy()).clamp(min=0)

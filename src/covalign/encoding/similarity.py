@@ -20,6 +20,7 @@ from torch import Tensor
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.calibration.estimate import calibrated_similarity
 from covalign.encoding.covariance import WeightCovariance
+from covalign.encoding.haar import haar_frame, noise_factor, normal
 from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.errors import InputError
@@ -166,8 +167,7 @@ def haar_level(
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
     for _ in range(draws):
-        gaussian = torch.randn(dimension, len(spectrum_2), generator=generator, dtype=torch.float64)
-        overlaps = torch.linalg.qr(gaussian).Q[: len(spectrum_1)]
+        overlaps = haar_frame(dimension, len(spectrum_2), generator)[: len(spectrum_1)]
         total += _cosine_of_overlaps(spectrum_1, overlaps, spectrum_2)
     return total / draws
 
@@ -176,16 +176,15 @@ def _ceiling(spectrum: Float64[Tensor, " r"], neurons: int, dimension: int, draw
     """Mean of cosine(C, C') with C' from ``neurons`` drawn from N(0, C + I), shrunk (eq. 6, u).
 
     In the eigenbasis of C a neuron has r coordinates of variance 1 + lambda and d - r of pure noise. The
-    noise enters only through its n x n Gram matrix, which is drawn as L L^T with the lower triangular L of
-    Bartlett (1933): standard normal below the diagonal, chi variables on it. A draw that keeps no
-    eigenvalue counts as cosine 0.
+    noise enters only through its n x n Gram matrix, which is drawn as L L^T with the L of `noise_factor`.
+    A draw that keeps no eigenvalue counts as cosine 0.
     """
     generator = torch.Generator().manual_seed(seed)
     scale = (1 + spectrum).sqrt()
     total = 0.0
     for _ in range(draws):
-        signal = torch.randn(neurons, len(spectrum), generator=generator, dtype=torch.float64) * scale
-        noise = _noise_factor(neurons, dimension - len(spectrum), generator)
+        signal = normal(neurons, len(spectrum), generator=generator) * scale
+        noise = noise_factor(neurons, dimension - len(spectrum), generator)
         left, singular, _ = torch.linalg.svd(torch.cat([signal, noise], 1), full_matrices=False)
         shrunk = shrink_eigenvalues(singular.square() / neurons, dimension / neurons)
         kept = shrunk > 0
@@ -221,13 +220,3 @@ def _cosine_of_overlaps(
     weighted = spectrum_1.sqrt()[:, None] * overlaps * spectrum_2.sqrt()
     norm = float(torch.linalg.svdvals(weighted).sum())
     return norm / math.sqrt(float(spectrum_1.sum()) * float(spectrum_2.sum()))
-
-
-def _noise_factor(neurons: int, dimension: int, generator: torch.Generator) -> Float64[Tensor, "n m"]:
-    """L with L L^T distributed like Z Z^T for a standard normal Z of shape ``[neurons, dimension]``."""
-    if dimension <= neurons:
-        return torch.randn(neurons, dimension, generator=generator, dtype=torch.float64)
-    normal = torch.randn(neurons, neurons, generator=generator, dtype=torch.float64).tril(-1)
-    freedom = torch.arange(dimension, dimension - neurons, -1, dtype=torch.float64)
-    chi_squared = 2 * torch._standard_gamma(freedom / 2, generator=generator)
-    return normal + chi_squared.sqrt().diag()

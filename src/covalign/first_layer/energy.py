@@ -8,11 +8,8 @@ It is invariant to permuting filters and to mixing them by an orthogonal matrix;
 the Pearson correlation of e (not of e^2 or log e), which also ignores scale.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
-import pandas as pd
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -113,41 +110,3 @@ def sampling_limit(a: EnergyProfile, b: EnergyProfile) -> float:
     spread = (profile.var(correction=0) - mean_square * (noise_a + noise_b) / 4).clamp(min=0)
     limit = spread / ((spread + mean_square * noise_a) * (spread + mean_square * noise_b)).sqrt()
     return float(limit.nan_to_num(0.0))
-
-
-def consistency_table(
-    profiles: Mapping[str, EnergyProfile], attributes: Mapping[str, Mapping[str, object]]
-) -> pd.DataFrame:
-    """Agreement of every pair of profiles, and what distinguishes the pair.
-
-    Args:
-        profiles: by network name.
-        attributes: for each name, what the network is (seed, width, depth, architecture, data set, labels).
-
-    Returns:
-        One row per pair: ``a, b, varied`` (the attributes in which the two differ, joined by " + "),
-        ``correlation, sampling_limit``. Group by ``varied`` for a table of means.
-
-    Raises:
-        InputError: fewer than two profiles, or a profile without attributes.
-    """
-    if len(profiles) < 2:
-        raise InputError(f"profiles: got {len(profiles)}, expected at least two to compare")
-    missing = [name for name in profiles if name not in attributes]
-    if missing:
-        raise InputError(f"attributes: nothing given for {', '.join(missing)}; describe every profile")
-    rows = [
-        {
-            "a": a,
-            "b": b,
-            "varied": " + ".join(
-                key
-                for key in {**attributes[a], **attributes[b]}
-                if attributes[a].get(key) != attributes[b].get(key)
-            ),
-            "correlation": profile_correlation(profiles[a], profiles[b]),
-            "sampling_limit": sampling_limit(profiles[a], profiles[b]),
-        }
-        for a, b in combinations(profiles, 2)
-    ]
-    return pd.DataFrame(rows)

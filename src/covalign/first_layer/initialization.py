@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 from covalign.first_layer.energy import EnergyProfile
 from covalign.first_layer.patches import PatchCovariance
@@ -48,9 +49,7 @@ def initial_filters(
     if filters < 1:
         raise InputError(f"filters: got {filters}, expected at least 1")
     generator = torch.Generator().manual_seed(seed)
-    gaussian = torch.randn(max(filters, d), min(filters, d), generator=generator, dtype=torch.float64)
-    basis, triangle = torch.linalg.qr(gaussian)
-    basis = basis * torch.where(triangle.diagonal() < 0, -1.0, 1.0)
+    basis = haar_frame(max(filters, d), min(filters, d), generator)
     rows = basis if filters >= d else basis.T
     weight = rows * profile.energy @ patch_covariance.eigenvectors.T
     target = variance or 1 / (3 * d)

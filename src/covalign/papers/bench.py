@@ -12,13 +12,14 @@ import numpy as np
 from covalign.data.images import Images
 from covalign.data.loading import load_split
 from covalign.errors import InputError
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.storage.atomic import write_durably
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
 
-MEASUREMENT_VERSION = 3
+MEASUREMENT_VERSION = 4
 """Raised whenever the same networks and images would no longer give the same measurements."""
 
 
@@ -38,7 +39,7 @@ class Bench:
     scale: Scale
     sources: Mapping[str, str]
     store: RunStore
-    runs: Mapping[str, Run] = field(default_factory=dict)
+    runs: Mapping[Label, Run] = field(default_factory=dict)
     seed: int = 0
     progress: Callable[[str, float], None] = lambda stage, done: None
     loaded: dict[tuple[str, str], Images] = field(default_factory=dict)

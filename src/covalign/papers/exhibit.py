@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from covalign.papers.bench import Bench
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.training.spec import TrainingSpec
 
@@ -82,7 +83,7 @@ class Exhibit:
     name: str
     title: str
     source: str
-    trainings: Callable[[Scale], dict[str, Training]]
+    trainings: Callable[[Scale], dict[Label, Training]]
     measure: Callable[[Bench], Measurements]
     draw: Callable[[Measurements], dict[str, Figure]]
     claims: Callable[[Measurements], list[Claim]]

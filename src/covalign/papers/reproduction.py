@@ -23,6 +23,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
 from covalign.papers.exhibit import Claim, Exhibit, Measurements
+from covalign.papers.label import Label, completed
 from covalign.papers.scales.named import scale
 from covalign.papers.scales.scale import DataSet, Scale
 from covalign.papers.verdicts import write_summary
@@ -148,7 +149,7 @@ def reproduce(
             "training_wall_seconds": round(training_seconds, 1),
             "measuring_seconds": round(time.monotonic() - begun, 1),
             "differences": differences(each, chosen),
-            "networks": {label: _run_facts(run) for label, run in own.items()},
+            "networks": {str(label): _run_facts(run) for label, run in own.items()},
         }
         save_measurements(measured, out / each.name)
         # What is drawn now is what can be drawn later: the numbers as they were written.
@@ -172,7 +173,9 @@ def redraw(name: str, out: Path) -> Reproduction:
         raise InputError(
             f"{folder}: holds no reproduction ({error}); run `covalign reproduce {name}` first"
         ) from error
-    found = _drawn(exhibit(name), size, load_measurements(folder), provenance, folder)
+    each, kept = exhibit(name), load_measurements(folder)
+    tables = completed(kept.tables, each.trainings(size), size.data)
+    found = _drawn(each, size, replace(kept, tables=tables), provenance, folder)
     write_summary(out)
     return found
 
@@ -193,14 +196,17 @@ def load_measurements(folder: Path) -> Measurements:
     return Measurements(tables, safetensors.torch.load_file(file) if file.exists() else {})
 
 
-def _specs(found: Exhibit, bench: Bench) -> dict[str, TrainingSpec]:
+def _specs(found: Exhibit, bench: Bench) -> dict[Label, TrainingSpec]:
     return {
         label: bench.read_from(each.spec, each.data) for label, each in found.trainings(bench.scale).items()
     }
 
 
 def _trained(
-    needed: Sequence[Mapping[str, TrainingSpec]], store: RunStore, workers: int | None, scheduler: str | None
+    needed: Sequence[Mapping[Label, TrainingSpec]],
+    store: RunStore,
+    workers: int | None,
+    scheduler: str | None,
 ) -> dict[TrainingSpec, Run]:
     specs = list(dict.fromkeys(spec for each in needed for spec in each.values()))
     return dict(zip(specs, train_population(specs, store, workers, scheduler), strict=True)) if specs else {}
@@ -238,13 +244,13 @@ def _at_scale(claim: Claim, size: Scale) -> Claim:
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
-    last, images = run.history[-1], run.details["images"]
+    last, facts = run.history[-1], run.facts
     return {
         "run": run.key[:16],
-        "images": images["name"],
-        "classes": len(images["classes"]),
-        "training_images": images["train"]["count"],
-        "fingerprint": images["train"]["fingerprint"],
+        "images": facts.images,
+        "classes": len(facts.classes),
+        "training_images": facts.training_images,
+        "fingerprint": facts.fingerprint,
         "seed": run.spec.seed,
         "epochs": run.spec.epochs,
         "precision": run.spec.precision,
@@ -259,9 +265,7 @@ def _side(data: DataSet) -> int:
 
 def _is_current(run: Run) -> bool:
     """Say whether a stored run is what its spec would give now."""
-    return bool(
-        run.details["recipe_version"] == recipe_version(run.spec, run.details["images"]["resolution"])
-    )
+    return run.facts.recipe_version == recipe_version(run.spec, run.facts.resolution)
 
 
 def _without_precision(spec: TrainingSpec) -> TrainingSpec:

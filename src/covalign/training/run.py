@@ -24,6 +24,7 @@ from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers.opening import read_network
 from covalign.storage.folder import Folder
+from covalign.training.facts import RunFacts
 from covalign.training.spec import TrainingSpec
 
 Weights = dict[str, Tensor]
@@ -97,27 +98,32 @@ class Run:
     Attributes:
         key: SHA-256 of everything that decides the weights.
         spec: the spec, with precision resolved.
-        details: what ``spec.json`` holds: fingerprints, class names, environment.
+        facts: what it saw: number and fingerprints of the images, class names.
         history: one row per epoch.
         files: where the weights are.
     """
 
     key: str
     spec: TrainingSpec
-    details: dict[str, Any]
+    facts: RunFacts
     history: tuple[Epoch, ...]
     files: Files
 
     @classmethod
     def open(cls, files: Files) -> "Run":
         """Read a run; its weights stay where they are."""
-        details = json.loads(files.read("spec.json"))
+        document = json.loads(files.read("spec.json"))
         if (name := checkpoint_name(files)) is not None:
             rows = json.loads(unpacked(files, name)[1]["position"])["history"]
         else:
             rows = json.loads(files.read("history.json")) if "history.json" in files.files() else []
-        spec = TrainingSpec.of(details["spec"])
-        return cls(details["key"], spec, details, tuple(Epoch(**row) for row in rows), files)
+        spec, history = TrainingSpec.of(document["spec"]), tuple(Epoch(**row) for row in rows)
+        return cls(document["key"], spec, RunFacts.of(document), history, files)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Everything that ``spec.json`` holds, environment included."""
+        return dict(json.loads(self.files.read("spec.json")))
 
     @property
     def path(self) -> Path | None:
@@ -132,7 +138,7 @@ class Run:
     @property
     def name(self) -> str:
         """Short name for tables and captions: images (with random labels named) and seed."""
-        return f"{self.details['images']['name']} seed {self.spec.seed}"
+        return f"{self.facts.images} seed {self.spec.seed}"
 
     @property
     def initial(self) -> Weights:
@@ -169,7 +175,7 @@ class Run:
     def module(self, epoch: int | None = None) -> nn.Module:
         """Return the network, in evaluation mode, with the weights after an epoch (None: final)."""
         weights = self.weights(epoch)
-        module = build(self.spec, len(self.details["images"]["classes"]), _bank(self.spec, weights))
+        module = build(self.spec, len(self.facts.classes), _bank(self.spec, weights))
         module.load_state_dict(weights)
         return module.eval()
 
@@ -187,7 +193,7 @@ class Run:
         return replace(
             network,
             layers=tuple(_with_initial(layer, initial) for layer in network.layers),
-            resolution=self.details["images"]["resolution"],
+            resolution=self.facts.resolution,
             details={**network.details, "run": self.key, "spec": asdict(self.spec)},
         )
 

@@ -9,7 +9,6 @@ from covalign.encoding.calibration.estimate import (
     Calibration,
     _calibrate,
     _misfitting,
-    _student_quantile,
     calibrated_similarity,
     corrected_eigenvector_cosines,
 )
@@ -263,8 +262,3 @@ def test_unusable_input_is_named():
         calibrated_similarity(first.shrink(), second)
     with pytest.raises(InputError, match="expected at least 1"):
         calibrated_similarity(first, second, draws=0)
-
-
-@pytest.mark.parametrize(("freedom", "quantile"), [(8, 2.306), (11, 2.201), (30, 2.042)])
-def test_student_quantiles_are_the_tabulated_ones(freedom, quantile):
-    assert _student_quantile(freedom) == pytest.approx(quantile, abs=0.01)

@@ -56,16 +56,16 @@ def network(each: Kernels, number: int, kind: str) -> Network:
         layers.append(
             Layer(f"stages.{depth}", "convolution", initial + update.view_as(initial), initial=initial)
         )
-    return Network(each.label, tuple(layers))
+    return Network(str(each.label), tuple(layers))
 
 
 @cache
 def planted(kind: str = "as the paper says") -> Measurements:
-    networks = {each.label: network(each, number, kind) for number, each in enumerate(POPULATION)}
-    found = patterns(POPULATION, networks, {each.label: SIDES for each in POPULATION})
+    networks = {str(each.label): network(each, number, kind) for number, each in enumerate(POPULATION)}
+    found = patterns(POPULATION, networks, {str(each.label): SIDES for each in POPULATION})
     accuracies = [
         {
-            "network": each.label,
+            "network": str(each.label),
             "labels": "uniform" if each.labels == RANDOM else "true",
             "train_accuracy": 0.99,
         }

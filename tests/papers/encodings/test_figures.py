@@ -37,12 +37,12 @@ def table(change=lambda row: row) -> pd.DataFrame:
         for depth in range(1, 9):
             value = similarity(pair.kind, depth) + 0.001 * (len(rows) % 3)
             row = {
-                "a": pair.a,
-                "b": pair.b,
+                "a": str(pair.a),
+                "b": str(pair.b),
                 "kind": pair.kind,
                 "group": pair.group,
-                "data_a": pair.data_a,
-                "data_b": pair.data_b,
+                "data_a": pair.a.data,
+                "data_b": pair.b.data,
                 "depth": depth,
                 "similarity": value,
                 "similarity_reversed": value,
@@ -103,15 +103,15 @@ def maps(diagonal: float = 0.5) -> Measurements:
     rows, tensors = [], {}
     for pair in population.pairs(LAPTOP):
         for depth in (1, 2, 3):
-            name = f"{pair.group}|{depth}" if pair.a.endswith("0") else ""
+            name = f"{pair.group}|{depth}" if pair.a.number == 0 else ""
             chance = math.sqrt(2 / (math.pi * 320))
             level = 0.2 if pair.kind == population.TRUE_RANDOM else diagonal
             rows.append(
                 {
                     "kind": pair.kind,
                     "group": pair.group,
-                    "a": pair.a,
-                    "b": pair.b,
+                    "a": str(pair.a),
+                    "b": str(pair.b),
                     "depth": depth,
                     "d": 320,
                     "effective_rank_a": 3.0 + depth,

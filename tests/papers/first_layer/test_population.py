@@ -17,7 +17,7 @@ from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.exhibit import Measurements
 from covalign.papers.first_layer import fig1, fig3, fig7, fig8, table1, table2, table3
 from covalign.papers.first_layer.panels import forest
-from covalign.papers.first_layer.population import FirstLayer, kind_of
+from covalign.papers.first_layer.population import FirstLayer
 from covalign.papers.first_layer.transformations import (
     PLACE,
     READING,
@@ -26,6 +26,7 @@ from covalign.papers.first_layer.transformations import (
     energy_deciles,
     first_patches,
 )
+from covalign.papers.label import Label
 from covalign.papers.reproduction import load_measurements, save_measurements
 from covalign.papers.scales.laptop import LAPTOP
 from covalign.papers.scales.named import SCALES
@@ -66,21 +67,19 @@ def population(patches):
 
     found = []
     for label, training in needed.items():
-        time = SCALED_TIME * (0.7 if kind_of(label) == first_layer.RANDOM else 1)
+        time = SCALED_TIME * (0.7 if label.kind == first_layer.RANDOM else 1)
         tau = time / float(patches.standard_deviations[0]) ** 2
         learned = predicted_energy(patches, tau).energy
         for epoch in (*training.spec.checkpoint_epochs, training.spec.epochs):
             flat = torch.ones(27, dtype=torch.float64)
             last = epoch == training.spec.epochs
-            found.append(
-                FirstLayer(label, kind_of(label), training.data, epoch, last, profile(learned), profile(flat))
-            )
+            found.append(FirstLayer(label, training.data, epoch, last, profile(learned), profile(flat)))
     return found
 
 
 def networks(layers, accuracy=0.97) -> pd.DataFrame:
-    names = dict.fromkeys(layer.network for layer in layers)
-    return pd.DataFrame([{"network": name, "train_accuracy": accuracy} for name in names])
+    labels = dict.fromkeys(layer.label for layer in layers)
+    return pd.DataFrame([{**label.columns, "train_accuracy": accuracy} for label in labels])
 
 
 def compared(layers):
@@ -155,7 +154,7 @@ def test_random_label_networks_differ_from_true_ones_in_labels_and_seed_alone():
 
 
 def test_a_label_tells_the_kind():
-    assert [kind_of(label) for label in exhibit("first-layer-table1").trainings(SMOKE)] == [
+    assert [label.kind for label in exhibit("first-layer-table1").trainings(SMOKE)] == [
         *[first_layer.TRUE] * 4,
         first_layer.NARROW,
         first_layer.RESIDUAL,
@@ -290,13 +289,12 @@ def deciles(population, patches, energy) -> Measurements:
     made = [
         replace(
             kept[0],
-            network=f"cifar10, {first_layer.DECILES} {component}",
-            kind=first_layer.DECILES,
+            label=Label("cifar10", first_layer.DECILES, component),
             learned=EnergyProfile(energy(component), 32),
         )
         for component in (2, 8, 15)
     ]
-    own = replace(kept[0], network=f"cifar10, {first_layer.OWN} 0", kind=first_layer.OWN)
+    own = replace(kept[0], label=Label("cifar10", first_layer.OWN, 0))
     measured = drawn([*kept, *made, own], patches)
     table, fits, accuracy = amplified_profiles(patches)
     fitted = pd.DataFrame({"network": accuracy.index, "train_accuracy": accuracy})
@@ -338,7 +336,14 @@ def amplified_profiles(patches, gained: bool = True, alike: bool = True, foresee
     ]
     table = pd.DataFrame(
         [
-            {"data": "amplified 15", "images": images, "kind": kind, "component": i, "energy": value}
+            {
+                "data": "amplified 15",
+                "changed": 15,
+                "images": images,
+                "kind": kind,
+                "component": i,
+                "energy": value,
+            }
             for images, kind, curve in curves
             for i, value in enumerate(curve.tolist(), 1)
         ]

@@ -44,9 +44,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float64
+from scipy.stats import t
 from torch import Tensor
 
-from covalign.encoding.calibration.independence import SHARED_NOISE, same_sample, shared_noise
+from covalign.encoding.bures import same_weights
+from covalign.encoding.calibration.independence import SHARED_NOISE, shared_noise
 from covalign.encoding.calibration.plausible import Spectrum
 from covalign.encoding.calibration.simulation import SAMPLES, Simulation, simulate
 from covalign.encoding.calibration.statistics import (
@@ -67,6 +69,9 @@ FLOOR = 0.25
 MISFIT = 20.0
 """D² from which the simulation counts as not fitting the observed pair (our choice): planted populations exceed it in
 about 1 % of samples, the layers of trained networks three to ten times over."""
+
+SAME = 1e-8
+"""By how much the cosine of one sample with itself may fall short of 1."""
 
 GRID = 101
 """Values of S* at which the misfit is looked for."""
@@ -121,7 +126,7 @@ def calibrated_similarity(
         InputError: different dimensions, shrunk covariances, or no draws.
     """
     _checked(c1, c2, draws)
-    if same_sample(c1, c2):
+    if same_weights(c1, c2, SAME):
         return Calibration(1.0, math.nan, math.nan, math.nan, (Remark(Reason.SAME_WEIGHTS),))
     spectra = [Spectrum(c.eigenvalues.cpu(), c.neurons, c.noise_dimension) for c in (c1, c2)]
     for which, spectrum in zip(("first", "second"), spectra, strict=True):
@@ -177,7 +182,7 @@ def _estimate(c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int)
         return _withheld(Remark(Reason.UNDETECTABLE_POWER, (simulated.power,)), p_value)
     above = above_chance(observed, chance.mean(0))
     value, error = _calibrate(simulated, above)
-    reach = _student_quantile(SAMPLES - 1) * error
+    reach = float(t.ppf(0.975, SAMPLES - 1)) * error
     return Calibration(value, value - reach, value + reach, p_value, (), True, _misfit(simulated, above))
 
 
@@ -244,12 +249,6 @@ def _powers(of: Tensor) -> Float64[Tensor, "b 3"]:
     """1, s and s^2."""
     of = of.double()
     return torch.stack([torch.ones_like(of), of, of.square()], 1)
-
-
-def _student_quantile(freedom: int) -> float:
-    """97.5 % quantile of Student's t (Cornish & Fisher 1938, to second order)."""
-    z = 1.959964
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _withheld(remark: Remark, p_value: float = math.nan) -> Calibration:

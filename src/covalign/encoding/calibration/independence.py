@@ -10,15 +10,6 @@ SHARED_NOISE = 0.5
 """Largest correlation between the bulks of two matrices that still count as independent; our choice."""
 
 
-def same_sample(c1: WeightCovariance, c2: WeightCovariance) -> bool:
-    """Whether the unshrunk covariances are proportional: equal spectra, and a cosine of 1 to 1e-8."""
-    a, b = c1.eigenvalues / c1.trace, c2.eigenvalues / c2.trace
-    if len(a) != len(b) or not torch.allclose(a, b, rtol=1e-6, atol=1e-9):
-        return False
-    weighted = a.clamp(min=0).sqrt()[:, None] * (c1.eigenvectors.T @ c2.eigenvectors) * b.clamp(min=0).sqrt()
-    return float(torch.linalg.svdvals(weighted).sum()) > 1 - 1e-8
-
-
 def shared_noise(c1: WeightCovariance, c2: WeightCovariance, kept1: int, kept2: int) -> float:
     """Correlation tr B₁B₂ / (|B₁||B₂|) of the bulks, each minus its mean over the directions that are not spikes.
 

@@ -35,14 +35,15 @@ SHOWN = 9
 
 UPDATE, WEIGHTS, INITIAL = "W - W0", "W", "W0"
 COMPARED, TO_THE_LAST, FIRST = "compared layers", "layers 2 to the last", "layer 1 and the compared layers"
+SHORT = {TRUE: "true", RANDOM: "random", CONTROL: "true\nrandom recipe"}
 ROOMY = "layers on maps larger than the kernel"
 
 
 def measure(bench: Bench) -> Measurements:
     """Compare the spatial eigenvectors of all layers of all networks."""
     population = kernel_population.population(bench.scale)
-    networks = {each.label: kernel_population.convolutions(bench, each.label) for each in population}
-    sides = {name: kernel_population.map_sides(bench, name) for name in networks}
+    networks = {str(each.label): kernel_population.convolutions(bench, each.label) for each in population}
+    sides = {str(each.label): kernel_population.map_sides(bench, each.label) for each in population}
     found = patterns(population, networks, sides)
     return Measurements({**found.tables, "networks": accuracies(bench)}, found.tensors)
 
@@ -54,10 +55,11 @@ def patterns(
 
     Args:
         population: what the networks were trained on.
-        networks: by label, with initial weights.
-        sides: of the maps that each convolution of each network receives, by label.
+        networks: by the text of their labels, with initial weights.
+        sides: of the maps that each convolution of each network receives, likewise.
     """
-    known = {each.label: each for each in population}
+    known = {str(each.label): each for each in population}
+    sizes = {name: each.size for name, each in known.items()}
     layers, pairs = [], []
     update = spatial_summary(networks, ranks=RANKS, subtract_initial=True)
     untrained = {name: _untrained(network) for name, network in networks.items()}
@@ -70,7 +72,7 @@ def patterns(
         for name in ("data", "size", "labels", "seed"):
             own[name] = [getattr(known[network], name) for network in own["network"]]
         layers.append(own.drop(columns=["kernel", "first", "layer"]))
-        between = by_networks(summary.table, sides).assign(of=of)
+        between = by_networks(summary.table, sides, sizes).assign(of=of)
         ends = zip(between["a"], between["b"], strict=True)
         between["control"] = [CONTROL in (known[a].labels, known[b].labels) for a, b in ends]
         pairs.append(between)
@@ -79,16 +81,19 @@ def patterns(
     return Measurements(tables, {**_pictures(update), **_overlaps(update, population)})
 
 
-def by_networks(table: pd.DataFrame, sides: Mapping[str, Sequence[int]]) -> pd.DataFrame:
+def by_networks(
+    table: pd.DataFrame, sides: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
+) -> pd.DataFrame:
     """Return overlaps by pair of networks: ``kernel, rank, a, b, part, overlap`` (mean), ``lowest, chance, cosine``.
 
     Args:
         table: `SpatialSummary.table`.
         sides: of the maps that each layer of each network receives.
+        sizes: of the kernels of each network.
     """
     ends = zip(table["a"], table["depth_a"], table["b"], table["depth_b"], strict=True)
     side = pd.Series([min(sides[a][i - 1], sides[b][j - 1]) for a, i, b, j in ends], table.index, dtype=int)
-    size = table["kernel"].str.split("x").str[0].astype(int)
+    size = table["a"].map(sizes)
     beyond = table["beyond_first"].astype(bool)
     one_first = (table["depth_a"] == 1) != (table["depth_b"] == 1)
     parts = {
@@ -138,11 +143,10 @@ def _spectra(
 ) -> pd.DataFrame:
     rows = []
     for each in population:
-        own = [space for (network, _), space in summary.spatial.items() if network == each.label]
-        chosen = [space for space, side in zip(own, sides[each.label], strict=True) if side >= SMALLEST_MAP][
-            1:
-        ]
-        rows.append({"network": each.label, "kernel": each.size, "share": eigenvalue_share(chosen)})
+        name = str(each.label)
+        own = [space for (network, _), space in summary.spatial.items() if network == name]
+        chosen = [space for space, side in zip(own, sides[name], strict=True) if side >= SMALLEST_MAP]
+        rows.append({"network": name, "kernel": each.size, "share": eigenvalue_share(chosen[1:])})
     return pd.DataFrame(rows)
 
 
@@ -159,7 +163,7 @@ def _pictures(summary: SpatialSummary) -> dict[str, Tensor]:
 
 def _overlaps(summary: SpatialSummary, population: Sequence[Kernels]) -> dict[str, Tensor]:
     """Return the overlap at rank 5 of every layer with every other by kernel size, networks in their order."""
-    sizes = {each.label: each.size for each in population}
+    sizes = {str(each.label): each.size for each in population}
     found = {}
     for size in dict.fromkeys(sizes.values()):
         keys = [key for key in summary.spatial if sizes[key[0]] == size]
@@ -241,15 +245,13 @@ def _overlap_matrix(overlaps: Tensor, layers: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the overlaps of all layers at rank 5, white at chance and black at 1, networks apart."""
     size = int(layers["size"].iloc[0])
     ax.imshow(overlaps.numpy(), cmap="Greys", vmin=5 / size**2, vmax=1)
-    names = list(dict.fromkeys(layers["network"]))
-    starts = [list(layers["network"]).index(name) for name in names]
+    networks = layers.reset_index(drop=True).drop_duplicates("network")
+    starts = networks.index.tolist()
     for start in starts[1:]:
         ax.axhline(start - 0.5, color="white", linewidth=1)
         ax.axvline(start - 0.5, color="white", linewidth=1)
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(layers)], strict=True)]
-    short = [
-        name.replace(f" {size}x{size} ", "\n").replace(" labels", "").replace(", ", "\n") for name in names
-    ]
+    short = [f"{row.data}\n{SHORT[row.labels]} {row.seed}" for row in networks.itertuples()]
     ax.set(yticks=middles, yticklabels=[plain(name) for name in short], xticks=[])
     ax.set_title(f"{size}x{size}, rank 5: chance {5 / size**2:.2f} (white) to 1 (black)", fontsize="small")
     ax.tick_params(length=0, labelsize="x-small")

@@ -16,8 +16,9 @@ from covalign.figures.style import PALETTE, journal
 from covalign.networks.network import Layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import population
-from covalign.papers.encodings.population import SAME, Pair
+from covalign.papers.encodings.population import SAME, Pair, replicate
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.studies.truncation.figures import accuracy_against_rank
 from covalign.studies.truncation.measure import BASES, rank_truncation
@@ -37,10 +38,10 @@ ABOVE = 1.5
 def pair(scale: Scale) -> Pair:
     """Return two seeds on CIFAR-10 as in the paper, or on the scale's first data set."""
     data = "cifar10" if "cifar10" in scale.encodings else scale.encodings[0]
-    return Pair(SAME, f"{data} 0", f"{data} 1", data, data)
+    return Pair(SAME, replicate(data, 0), replicate(data, 1))
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return the two networks, which figures 3 and 4 need too."""
     every, chosen = population.data_set_trainings(scale), pair(scale)
     return {label: every[label] for label in (chosen.a, chosen.b)}
@@ -51,13 +52,13 @@ def measure(bench: Bench) -> Measurements:
     chosen = pair(bench.scale)
     found = population.comparison(bench, chosen)
     a, b = (bench.runs[label].network for label in (chosen.a, chosen.b))
-    images = bench.images(chosen.data_a, "test").sample(min(TEST_IMAGES, bench.scale.images // 2), bench.seed)
+    images = bench.images(chosen.a.data, "test").sample(min(TEST_IMAGES, bench.scale.images // 2), bench.seed)
     layers, cuts = [], []
     maps: dict[str, Tensor] = {}
     for row in found.table.itertuples():
         if row.depth not in (*MAPPED, *TRUNCATED):
             continue
-        aligned = found.cosine_maps[chosen.a, chosen.b, row.layer_a]
+        aligned = found.cosine_maps[str(chosen.a), str(chosen.b), row.layer_a]
         unaligned = _unaligned(a.layer(row.layer_a), b.layer(row.layer_b), len(aligned))
         ranks = min(row.effective_rank_a, row.effective_rank_b)
         within = max(1, min(len(aligned), math.floor(ranks))) if math.isfinite(ranks) else len(aligned)
@@ -127,18 +128,14 @@ def _ranks(layer: Layer, basis: str, detected: int) -> list[int]:
 def draw(measured: Measurements) -> dict[str, Figure]:
     """Draw the maps of layers 1 and 2 above, accuracy against rank below."""
     layers = measured.tables["layers"].set_index("depth")
-    titles = {
-        "aligned|1": "layer 1: no alignment needed",
-        "unaligned|2": "layer 2: not aligned",
-        "aligned|2": "layer 2: aligned",
-    }
+    maps = (("aligned", 1, "no alignment needed"), ("unaligned", 2, "not aligned"), ("aligned", 2, "aligned"))
     with matplotlib.rc_context(journal(columns=2.1)):
         figure = Figure(layout="constrained", figsize=(7.0, 4.6))
         above, below = figure.subplots(2, 3, height_ratios=(1.15, 1))
-        for ax, (name, title) in zip(above, titles.items(), strict=True):
-            row = layers.loc[int(name[-1])]
+        for ax, (name, depth, title) in zip(above, maps, strict=True):
+            row, cosines = layers.loc[depth], measured.tensors[f"{name}|{depth}"]
             ranks = (row["effective_rank_a"], row["effective_rank_b"])
-            cosine_map(measured.tensors[name], ax, int(row["d"]), ranks).set_title(title, pad=12)
+            cosine_map(cosines, ax, int(row["d"]), ranks).set_title(f"layer {depth}: {title}", pad=12)
             ax.set(xlabel="eigenvector, second seed", ylabel="eigenvector, first seed")
         for ax, depth in zip(below, TRUNCATED, strict=True):
             _accuracy(measured.tables["truncation"], layers.loc[depth], depth, ax)

@@ -30,7 +30,7 @@ def measure(bench: Bench) -> Measurements:
     for done, pair in enumerate(every):
         found = population.comparison(bench, pair)
         for row in found.table.itertuples():
-            cosines = found.cosine_maps.get((pair.a, pair.b, row.layer_a))
+            cosines = found.cosine_maps.get((str(pair.a), str(pair.b), row.layer_a))
             if cosines is None:
                 continue
             ranks = [row.effective_rank_a, row.effective_rank_b]
@@ -42,8 +42,8 @@ def measure(bench: Bench) -> Measurements:
                 {
                     "kind": pair.kind,
                     "group": pair.group,
-                    "a": pair.a,
-                    "b": pair.b,
+                    "a": str(pair.a),
+                    "b": str(pair.b),
                     "depth": row.depth,
                     "d": row.d,
                     "effective_rank_a": ranks[0],

@@ -94,7 +94,7 @@ def claims(measured: Measurements) -> list[Claim]:
     """Judge what the paper says about figure 4."""
     summary, networks = measured.tables["summary"], measured.tables["networks"]
     return [
-        _most_alike(summary),
+        _most_alike(summary, measured.tables["pairs"]),
         _above_chance(measured.tables["pairs"]),
         _declines(summary),
         _labels(summary, measured.tables["pairs"], networks),
@@ -103,14 +103,14 @@ def claims(measured: Measurements) -> list[Claim]:
     ]
 
 
-def _most_alike(summary: pd.DataFrame) -> Claim:
+def _most_alike(summary: pd.DataFrame, table: pd.DataFrame) -> Claim:
     """Two seeds of one data set are the most similar pair that this data set is part of, layers 2-6."""
     margins, exceptions, apart = [], [], 0
-    for group in dict.fromkeys(summary[summary["kind"] == SAME]["group"]):
-        data = group.split(" - ")[0]
+    groups = table.drop_duplicates("group").set_index("group")
+    for group, data in groups[groups["kind"] == SAME]["data_a"].items():
         own = _rows(summary, group, "similarity").set_index("depth")
-        for other in dict.fromkeys(summary[summary["kind"] == ACROSS]["group"]):
-            if data in other.split(" - "):
+        for other, across in groups[groups["kind"] == ACROSS].iterrows():
+            if data in (across["data_a"], across["data_b"]):
                 rows = _rows(summary, other, "similarity").set_index("depth")
                 for depth in (d for d in MIDDLE if d in own.index and d in rows.index):
                     margins.append(own["mean"][depth] - rows["mean"][depth])

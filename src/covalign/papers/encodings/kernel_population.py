@@ -13,6 +13,7 @@ from covalign.networks.architectures import vgg
 from covalign.networks.network import Layer, Network
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 TRUE, RANDOM, CONTROL = "true labels", "random labels", "true labels, random recipe"
@@ -33,9 +34,9 @@ class Kernels:
     seed: int
 
     @property
-    def label(self) -> str:
-        """Its name among the trainings."""
-        return f"{self.data} {self.size}x{self.size} {self.labels} {self.seed}"
+    def label(self) -> Label:
+        """Its label among the trainings."""
+        return Label(self.data, f"{self.size}x{self.size} {self.labels}", self.seed, "{data} {kind} {number}")
 
 
 def population(scale: Scale) -> list[Kernels]:
@@ -52,7 +53,7 @@ def population(scale: Scale) -> list[Kernels]:
     return found + [Kernels(data, smallest, TRUE, 0) for data in others]
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return the population by label; data sets beyond the first have linear heads, as the paper's at 32x32."""
     needed = {}
     for each, seed in zip(population(scale), count(200), strict=False):
@@ -66,14 +67,14 @@ def trainings(scale: Scale) -> dict[str, Training]:
     return needed
 
 
-def mosaic_training(scale: Scale) -> dict[str, Training]:
+def mosaic_training(scale: Scale) -> dict[Label, Training]:
     """Return the network whose 7x7 kernels are shown; where the recipes agree it is one of `trainings`."""
     label = Kernels(scale.spatial[0], 7, TRUE, 0).label
     shared = trainings(scale)[label]
     return {label: Training("mosaic", shared.data, replace(scale.recipes["mosaic"], seed=shared.spec.seed))}
 
 
-def convolutions(bench: Bench, label: str) -> Network:
+def convolutions(bench: Bench, label: Label) -> Network:
     """Return the trained convolutions of a run, with their initial weights."""
     run = bench.runs[label]
     trained, initial = run.weights(), run.initial
@@ -82,11 +83,13 @@ def convolutions(bench: Bench, label: str) -> Network:
         for name, weight in sorted(trained.items())
         if weight.ndim == 4
     )
-    return Network(label, tuple(layers))
+    return Network(str(label), tuple(layers))
 
 
-def map_sides(bench: Bench, label: str) -> list[int]:
+def map_sides(bench: Bench, label: Label) -> list[int]:
     """Return the side of the maps that each layer of a run receives."""
     run = bench.runs[label]
-    side, spec = run.details["images"]["resolution"], run.spec
-    return list(vgg.map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)[:-1])
+    spec = run.spec
+    return list(
+        vgg.map_sides(spec.architecture, run.facts.resolution, spec.kernel_size, spec.first_stride)[:-1]
+    )

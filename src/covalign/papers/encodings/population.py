@@ -8,7 +8,7 @@ samples network i with network i, so that these pairs are independent.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ from covalign.networks.network import Layer
 from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.intervals import over_networks
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.storage.results import load_comparison
 from covalign.studies.comparison.measure import compare
@@ -35,31 +36,44 @@ KINDS = (SAME, ACROSS, TRUE, TRUE_RANDOM, RANDOM)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks to compare, of which kind, and on which data sets they were trained."""
+    """Two networks to compare, and of which kind the pair is."""
 
     kind: str
-    a: str
-    b: str
-    data_a: str
-    data_b: str
+    a: Label
+    b: Label
+
+    @property
+    def data(self) -> tuple[str, str]:
+        """On which data sets they were trained."""
+        return self.a.data, self.b.data
 
     @property
     def group(self) -> str:
         """Which pairs are replicates of each other."""
-        return self.kind if self.kind in (TRUE, TRUE_RANDOM, RANDOM) else f"{self.data_a} - {self.data_b}"
+        return self.kind if self.kind in (TRUE, TRUE_RANDOM, RANDOM) else " - ".join(self.data)
 
 
-def data_set_trainings(scale: Scale) -> dict[str, Training]:
-    """Return the networks of every data set, by label "data number"."""
+def replicate(data: str, number: int) -> Label:
+    """Return the label of one of the networks of a data set."""
+    return Label(data, "encoding", number, "{data} {number}")
+
+
+def labelled(scale: Scale, kind: str, number: int) -> Label:
+    """Return the label of one of the networks of "true labels" or "random labels"."""
+    return Label(scale.labels, kind, number, "{kind} {number}")
+
+
+def data_set_trainings(scale: Scale) -> dict[Label, Training]:
+    """Return the networks of every data set."""
     recipe = scale.recipes["encoding"]
     return {
-        f"{data} {i}": Training("encoding", data, replace(recipe, seed=10 * index + i))
+        replicate(data, i): Training("encoding", data, replace(recipe, seed=10 * index + i))
         for index, data in enumerate(scale.encodings)
         for i in range(scale.replicates)
     }
 
 
-def label_trainings(scale: Scale) -> dict[str, Training]:
+def label_trainings(scale: Scale) -> dict[Label, Training]:
     """Return the networks of true and of random labels; each random one has a realization of its own."""
     needed = {}
     for start, kind in ((100, "true labels"), (110, "random labels")):
@@ -67,11 +81,11 @@ def label_trainings(scale: Scale) -> dict[str, Training]:
             spec = replace(scale.recipes[kind], seed=start + i)
             if kind == "random labels":
                 spec = replace(spec, label_realization=i)
-            needed[f"{kind} {i}"] = Training(kind, scale.labels, spec)
+            needed[labelled(scale, kind, i)] = Training(kind, scale.labels, spec)
     return needed
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return the whole population by label."""
     return data_set_trainings(scale) | label_trainings(scale)
 
@@ -82,16 +96,14 @@ def pairs(scale: Scale) -> list[Pair]:
     count = range(scale.replicates)
     for data in scale.encodings:
         found += [
-            Pair(SAME, f"{data} {i}", f"{data} {j}", data, data) for i, j in itertools.combinations(count, 2)
+            Pair(SAME, replicate(data, i), replicate(data, j)) for i, j in itertools.combinations(count, 2)
         ]
     for one, other in itertools.combinations(scale.encodings, 2):
-        found += [Pair(ACROSS, f"{one} {i}", f"{other} {i}", one, other) for i in count]
-    data = scale.labels
-    for kind, labels in ((TRUE, "true labels"), (RANDOM, "random labels")):
-        both = itertools.combinations(count, 2)
-        found += [Pair(kind, f"{labels} {i}", f"{labels} {j}", data, data) for i, j in both]
-    found += [Pair(TRUE_RANDOM, f"true labels {i}", f"random labels {i}", data, data) for i in count]
-    return found
+        found += [Pair(ACROSS, replicate(one, i), replicate(other, i)) for i in count]
+    true, random = ([labelled(scale, f"{kind} labels", i) for i in count] for kind in ("true", "random"))
+    for kind, labels in ((TRUE, true), (RANDOM, random)):
+        found += [Pair(kind, *both) for both in itertools.combinations(labels, 2)]
+    return found + [Pair(TRUE_RANDOM, *both) for both in zip(true, random, strict=True)]
 
 
 def comparison(bench: Bench, pair: Pair) -> Comparison:
@@ -108,7 +120,7 @@ def comparison(bench: Bench, pair: Pair) -> Comparison:
         return load_comparison(folder)
     except InputError:
         found = compare(
-            {pair.a: a, pair.b: b},
+            {str(pair.a): a, str(pair.b): b},
             images,
             max_images=None,
             draws=bench.scale.draws,
@@ -121,7 +133,7 @@ def comparison(bench: Bench, pair: Pair) -> Comparison:
 
 def alignment_images(bench: Bench, pair: Pair) -> Images:
     """Return training images of both data sets in equal parts."""
-    sets = [bench.images(data) for data in dict.fromkeys((pair.data_a, pair.data_b))]
+    sets = [bench.images(data) for data in dict.fromkeys(pair.data)]
     return mixture(sets, bench.scale.images, bench.seed)
 
 
@@ -135,7 +147,8 @@ def compared(bench: Bench, chosen: Sequence[Pair]) -> pd.DataFrame:
     tables = []
     for done, pair in enumerate(chosen):
         found = comparison(bench, pair)
-        table = found.table.assign(kind=pair.kind, data_a=pair.data_a, data_b=pair.data_b, group=pair.group)
+        data_a, data_b = pair.data
+        table = found.table.assign(kind=pair.kind, data_a=data_a, data_b=data_b, group=pair.group)
         table["slots"], table["turned"] = zip(
             *(_controls(bench, pair, row.layer_a, row) for row in table.itertuples()), strict=True
         )
@@ -160,7 +173,7 @@ def _covariance(layer: Layer) -> WeightCovariance:
     return weight_covariance(layer.matrix, layer.init_variance or 1.0).shrunken
 
 
-def slots_of(bench: Bench, label: str) -> int:
+def slots_of(bench: Bench, label: Label) -> int:
     """Return K, the number of frozen filters of every channel."""
     first = bench.runs[label].network.layers[0]
     return first.channels // bench.runs[label].spec.in_channels
@@ -190,30 +203,20 @@ def summarized(table: pd.DataFrame, measures: Iterable[str] = MEASURES) -> pd.Da
         for measure in measures:
             estimate = over_networks(both, found[measure].tolist())
             if estimate.pairs:
-                rows.append(
-                    {
-                        "kind": kind,
-                        "group": group,
-                        "depth": depth,
-                        "measure": measure,
-                        "mean": estimate.mean,
-                        "low": estimate.low,
-                        "high": estimate.high,
-                        "pairs": estimate.pairs,
-                    }
-                )
+                place = {"kind": kind, "group": group, "depth": depth, "measure": measure}
+                rows.append(place | asdict(estimate))
     return pd.DataFrame(rows)
 
 
 def accuracies(bench: Bench) -> pd.DataFrame:
-    """Return a row per network: ``network, data, labels, train_accuracy, test_accuracy, epochs``."""
+    """Return a row per network: `Label.columns`, ``images, labels, train_accuracy, test_accuracy, epochs``."""
     rows = []
     for label, run in bench.runs.items():
         last = run.history[-1]
         rows.append(
             {
-                "network": label,
-                "data": run.details["images"]["name"],
+                **label.columns,
+                "images": run.facts.images,
                 "labels": run.spec.labels,
                 "train_accuracy": last.train_accuracy,
                 "test_accuracy": last.test_accuracy,

@@ -22,28 +22,29 @@ from covalign.papers.first_layer.population import FITTED, RANDOM, TRUE
 from covalign.papers.first_layer.table2 import AGREE
 from covalign.papers.first_layer.table3 import FITS
 from covalign.papers.first_layer.transformations import PLACE, amplification, first_patches
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 AMPLIFIED, UNCHANGED = "amplified", "unchanged"
 FORMULA = "formula"
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return a network of true and one of permuted labels for every amplified component."""
     recipe, needed = scale.recipes["amplified"], {}
     for component in scale.amplified:
         data = f"amplified {component}"
         for kind, spec in ((TRUE, recipe), (RANDOM, replace(recipe, labels="permuted"))):
             seed = (3000 if kind == TRUE else 3100) + component
-            needed[f"{data}, {kind} 0"] = Training("amplified", data, replace(spec, seed=seed))
+            needed[Label(data, kind, 0)] = Training("amplified", data, replace(spec, seed=seed))
     return needed
 
 
-def statistics(bench: Bench, data: str) -> tuple[PatchCovariance, PatchCovariance]:
-    """Return the patch statistics behind an amplified data set: of its images before, and amplified."""
-    origin, component = next(iter(bench.scale.first_layers)), int(data.split()[-1]) - 1
-    before = first_patches(bench.images(origin).sample(bench.scale.data[data].count, 0))
-    return before, amplified_covariance(before, component, amplification(before, component))
+def statistics(bench: Bench, component: int) -> tuple[PatchCovariance, PatchCovariance]:
+    """Return the patch statistics where a component (counted from 1) is amplified: before, and amplified."""
+    origin, place = next(iter(bench.scale.first_layers)), component - 1
+    before = first_patches(bench.images(origin).sample(bench.scale.data[f"amplified {component}"].count, 0))
+    return before, amplified_covariance(before, place, amplification(before, place))
 
 
 def measure(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -51,7 +52,8 @@ def measure(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         Profiles: as `population.curves` gives them, ``images`` says whether the network saw
-        `AMPLIFIED` or `UNCHANGED` ones; of the kind `FORMULA`, the prediction at the time that fits random labels.
+        `AMPLIFIED` or `UNCHANGED` ones, ``changed`` which component is amplified; of the kind `FORMULA`, the
+            prediction at the time that fits random labels.
         Fits: as `population.fits` gives them, with ``unchanged``, the fit of the formula with the
         deviations of the images as they were.
     """
@@ -60,42 +62,42 @@ def measure(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
     curves, fits = [], []
     for component in bench.scale.amplified:
         data = f"amplified {component}"
-        before, patches = statistics(bench, data)
+        before, patches = statistics(bench, component)
         own = {label: each for label, each in trainings(bench.scale).items() if each.data == data}
         moved = {label: replace(each, data=data) for label, each in others.items() if each.data == origin}
         layers = [each for each in population.first_layers(bench, own, {data: patches}) if each.last]
         unmoved = [each for each in population.first_layers(bench, own, {data: before}) if each.last]
         fitted = population.fits(layers, {data: patches})
         fits.append(fitted.assign(unchanged=population.fits(unmoved, {data: before}, draws=1)["value"]))
-        learned = population.curves(layers, {data: patches}).assign(images=AMPLIFIED)
         plain = population.first_layers(bench, moved, {data: patches})
-        curves += [learned, population.curves(plain, {data: patches}).assign(images=UNCHANGED)]
         time = float(fitted.set_index("quantity").loc[RANDOM, "scaled_time"])
         energy = predicted_energy(patches, time / float(patches.standard_deviations[0]) ** 2).energy
         predicted = {"component": range(1, len(energy) + 1), "energy": (energy / energy.max()).tolist()}
-        curves.append(
-            pd.DataFrame(
-                {"data": data, "kind": FORMULA, "network": FORMULA, "images": AMPLIFIED, **predicted}
-            )
+        formula = {"data": data, "kind": FORMULA, "network": FORMULA, "images": AMPLIFIED}
+        parts = (
+            population.curves(layers, {data: patches}).assign(images=AMPLIFIED),
+            population.curves(plain, {data: patches}).assign(images=UNCHANGED),
+            pd.DataFrame({**formula, **predicted}),
         )
+        curves.append(pd.concat(parts).assign(changed=component))
     return pd.concat(curves, ignore_index=True), pd.concat(fits, ignore_index=True)
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw a panel for each amplified component; a line marks the place that it takes."""
-    names = list(dict.fromkeys(table["data"]))
+    components = list(dict.fromkeys(table["changed"]))
     with matplotlib.rc_context(journal(columns=2.0, ratio=0.4)):
         figure = Figure(layout="constrained")
-        axes = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
-        for name, ax in zip(names, axes, strict=True):
-            rows = table[table["data"] == name]
+        axes = figure.subplots(1, len(components), squeeze=False, sharey=True)[0]
+        for component, ax in zip(components, axes, strict=True):
+            rows = table[table["changed"] == component]
             curves = rows.pivot_table("energy", "component", ["images", "kind"], sort=False)
             before = curves[UNCHANGED, RANDOM]
             label = "random labels, images unchanged"
             ax.plot(before.index, before / before.max(), color=GREY, linewidth=2.5, alpha=0.5, label=label)
             profiles({kind: curves[AMPLIFIED, kind] for kind in (TRUE, RANDOM, FORMULA)}, ax)
             ax.axvline(PLACE, color=GREY, linewidth=0.6, linestyle=":")
-            ax.set_title(f"component {name.split()[-1]} amplified to place {PLACE}")
+            ax.set_title(f"component {component} amplified to place {PLACE}")
             ax.label_outer()
         legend_below(figure, axes[0], 4)
         return figure
@@ -116,7 +118,7 @@ def claims(table: pd.DataFrame, fits: pd.DataFrame, accuracy: pd.Series) -> list
     strongest = there.groupby(["data", "kind", "images"], sort=False)["energy"].max().unstack("images")
     gain = strongest[AMPLIFIED] - strongest[UNCHANGED]
     listed = ", ".join(f"{row.a} {row.value:.2f} ({row.unchanged:.2f})" for row in fits.itertuples())
-    least = float(accuracy[[name for name in accuracy.index if name.startswith("amplified")]].min())
+    least = float(accuracy[fits["a"]].min())
     foreseen = (fits["value"] >= FITS) & (fits["value"] > fits["unchanged"])
     return [
         Claim(

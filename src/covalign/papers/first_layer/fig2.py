@@ -15,8 +15,10 @@ from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, hold
 from covalign.papers.first_layer import population
 from covalign.papers.first_layer.panels import legend_below
 from covalign.papers.first_layer.population import CHOICES
-from covalign.papers.scales.scale import Scale
+from covalign.papers.label import Label
+from covalign.papers.scales.scale import Architecture, Scale
 
+FROZEN, LEARNED = "frozen", "learned"
 VANISHED = 0.03
 """Our bound on the accuracy that a frozen first layer costs the deepest network."""
 SCATTER = 0.02
@@ -25,27 +27,35 @@ LATE = 0.75
 """Accuracies are means over the epochs beyond this share of the training: at a constant rate they scatter."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return a network of every depth with its first layer frozen, and with it learned."""
-    data, recipe = next(iter(scale.first_layers)), scale.recipes["depths"]
-    needed = {}
-    for i, depth in enumerate(scale.depths):
-        spec = replace(recipe, architecture=depth)
-        needed[f"{depth}, frozen"] = Training("depths", data, replace(spec, seed=22 + i, frozen=1))
-        learned = Training("depths", data, replace(spec, seed=32 + i))
-        if depth == scale.recipes["first layer"].architecture:
-            learned = next(iter(population.true_trainings(scale).values()))
-        needed[f"{depth}, learned"] = learned
+    recipe, needed = scale.recipes["depths"], {}
+    for (depth, kind), label in networks(scale).items():
+        spec = replace(recipe, architecture=depth, seed=(22 if kind == FROZEN else 32) + label.number)
+        spec = replace(spec, frozen=int(kind == FROZEN))
+        needed[label] = Training("depths", label.data, spec)
+        if kind == LEARNED and depth == scale.recipes["first layer"].architecture:
+            needed[label] = next(iter(population.true_trainings(scale).values()))
     return needed
+
+
+def networks(scale: Scale) -> dict[tuple[Architecture, str], Label]:
+    """Return the label of every network by its architecture and by what becomes of its first layer."""
+    data, kinds = next(iter(scale.first_layers)), (FROZEN, LEARNED)
+    return {
+        (depth, kind): Label(data, kind, i, f"{depth}, {{kind}}")
+        for i, depth in enumerate(scale.depths)
+        for kind in kinds
+    }
 
 
 def measure(bench: Bench) -> Measurements:
     """Take the courses of training, as far as the shortest of all."""
     rows = []
-    for label, run in bench.runs.items():
-        depth, kind = label.split(", ")
+    for (depth, kind), label in networks(bench.scale).items():
         rows += [
-            {"network": label, "depth": depth, "first_layer": kind, **asdict(row)} for row in run.history
+            {"network": str(label), "depth": depth, "first_layer": kind, **asdict(row)}
+            for row in bench.runs[label].history
         ]
     table = pd.DataFrame(rows)
     shortest = table.groupby("network")["epoch"].max().min()
@@ -59,7 +69,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
         figure = Figure(layout="constrained")
         loss, accuracy = figure.subplots(1, 2)
         for index, depth in enumerate(dict.fromkeys(table["depth"])):
-            for kind, line in (("learned", "-"), ("frozen", "--")):
+            for kind, line in ((LEARNED, "-"), (FROZEN, "--")):
                 rows = table[(table["depth"] == depth) & (table["first_layer"] == kind)]
                 style = {**series(index), "linestyle": line, "label": f"{depth}, {kind}"}
                 loss.plot(rows["epoch"], rows["train_loss"], **style)
@@ -77,7 +87,7 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     """Return test accuracies late in training, a row per depth in the order of the table: learned, frozen, gap."""
     late = table[table["epoch"] > LATE * table["epoch"].max()]
     found = late.pivot_table("test_accuracy", "depth", "first_layer", sort=False)
-    return found.assign(gap=found["learned"] - found["frozen"])
+    return found.assign(gap=found[LEARNED] - found[FROZEN])
 
 
 def claims(measured: Measurements) -> list[Claim]:

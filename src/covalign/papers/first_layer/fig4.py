@@ -14,6 +14,7 @@ from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
 from covalign.papers.first_layer import population
 from covalign.papers.first_layer.panels import at_components, by_data, legend_below
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 TIMES = (0.5, 5.0, 50.0, 500.0, 5000.0)
@@ -22,7 +23,7 @@ SLOPE = 0.1
 """Our bound on how far a log-log slope is from its limit."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return nothing: the formula needs images only."""
     return {}
 

@@ -52,7 +52,8 @@ def _filters(bench: Bench, data: str) -> Iterator[tuple[str, str, Tensor]]:
     for label, training in population.true_trainings(bench.scale).items():
         if training.data == data:
             before, after = first_weight(bench.runs[label], 0), first_weight(bench.runs[label])
-            yield from ((UNTRAINED, label, before), (TRAINED, label, after), (CHANGE, label, after - before))
+            for source, weight in ((UNTRAINED, before), (TRAINED, after), (CHANGE, after - before)):
+                yield source, str(label), weight
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,15 +11,17 @@ from covalign.papers.encodings.population import accuracies
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
 from covalign.papers.first_layer import population
 from covalign.papers.first_layer.panels import profiles
-from covalign.papers.first_layer.population import CHOICES
+from covalign.papers.first_layer.population import CHOICES, TRUE
 from covalign.papers.first_layer.table3 import FITS
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
+SHORT = {TRUE: "VGG"}
 NEAR = 3
 """Our bound: the two curves have their maxima within so many components."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return a VGG of true labels on every data set, and a residual network on the first."""
     every = population.true_trainings(scale)
     first = {training.data: label for label, training in reversed(every.items())}
@@ -55,8 +57,10 @@ def draw(measured: Measurements) -> dict[str, Figure]:
         for network, ax in zip(networks, axes, strict=True):
             rows = table[table["network"] == network].set_index("component")
             profiles({"learned": rows["energy"], "formula": rows["predicted"]}, ax)
-            kind = rows["kind"].iloc[0].replace("true labels", "VGG")
-            ax.set_title(f"{rows['data'].iloc[0]}, {kind}: r = {fits.loc[network, 'value']:.2f}")
+            kind = rows["kind"].iloc[0]
+            ax.set_title(
+                f"{rows['data'].iloc[0]}, {SHORT.get(kind, kind)}: r = {fits.loc[network, 'value']:.2f}"
+            )
             ax.label_outer()
         axes[0].legend()
         return {"first-layer-fig7": figure}

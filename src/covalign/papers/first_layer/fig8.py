@@ -18,6 +18,7 @@ from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, hold
 from covalign.papers.first_layer import amplified, population
 from covalign.papers.first_layer.panels import at_components
 from covalign.papers.first_layer.population import CHOICES, DECILES, OWN, RANDOM, mean_curves
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 UNRELATED = 0.3
@@ -26,7 +27,7 @@ FEW = 3
 """Components below which a rank correlation says nothing."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return a network for every labelled component, one of the images' own labels, random labels, and those of D.2.
 
     Random labels are those of the other exhibits, which take fewer images at some scales; the network of the images'
@@ -34,12 +35,12 @@ def trainings(scale: Scale) -> dict[str, Training]:
     """
     data, recipe = next(iter(scale.first_layers)), scale.recipes["deciles"]
     made = {
-        f"{data}, {DECILES} {component}": Training(
+        Label(data, DECILES, component): Training(
             "deciles", f"deciles {component}", replace(recipe, seed=2000 + component)
         )
         for component in scale.deciles
     }
-    made[f"{data}, {OWN} 0"] = Training("deciles", data, replace(recipe, seed=2000))
+    made[Label(data, OWN, 0)] = Training("deciles", data, replace(recipe, seed=2000))
     others = population.true_trainings(scale) | population.random_trainings(scale)
     same = {label: training for label, training in others.items() if training.data == data}
     return made | same | amplified.trainings(scale)
@@ -79,7 +80,7 @@ def agreements(table: pd.DataFrame) -> pd.DataFrame:
     random, own = mean_of(table, RANDOM), mean_of(table, OWN)
     rows = []
     for network, found in table[table["kind"] == DECILES].groupby("network", sort=False):
-        component, curve = int(network.split()[-1]), found.set_index("component")["energy"]
+        component, curve = int(found["number"].iloc[0]), found.set_index("component")["energy"]
         rows.append(
             {
                 "network": network,

@@ -29,13 +29,14 @@ from covalign.papers.bench import Bench
 from covalign.papers.exhibit import Training
 from covalign.papers.first_layer.transformations import first_patches
 from covalign.papers.intervals import over_networks
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.training.run import Run
 
 TRUE, RANDOM = "true labels", "random labels"
 NARROW, RESIDUAL = "half the width", "residual network"
 BINARY, DECILES, OWN = "two classes", "energy deciles", "own labels"
-"""Kinds of networks. A label is "DATA, KIND NUMBER"."""
+"""Kinds of networks."""
 
 INITIALS = "initial weights of two networks"
 SEEDS, SEEDS_RANDOM, LABELS = "two seeds", "two random labelings", "true and random labels"
@@ -60,21 +61,21 @@ CHOICES = (
 )
 
 
-def true_trainings(scale: Scale) -> dict[str, Training]:
+def true_trainings(scale: Scale) -> dict[Label, Training]:
     """Return the networks of true labels on every data set."""
     recipe = scale.recipes["first layer"]
     return {
-        f"{data}, {TRUE} {i}": Training("first layer", data, replace(recipe, seed=40 * index + i))
+        Label(data, TRUE, i): Training("first layer", data, replace(recipe, seed=40 * index + i))
         for index, (data, count) in enumerate(scale.first_layers.items())
         for i in range(count)
     }
 
 
-def random_trainings(scale: Scale) -> dict[str, Training]:
+def random_trainings(scale: Scale) -> dict[Label, Training]:
     """Return the networks of permuted labels; each has a realization of its own."""
     recipe = replace(scale.recipes["first layer"], labels="permuted")
     return {
-        f"{data}, {RANDOM} {i}": Training(
+        Label(data, RANDOM, i): Training(
             "first layer", data, replace(recipe, seed=40 * index + 10 + i, label_realization=i)
         )
         for index, (data, count) in enumerate(scale.first_layers.items())
@@ -82,32 +83,27 @@ def random_trainings(scale: Scale) -> dict[str, Training]:
     }
 
 
-def narrow_training(scale: Scale) -> dict[str, Training]:
+def narrow_training(scale: Scale) -> dict[Label, Training]:
     """Return a network of half the width on the first data set."""
     data, recipe = next(iter(scale.first_layers)), scale.recipes["first layer"]
     spec = replace(recipe, width=recipe.width / 2, seed=20)
-    return {f"{data}, {NARROW} 0": Training("first layer", data, spec)}
+    return {Label(data, NARROW, 0): Training("first layer", data, spec)}
 
 
-def residual_training(scale: Scale) -> dict[str, Training]:
+def residual_training(scale: Scale) -> dict[Label, Training]:
     """Return a ResNet-20 on the first data set."""
     data, recipe = next(iter(scale.first_layers)), scale.recipes["first layer"]
     spec = replace(recipe, architecture="resnet20", width=1.0, seed=21)
-    return {f"{data}, {RESIDUAL} 0": Training("first layer", data, spec)}
+    return {Label(data, RESIDUAL, 0): Training("first layer", data, spec)}
 
 
-def binary_trainings(scale: Scale) -> dict[str, Training]:
+def binary_trainings(scale: Scale) -> dict[Label, Training]:
     """Return a network for every pair of classes."""
     recipe = scale.recipes["two classes"]
     return {
-        f"{data}, {BINARY} 0": Training("two classes", data, replace(recipe, seed=1000 + i))
+        Label(data, BINARY, 0): Training("two classes", data, replace(recipe, seed=1000 + i))
         for i, data in enumerate(scale.binary)
     }
-
-
-def kind_of(label: str) -> str:
-    """Return the kind of a network by its label."""
-    return label.split(", ")[1].rsplit(" ", 1)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,22 +111,30 @@ class FirstLayer:
     """What the first layer of one network learned by one epoch.
 
     Attributes:
-        network: its label in the exhibit.
-        kind: of network, such as `TRUE` or `RANDOM`.
-        data: name of the data set.
+        label: of the network in the exhibit.
+        data: name of the data set over whose components.
         epoch: of the weights.
         last: whether that is the last epoch.
         learned: profile of the weights less the initial ones.
         initial: profile of the initial weights.
     """
 
-    network: str
-    kind: str
+    label: Label
     data: str
     epoch: int
     last: bool
     learned: EnergyProfile
     initial: EnergyProfile
+
+    @property
+    def network(self) -> str:
+        """Its name in tables and figures."""
+        return str(self.label)
+
+    @property
+    def kind(self) -> str:
+        """Which kind of network, such as `TRUE` or `RANDOM`."""
+        return self.label.kind
 
 
 def patches_of(bench: Bench, data: Iterable[str]) -> dict[str, PatchCovariance]:
@@ -142,7 +146,7 @@ def patches_of(bench: Bench, data: Iterable[str]) -> dict[str, PatchCovariance]:
 
 
 def first_layers(
-    bench: Bench, needed: Mapping[str, Training], patches: Mapping[str, PatchCovariance]
+    bench: Bench, needed: Mapping[Label, Training], patches: Mapping[str, PatchCovariance]
 ) -> list[FirstLayer]:
     """Return what every network learned by every epoch that was kept, the last one included."""
     found = []
@@ -153,7 +157,6 @@ def first_layers(
             found.append(
                 FirstLayer(
                     label,
-                    kind_of(label),
                     training.data,
                     epoch,
                     epoch == run.spec.epochs,
@@ -198,16 +201,14 @@ def agreements(layers: Sequence[FirstLayer], names: Mapping[frozenset[str], str]
 def _agreement(
     one: FirstLayer, other: str, quantity: str, a: EnergyProfile, b: EnergyProfile
 ) -> dict[str, object]:
-    return {
-        "data": one.data,
-        "quantity": quantity,
-        "a": one.network,
-        "b": other,
-        "epoch": one.epoch,
-        "last": one.last,
-        "value": profile_correlation(a, b),
-        "limit": sampling_limit(a, b) if quantity in PAIRS.values() else math.nan,
-    }
+    limit = sampling_limit(a, b) if quantity in PAIRS.values() else math.nan
+    return {**_which(one, quantity, other), "value": profile_correlation(a, b), "limit": limit}
+
+
+def _which(one: FirstLayer, quantity: str, other: str = "") -> dict[str, object]:
+    """Return the columns that say what a row is about."""
+    place = {"data": one.data, "quantity": quantity, "a": one.network, "b": other}
+    return place | {"epoch": one.epoch, "last": one.last}
 
 
 def fits(
@@ -229,12 +230,7 @@ def fits(
         authors = fit_energy(layer.learned, covariance, draws=1, search=PAPER_SEARCH)
         rows.append(
             {
-                "data": layer.data,
-                "quantity": layer.kind,
-                "a": layer.network,
-                "b": "",
-                "epoch": layer.epoch,
-                "last": layer.last,
+                **_which(layer, layer.kind),
                 "value": fit.correlation,
                 "limit": sampling_limit(layer.learned, fit.predicted),
                 "scaled_time": fit.tau * float(covariance.standard_deviations[0]) ** 2,
@@ -253,8 +249,8 @@ def curves(layers: Sequence[FirstLayer], patches: Mapping[str, PatchCovariance])
     """Return the profiles of the last epoch, each divided by its maximum.
 
     Returns:
-        A row per network and component: ``data, kind, network, component`` (from 1), ``deviation`` (lambda),
-        ``energy, initial, filters``.
+        A row per network and component: ``data, kind, network, number, component`` (from 1), ``deviation``
+        (lambda), ``energy, initial, filters``.
     """
     tables = []
     for layer in layers:
@@ -266,6 +262,7 @@ def curves(layers: Sequence[FirstLayer], patches: Mapping[str, PatchCovariance])
                         "data": layer.data,
                         "kind": layer.kind,
                         "network": layer.network,
+                        "number": layer.label.number,
                         "component": range(1, len(energy) + 1),
                         "deviation": patches[layer.data].standard_deviations.tolist(),
                         "energy": (energy / energy.max()).tolist(),

@@ -20,6 +20,7 @@ from covalign.papers.first_layer.population import (
     interval,
     summarized,
 )
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 START = "true labels and initial weights"
@@ -35,7 +36,7 @@ SEEDS_AGREE, WIDTHS_AGREE, ARCHITECTURES_AGREE, UNRELATED = 0.95, 0.9, 0.8, 0.3
 """Our bounds; half the width has so few filters that sampling alone costs some hundredths."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return networks of true labels on every data set, a narrower and a residual one on the first."""
     return (
         population.true_trainings(scale)

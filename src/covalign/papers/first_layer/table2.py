@@ -13,12 +13,14 @@ from covalign.papers.first_layer.population import (
     FITTED,
     INITIALS,
     LABELS,
+    RANDOM,
     SEEDS,
     SEEDS_RANDOM,
     averaged,
     interval,
     summarized,
 )
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 START = "random labels and initial weights"
@@ -32,7 +34,7 @@ AGREE, UNRELATED = 0.85, 0.3
 """Our bounds: profiles agree from here on; a profile says nothing about the other one below."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return networks of true and of permuted labels on every data set."""
     return population.true_trainings(scale) | population.random_trainings(scale)
 
@@ -97,7 +99,7 @@ def _unlike_initial(last: pd.DataFrame, networks: pd.DataFrame, data: str) -> Cl
 
 def fitted(networks: pd.DataFrame, data: str) -> float:
     """Return the lowest training accuracy of the random-label networks of a data set."""
-    chosen = networks[networks["network"].str.startswith(f"{data}, random labels")]
+    chosen = networks[(networks["data"] == data) & (networks["kind"] == RANDOM)]
     return float(chosen["train_accuracy"].min())
 
 

@@ -9,6 +9,7 @@ from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, hold
 from covalign.papers.first_layer import population
 from covalign.papers.first_layer.panels import table
 from covalign.papers.first_layer.population import BINARY, CHOICES, TRUE, averaged, interval, summarized
+from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 
 PUBLISHED = {
@@ -23,7 +24,7 @@ FITS = 0.9
 """Our bound, below every mean of the paper."""
 
 
-def trainings(scale: Scale) -> dict[str, Training]:
+def trainings(scale: Scale) -> dict[Label, Training]:
     """Return networks of true and of permuted labels on every data set, and of two classes."""
     return (
         population.true_trainings(scale)

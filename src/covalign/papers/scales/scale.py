@@ -15,6 +15,8 @@ from covalign.data.images import Images
 from covalign.papers.first_layer.transformations import PLACE, READING, amplified, energy_deciles
 from covalign.training.spec import TrainingSpec
 
+Architecture = Literal["vgg11", "vgg13", "vgg16"]
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -42,6 +44,11 @@ class DataSet:
     resolution: int = 32
     enlarged: int = 1
     note: str = ""
+
+    @property
+    def changed(self) -> int | None:
+        """The patch component, counted from 1, that the transformation acts on."""
+        return None if self.transform is None else 1 + self.transform.keywords["component"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Scale:
     spatial: tuple[str, ...]
     first_layers: Mapping[str, int]
     binary: tuple[str, ...]
-    depths: tuple[Literal["vgg11", "vgg13", "vgg16"], ...]
+    depths: tuple[Architecture, ...]
     deciles: tuple[int, ...]
     amplified: tuple[int, ...]
     replicates: int

@@ -14,6 +14,7 @@ from covalign.report.page import Page
 from covalign.report.rendering import write_page
 from covalign.studies.comparison.conditions import condition_table
 from covalign.studies.comparison.page import comparison_page
+from covalign.studies.comparison.sheets import save_figures
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,19 @@ class Comparison:
     def by_condition(self) -> pd.DataFrame:
         """A row per pair of conditions and layer: Q, with the columns of `ConditionRow`."""
         return condition_table(self.table, self.conditions)
+
+    def figures(self, folder: str | Path) -> list[Path]:
+        """Draw everything that can be drawn into a folder, as PNG and PDF; return the paths of the PNG files."""
+        return save_figures(
+            Path(folder),
+            self.table,
+            self.layers,
+            self.provenance,
+            spectra=self.spectra,
+            spatial=self.spatial,
+            cosine_maps=self.cosine_maps,
+            training=self.training,
+        )
 
     def page(self) -> Page:
         """Arrange everything as a page."""

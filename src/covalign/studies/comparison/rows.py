@@ -2,10 +2,8 @@
 
 import math
 
-import torch
-
 from covalign.encoding.alignment import Alignment
-from covalign.encoding.bures import bures_wasserstein_cosine
+from covalign.encoding.bures import bures_wasserstein_cosine, same_weights
 from covalign.encoding.covariance import WeightCovariance
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.reasons import Reason, Remark, Remarks, codes, in_words
@@ -20,6 +18,9 @@ MAP_RANKS = 64
 
 Measured = tuple[dict[str, float], Remarks]
 """Numbers by the column that holds them, and what is to be said of them."""
+
+ROUNDING = 1e-3
+"""By how much a fitted alignment may leave the cosine of one layer with itself short of 1."""
 
 
 def carried(
@@ -45,19 +46,6 @@ def obstacle(a: LayerEncoding, b: LayerEncoding, fit: Fit | None) -> Remarks:
     if a.covariance.trace == 0 or b.covariance.trace == 0:
         return (Remark(Reason.ZERO_WEIGHTS),)
     return () if fit is not None else (Remark(Reason.NOT_ALIGNED),)
-
-
-def same_weights(left: WeightCovariance, right: WeightCovariance) -> bool:
-    """Whether two aligned covariances are one, up to the rounding of a fitted alignment.
-
-    Their spectra, which no rotation changes, agree to 1e-5, and the cosine of the unshrunk covariances exceeds
-    0.999. Weights that were only trained alike differ in every eigenvalue.
-    """
-    if len(left.eigenvalues) != len(right.eigenvalues):
-        return False
-    one, other = (c.eigenvalues * c.init_variance for c in (left, right))
-    alike = torch.allclose(one, other, rtol=1e-5, atol=1e-7 * float(one[0]))
-    return alike and bures_wasserstein_cosine(left, right) > 0.999
 
 
 def pair_row(
@@ -109,7 +97,7 @@ def _measured(
         numbers, remarks = _descriptive(a, b, fit, draws, seed)
     else:
         numbers, remarks = _published_and_calibrated(a, b, fit, draws, seed, calibrate)
-    if same_weights(*carried(a.covariance, b.covariance, fit.alignment)):
+    if same_weights(*carried(a.covariance, b.covariance, fit.alignment), ROUNDING):
         one = {"calibrated": 1.0, "low": math.nan, "high": math.nan, "p_value": math.nan}
         return numbers | one, (Remark(Reason.SAME_WEIGHTS), *known)
     return numbers, (*remarks, *known)

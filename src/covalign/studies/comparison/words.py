@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from covalign.encoding.reasons import Reason
 from covalign.report.words import count, number
@@ -159,7 +160,7 @@ def evidence(rows: pd.DataFrame) -> str:
     tested = rows["p_value"].dropna()
     if tested.empty:
         return ""
-    above = int(discoveries(tested.to_numpy()).sum())
+    above = int((false_discovery_control(tested) <= FALSE_DISCOVERY_RATE).sum())
     return (
         f"{above:,} of {count(len(tested), 'tested layer comparison')} stand above chance "
         "(false-discovery rate 5 %, Benjamini and Hochberg 1995)."
@@ -193,13 +194,3 @@ def described(rows: pd.DataFrame) -> str:
         f"{number(chosen['cosine'].mean())}, beside {number(chosen['chance'].mean())} for random rotations{beside}. "
         "Raw covariances are alike by their noise alone: read it against those two, not by its size."
     )
-
-
-def discoveries(p_values: np.ndarray) -> np.ndarray:
-    """Return which hypotheses are rejected at a false-discovery rate of 5 % (Benjamini and Hochberg 1995).
-
-    Rejected are the k smallest p-values, k the largest with p_(k) <= 0.05 k / m.
-    """
-    ordered = np.sort(p_values)
-    passed = ordered <= FALSE_DISCOVERY_RATE * np.arange(1, len(ordered) + 1) / len(ordered)
-    return p_values <= (ordered[passed].max() if passed.any() else -1.0)

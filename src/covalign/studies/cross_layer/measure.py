@@ -14,6 +14,7 @@ from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 from covalign.studies.comparison.measure import compare
+from covalign.studies.comparison.orders import mean_of_orders
 from covalign.studies.pairing import hidden_layers, signature
 from covalign.studies.subjects import Source, subjects
 
@@ -140,5 +141,5 @@ def _names(network: Network) -> tuple[str, ...]:
 def _values(table: pd.DataFrame, measure: str) -> pd.Series:
     """Return a column; the two orders of eq. 6 are averaged."""
     if measure == "similarity":
-        return (table["similarity"] + table["similarity_reversed"]) / 2
+        return mean_of_orders(table)
     return table[measure]

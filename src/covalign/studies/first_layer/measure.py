@@ -152,7 +152,7 @@ def predictions(
 
 def training_tau(run: Run, positions: int) -> float:
     """Return 2 eta K t / J of a finished training, summing its learning rates epoch by epoch."""
-    spec, count = run.spec, run.details["images"]["train"]["count"]
+    spec, count = run.spec, run.facts.training_images
     steps = count // spec.batch_size if spec.drop_last else -(-count // spec.batch_size)
     filters = len(next(iter(run.network.layers)).weight)
     return sum(linear_cnn_tau(epoch.learning_rate, filters, steps, positions) for epoch in run.history)

@@ -1,6 +1,6 @@
 """Do the conclusions about encodings move with the learning rate?
 
-    python benchmarks/learning_rate.py --images cifar10=FOLDER --images imagenet-a=FOLDER --store STORE --out FOLDER
+    python benchmarks/study_learning_rate.py --images cifar10=DATA --images imagenet-a=DATA --store STORE --out FOLDER
 
 The networks of figures 3 and 4 at several peak rates, everything else as at the laptop scale: two seeds on each of
 two data sets, and two of true and of random labels on the same few images. Does the bulk of each layer still look
@@ -56,7 +56,7 @@ def at_rate(rate: float) -> Scale:
 
 def measured(scale: Scale, sources: dict[str, str], store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train what is missing; return the comparisons and the accuracies."""
-    chosen = [pair for pair in pairs(scale) if {pair.data_a, pair.data_b} <= set(DATA)]
+    chosen = [pair for pair in pairs(scale) if set(pair.data) <= set(DATA)]
     needed, bench = trainings(scale), Bench(scale, sources, store)
     runs = {}
     for label in dict.fromkeys(name for pair in chosen for name in (pair.a, pair.b)):

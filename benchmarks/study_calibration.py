@@ -5,8 +5,8 @@ evenly from 3s to s times √γ. Two such populations share a fraction f of thei
 random ranks; the other directions are uniformly random (Haar) in what remains. Each repeat draws new populations
 and one weight matrix from each, and compares the calibrated similarity with the population's S*, which is known.
 
-    python benchmarks/calibration_study.py run --worker 0 --workers 2    # resumable; repeats are the outer loop
-    python benchmarks/calibration_study.py report                        # tables, verdict and figure
+    python benchmarks/study_calibration.py run --worker 0 --workers 2    # resumable; repeats are the outer loop
+    python benchmarks/study_calibration.py report                        # tables, verdict and figure
 
 A cell is detectable if at f = 1 the 5 % test against chance rejects in at least half of the repeats. Asked of such
 cells: |bias| ≤ 0.03, and a coverage whose 99 % binomial interval meets 90-99 %. The rival is the published S (mean

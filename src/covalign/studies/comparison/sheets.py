@@ -1,15 +1,21 @@
 """Which figures does a comparison make?
 
-Each function composes panels into one figure; `comparison_figures` names those that the record can fill.
+Each function composes panels into one figure; `comparison_figures` names those that can be filled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from covalign.encoding.spatial import SpatialCovariance
 from covalign.figures.eigenvectors import cosine_map
+from covalign.figures.saving import save_figure
 from covalign.figures.spatial import spatial_eigenvectors
 from covalign.figures.spectra import spectrum
 from covalign.figures.style import journal, plain
@@ -20,14 +26,13 @@ from covalign.studies.comparison.figures import (
     similarity_against_depth,
 )
 from covalign.studies.comparison.orders import pair_label, pairs, rows_of
-from covalign.studies.comparison.record import Comparison
 
 PANELS = 12
+STYLE = journal(columns=2.0, ratio=0.5)
 
 
-def similarity_figure(comparison: Comparison) -> Figure:
+def similarity_figure(table: pd.DataFrame) -> Figure:
     """Draw the similarity of every pair, and its calibrated value beside it where one was given."""
-    table = comparison.table
     panels: list[Callable] = [similarity_against_depth]
     if table["calibrated"].notna().any():
         panels.append(calibrated_against_depth)
@@ -38,34 +43,31 @@ def similarity_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def level_figure(comparison: Comparison) -> Figure:
+def level_figure(table: pd.DataFrame) -> Figure:
     """Draw every pair's cosine between chance and ceiling, one panel a pair (at most 12)."""
-    every = pairs(comparison.table)[:PANELS]
+    every = pairs(table)[:PANELS]
     columns = min(3, len(every))
     rows = -(-len(every) // columns)
     figure = Figure(layout="constrained", figsize=(2.3 * columns, 1.7 * rows))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for pair, ax in zip(every, axes.flat, strict=False):
-        cosine_between_levels(comparison.table, pair, ax).label_outer()
+        cosine_between_levels(table, pair, ax).label_outer()
     for ax in axes.flat[len(every) :]:
         ax.set_axis_off()
     return figure
 
 
-def cosine_map_figure(comparison: Comparison) -> Figure:
+def cosine_map_figure(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], Tensor]) -> Figure:
     """Draw the eigenvector-cosine maps: a row a pair, a column a layer (at most 12 of each)."""
-    every = [
-        pair for pair in pairs(comparison.table) if any(key[:2] == pair for key in comparison.cosine_maps)
-    ]
-    every = every[:PANELS]
-    columns = min(PANELS, max(len(rows_of(comparison.table, pair)) for pair in every))
+    every = [pair for pair in pairs(table) if any(key[:2] == pair for key in maps)][:PANELS]
+    columns = min(PANELS, max(len(rows_of(table, pair)) for pair in every))
     figure = Figure(layout="constrained", figsize=(1.15 * columns, 1.25 * len(every)))
     grid = figure.subplots(len(every), columns, squeeze=False)
     for ax in grid.flat:
         ax.set_axis_off()
     for pair, axes in zip(every, grid, strict=True):
-        for row, ax in zip(rows_of(comparison.table, pair).itertuples(), axes, strict=False):
-            cosines = comparison.cosine_maps.get((*pair, row.layer_a))
+        for row, ax in zip(rows_of(table, pair).itertuples(), axes, strict=False):
+            cosines = maps.get((*pair, row.layer_a))
             if cosines is None:
                 continue
             ax.set_axis_on()
@@ -75,9 +77,8 @@ def cosine_map_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def spectra_figure(comparison: Comparison) -> Figure:
+def spectra_figure(layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor]) -> Figure:
     """Draw every layer's spectrum over its bulk: a row a network, a column a layer (at most 12 of each)."""
-    layers = comparison.layers
     names = list(dict.fromkeys(layers["network"]))[:PANELS]
     columns = min(PANELS, int(layers.groupby("network").size().max()))
     figure = Figure(layout="constrained", figsize=(1.4 * columns, 1.4 * len(names)))
@@ -87,15 +88,15 @@ def spectra_figure(comparison: Comparison) -> Figure:
     for name, axes in zip(names, grid, strict=True):
         for row, ax in zip(layers[layers["network"] == name].itertuples(), axes, strict=False):
             ax.set_axis_on()
-            spectrum(comparison.spectra[name, row.layer], ax, (row.lower_edge, row.upper_edge))
+            spectrum(spectra[name, row.layer], ax, (row.lower_edge, row.upper_edge))
             ax.set(xlabel="", ylabel="", title=f"layer {row.depth}")
         axes[0].set_ylabel(plain(name), fontsize="x-small")
     return figure
 
 
-def spatial_figure(comparison: Comparison) -> Figure:
+def spatial_figure(spatial: Mapping[tuple[str, str], SpatialCovariance]) -> Figure:
     """Draw the nine leading spatial eigenvectors of every layer, a row a layer (at most 24)."""
-    chosen = dict(islice(comparison.spatial.items(), 2 * PANELS))
+    chosen = dict(islice(spatial.items(), 2 * PANELS))
     columns = min(9, max(len(space.eigenvalues) for space in chosen.values()))
     figure = Figure(layout="constrained", figsize=(0.55 * columns + 1.5, 0.62 * len(chosen)))
     grid = figure.subplots(len(chosen), columns, squeeze=False)
@@ -107,30 +108,44 @@ def spatial_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def training_figure(comparison: Comparison) -> Figure:
+def training_figure(training: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
     """Draw every network's accuracy against epoch."""
     figure = Figure(layout="constrained")
     ax = figure.subplots()
-    for index, (name, history) in enumerate(comparison.training.items()):
+    for index, (name, history) in enumerate(training.items()):
         training_curve(history, ax, name, index)
     ax.legend()
     return figure
 
 
-def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Return the figures that the comparison can fill, by file name.
+def comparison_figures(
+    table: pd.DataFrame,
+    layers: pd.DataFrame,
+    *,
+    spectra: Mapping[tuple[str, str], Tensor],
+    spatial: Mapping[tuple[str, str], SpatialCovariance],
+    cosine_maps: Mapping[tuple[str, str, str], Tensor],
+    training: Mapping[str, Sequence[dict[str, Any]]],
+) -> dict[str, Figure]:
+    """Return the figures that the parts of a comparison can fill, by file name; see `Comparison`.
 
-    Draw and save them inside ``matplotlib.rc_context(journal(columns=2))``, which this function sets while
-    drawing.
+    Draw and save them inside ``matplotlib.rc_context(STYLE)``.
     """
-    table = comparison.table
-    wanted: dict[str, tuple[Callable[[Comparison], Figure], bool]] = {
-        "similarity": (similarity_figure, table["similarity"].notna().any()),
-        "cosine-levels": (level_figure, table["cosine"].notna().any()),
-        "cosine-maps": (cosine_map_figure, bool(comparison.cosine_maps)),
-        "spectra": (spectra_figure, bool(comparison.spectra)),
-        "spatial-eigenvectors": (spatial_figure, bool(comparison.spatial)),
-        "training": (training_figure, any(comparison.training.values())),
+    wanted: dict[str, tuple[Callable[[], Figure], bool]] = {
+        "similarity": (lambda: similarity_figure(table), table["similarity"].notna().any()),
+        "cosine-levels": (lambda: level_figure(table), table["cosine"].notna().any()),
+        "cosine-maps": (lambda: cosine_map_figure(table, cosine_maps), bool(cosine_maps)),
+        "spectra": (lambda: spectra_figure(layers, spectra), bool(spectra)),
+        "spatial-eigenvectors": (lambda: spatial_figure(spatial), bool(spatial)),
+        "training": (lambda: training_figure(training), any(training.values())),
     }
-    with matplotlib.rc_context(journal(columns=2.0, ratio=0.5)):
-        return {name: draw(comparison) for name, (draw, filled) in wanted.items() if filled}
+    return {name: draw() for name, (draw, filled) in wanted.items() if filled}
+
+
+def save_figures(
+    folder: Path, table: pd.DataFrame, layers: pd.DataFrame, provenance: dict[str, Any], **parts: Any
+) -> list[Path]:
+    """Draw `comparison_figures` into a folder, as PNG and PDF; return the paths of the PNG files."""
+    with matplotlib.rc_context(STYLE):
+        drawn = comparison_figures(table, layers, **parts)
+        return [save_figure(figure, folder / name, provenance)[0] for name, figure in drawn.items()]

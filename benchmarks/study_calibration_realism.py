@@ -11,7 +11,7 @@ estimated a second time in units of that level instead of the initial variance.
 Two checks need no planted truth. Random halves of one layer's neurons are samples of one population, so that their
 similarity is 1. And groups of neurons are left out in turn (delete-group jackknife, Shao & Wu 1989).
 
-    python benchmarks/calibration_realism.py RUN_A RUN_B --images DATA [--planted 3 6] [--repeats 8]
+    python benchmarks/study_calibration_realism.py RUN_A RUN_B --images DATA [--planted 3 6] [--repeats 8]
 
 The store is the one that COVALIGN_STORE names. Prints Markdown tables.
 """

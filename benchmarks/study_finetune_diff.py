@@ -9,7 +9,7 @@ than chance in what the base had learned, and agree between the two seeds with c
 0.26 in the last layer. Planted changes of 1 %, 10 % and 3 % come out as such, and a copy with permuted
 channels is refused.
 
-    python benchmarks/finetune_diff.py resnet20.safetensors path/to/tiny-imagenet-40a --out finetunes
+    python benchmarks/study_finetune_diff.py resnet20.safetensors path/to/tiny-imagenet-40a --out finetunes
 """
 
 import argparse
