@@ -3,7 +3,6 @@
 Each function composes panels into one figure; `comparison_figures` names those that the record can fill.
 """
 
-from collections.abc import Callable
 from itertools import islice
 
 import matplotlib
@@ -28,7 +27,7 @@ PANELS = 12
 def similarity_figure(comparison: Comparison) -> Figure:
     """Draw the similarity of every pair, and its calibrated value beside it where one was given."""
     table = comparison.table
-    panels: list[Callable] = [similarity_against_depth]
+    panels = [similarity_against_depth]
     if table["calibrated"].notna().any():
         panels.append(calibrated_against_depth)
     figure = Figure(layout="constrained")

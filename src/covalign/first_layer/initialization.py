@@ -52,7 +52,7 @@ def initial_filters(
     basis, triangle = torch.linalg.qr(gaussian)
     basis = basis * torch.where(triangle.diagonal() < 0, -1.0, 1.0)
     rows = basis if filters >= d else basis.T
-    weight = rows * profile.energy @ patch_covariance.eigenvectors.T
+    weight: Tensor = rows * profile.energy @ patch_covariance.eigenvectors.T
     target = variance or 1 / (3 * d)
     weight = weight * math.sqrt(target / float(weight.square().mean()))
     return weight.reshape(filters, patch_covariance.channels, *patch_covariance.components.shape[2:])
