@@ -6,6 +6,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from covalign.encoding.haar import haar_frame
+
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -36,10 +38,15 @@ def falling(strength: float, n: int, d: int, r: int) -> Tensor:
     return strength * (d / n) ** 0.5 * torch.linspace(3, 1, r, dtype=torch.float64)
 
 
-def power_law(n: int, d: int, seed: int, exponent: float = 1.0, basis_seed: int = 0) -> Tensor:
-    """Rows drawn from N(0, U diag(d k^-exponent) U^T): a spectrum without a gap."""
-    scales = (d * torch.arange(1, d + 1, dtype=torch.float64) ** -exponent).sqrt()
-    return noise(n, d, seed) * scales @ orthonormal(d, d, basis_seed).T
+def power_law(n: int, d: int, exponent: float = 1.0, strength: float = 8.0) -> Tensor:
+    """Variances 1 + strength sqrt(d / n) i^-exponent, which reach below the bulk edge."""
+    ranks = torch.arange(1, d + 1, dtype=torch.float64)
+    return 1 + strength * (d / n) ** 0.5 * ranks**-exponent
+
+
+def draw(n: int, variances: Tensor, seed: int) -> Tensor:
+    """Neurons with independent normal coordinates of given variances."""
+    return noise(n, len(variances), seed) * variances.sqrt()
 
 
 def unit_rows(n: int, d: int, seed: int) -> Tensor:
@@ -60,10 +67,9 @@ def sharing(n: int, d: int, r: int, shared: int, strength: float, seed: int) -> 
     return neurons(n, frame[:, :r], spikes, 2 * seed + 100), neurons(n, other, spikes, 2 * seed + 101)
 
 
-def turned(w: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """The same neurons in other coordinates, and the planted rotation: ``w @ rotation.T``."""
-    rotation = orthonormal(w.shape[1], w.shape[1], seed)
-    return w @ rotation.T, rotation
+def turned(rows: Tensor, seed: int) -> Tensor:
+    """Rows in random orientation: unrelated to what they were."""
+    return rows @ haar_frame(rows.shape[1], rows.shape[1], generator(seed))
 
 
 def shuffled(w: Tensor, seed: int) -> Tensor:
@@ -74,7 +80,7 @@ def shuffled(w: Tensor, seed: int) -> Tensor:
 STRUCTURES: dict[str, Callable[[int, int, int], Tensor]] = {
     "spiked": lambda n, d, seed: spiked(n, d, 3, 4.0, seed),
     "weakly spiked": lambda n, d, seed: spiked(n, d, 3, 1.5, seed),
-    "power law": power_law,
+    "power law": lambda n, d, seed: draw(n, power_law(n, d), seed),
     "noise": noise,
     "unit rows": unit_rows,
     "low rank": low_rank,

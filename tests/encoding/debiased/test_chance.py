@@ -5,10 +5,8 @@ import torch
 
 from covalign.encoding.debiased import chance
 from covalign.encoding.debiased.estimate import debiased_similarity
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law, turned
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law, turned
 
 
 def rotations(dimension, count, seed):

@@ -9,10 +9,9 @@ from covalign.encoding.debiased.estimate import debiased_similarity
 from covalign.encoding.debiased.reasons import SENTENCES, Reason
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law, similarity, turned
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law, turned
+from samples.populations import similarity
 
 SEEDS = st.integers(0, 10_000)
 FIELDS = ("value", "low", "high", "z", "cross", "within_1", "within_2", "plug_in", "coverage")

@@ -10,10 +10,8 @@ from covalign.encoding.debiased.groups import group_similarity, neuron_independe
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law
 
 
 def averages(first, second):

@@ -16,10 +16,8 @@ from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.debiased.stored import direction_moment, stored_similarity
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law, turned
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law, turned
 
 SEEDS = st.integers(0, 10_000)
 

@@ -13,9 +13,7 @@ from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.relatives import counterparts
 from covalign.encoding.debiased.statistics import paired
 from covalign.encoding.update import haar_frame
-
-from ..planted import generator
-from .planted import draw, power_law
+from samples.planted import draw, generator, power_law
 
 SEEDS = st.integers(0, 10_000)
 

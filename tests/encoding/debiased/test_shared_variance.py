@@ -4,9 +4,7 @@ import torch
 from covalign.encoding.debiased.shared_variance import shared_variance
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from .planted import draw, turned
+from samples.planted import draw, generator, turned
 
 
 def neurons(n, d, directions, spike, seed):
