@@ -125,6 +125,7 @@ def test_eigenvectors_and_their_signs_do_not_depend_on_the_order_of_neurons(seed
     torch.testing.assert_close((a.eigenvectors * b.eigenvectors).sum(0), torch.ones(15, dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_pure_noise_keeps_next_to_nothing():
     kept = torch.tensor(
         [

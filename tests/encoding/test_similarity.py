@@ -19,6 +19,7 @@ from samples.axioms import (
 from samples.planted import generator, orthonormal, spiked, weights
 
 
+@pytest.mark.slow
 def test_eq_6_agrees_with_the_dense_reading():
     n, d = 24, 48
     w1, w2 = spiked(n, d, 4, 3.0, seed=1), spiked(n, d, 4, 3.0, seed=2)
@@ -33,6 +34,7 @@ def test_eq_6_agrees_with_the_dense_reading():
     assert ours.value == pytest.approx((ours.cosine - ours.chance) / (ours.ceiling - ours.chance))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(40, 20), (30, 30)])
 def test_the_ceiling_is_right_with_more_neurons_than_dimensions(n, d):
     w = spiked(n, d, 3, 4.0, seed=3)
@@ -55,6 +57,7 @@ def test_the_similarity_sees_what_rotation_order_and_sign_leave(a, b):
     assert_sign_invariant(similarity, a, b, tolerance=1e-6)
 
 
+@pytest.mark.slow
 def test_unrelated_populations_are_near_zero_and_identical_ones_high():
     same, other = [], []
     for seed in range(8):
@@ -84,6 +87,7 @@ def test_a_rotated_and_permuted_copy_is_the_same():
     assert result.calibrated == 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers():
     assert_deterministic(similarity, spiked(40, 60, 6, 4.0, seed=0), spiked(40, 60, 6, 4.0, seed=1))
     a, b = (weight_covariance(spiked(40, 60, 6, 4.0, seed=s)) for s in (0, 1))

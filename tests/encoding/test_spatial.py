@@ -59,6 +59,7 @@ def test_a_rank_swap_moves_neither_overlap_nor_matched_cosines():
     assert float((a.eigenvectors[:, 1] @ b.eigenvectors[:, 1]).abs()) < 0.2
 
 
+@pytest.mark.slow
 def test_overlap_of_independent_subspaces_is_rank_over_area():
     overlaps = [
         subspace_overlap(

@@ -48,6 +48,7 @@ def inside_second_epoch(folder: Folder) -> bool:
     return name.startswith("checkpoint-0001-") and name != "checkpoint-0001-000000.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_killed_training_ends_bit_identical_to_an_uninterrupted_one(tiny, archive, tmp_path, precision):
     spec = tiny(images=archive, batch_size=2, precision=precision)
@@ -64,12 +65,14 @@ def test_a_killed_training_ends_bit_identical_to_an_uninterrupted_one(tiny, arch
     assert unseconded[0] == unseconded[1]
 
 
+@pytest.mark.slow
 def test_training_learns(tiny, images):
     run = train(tiny(epochs=12, learning_rate=0.1, width=0.05, flip=False), images=images, progress=False)
     assert run.history[-1].test_accuracy > 0.9
     assert run.history[-1].train_loss < run.history[0].train_loss / 2
 
 
+@pytest.mark.slow
 def test_memory_and_folder_end_with_the_same_weights(stored, images):
     _, run = stored
     assert final_bytes(train(run.spec, images=images, progress=False)) == final_bytes(run)
@@ -152,6 +155,7 @@ def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(tiny, images, 
     )
 
 
+@pytest.mark.slow
 def test_drop_last_leaves_the_smaller_batch_out(tiny, images):
     train_images, test_images = images
     whole = train(tiny(drop_last=True), images=images, progress=False)

@@ -33,6 +33,7 @@ def pair(n=64, d=320, strength=3.0, shared=16, seed=0, rank=16):
     )
 
 
+@pytest.mark.slow
 def test_populations_that_agree_are_at_one():
     values = [calibrated_similarity(*pair(seed=seed)).value for seed in range(8)]
     assert sum(values) / 8 == pytest.approx(1, abs=0.05)
@@ -61,6 +62,7 @@ def test_few_simulations_make_the_error_larger():
     assert ratio == pytest.approx(math.sqrt(18 / 6 / (30 / 18)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_unrelated_populations_are_at_zero():
     found = []
     for seed in range(8):
@@ -73,11 +75,13 @@ def test_unrelated_populations_are_at_zero():
     assert sum(c.p_value <= 0.05 for c in found) <= 2
 
 
+@pytest.mark.slow
 def test_half_of_the_directions_in_common_is_about_one_half():
     values = [calibrated_similarity(*pair(shared=8, seed=seed)).value for seed in range(8)]
     assert sum(values) / 8 == pytest.approx(0.44, abs=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d", "strength"), [(64, 64, 2.0), (64, 64, 8.0), (48, 480, 3.0)])
 def test_intervals_reach_the_truth(n, d, strength):
     found = [calibrated_similarity(*pair(n, d, strength, rank=8, shared=8, seed=seed)) for seed in range(8)]
@@ -100,6 +104,7 @@ def raised(level: float, seed: int):
     return found
 
 
+@pytest.mark.slow
 def test_a_bulk_above_the_unit_is_found_out_and_becomes_the_unit():
     for seed in range(2):
         plain, lifted = (calibrated_similarity(*raised(level, seed)) for level in (1.0, 1.35))
@@ -117,6 +122,7 @@ def test_what_fits_in_no_units_has_its_interval_widened():
     assert "widened 10.0 times" in widened.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "rademacher"])
 def test_noise_need_not_be_gaussian(kind):
     values = []
@@ -134,6 +140,7 @@ def test_noise_need_not_be_gaussian(kind):
     assert sum(values) / 6 == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.slow
 def test_spectra_that_differ_keep_the_similarity_below_one():
     d, n = 320, 64
     basis = orthonormal(d, 12, seed=0)
@@ -227,6 +234,7 @@ def test_a_bulk_that_has_decayed_withholds_the_value():
     assert "bulk check failed in the second network" in found.reason
 
 
+@pytest.mark.slow
 def test_different_widths_can_be_compared():
     basis = orthonormal(200, 8, seed=0)
     spikes = torch.linspace(60, 20, 8, dtype=torch.float64)
@@ -240,6 +248,7 @@ def test_different_widths_can_be_compared():
     assert sum(values) / 6 == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_corrected_cosines_are_those_of_the_population():
     n, d = 200, 400
     basis, spikes = orthonormal(d, 3, seed=0), torch.tensor([60.0, 30.0, 12.0]).double()

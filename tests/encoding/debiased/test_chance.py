@@ -97,6 +97,7 @@ def test_slot_variance_is_exact_over_10000_rotations_of_each_slot(n):
     assert float(values.var()) == pytest.approx(chance.slot_variance(*blocks), rel=0.06)
 
 
+@pytest.mark.slow
 def test_z_is_standard_over_orientations_even_where_neurons_depend_on_each_other():
     rows = draw(12, power_law(12, 8, 1.5), 0)
     rows = torch.cat([rows, rows + 0.1 * draw(12, torch.ones(8), 1)])
@@ -107,6 +108,7 @@ def test_z_is_standard_over_orientations_even_where_neurons_depend_on_each_other
     assert float(values.std()) == pytest.approx(1, abs=0.12)
 
 
+@pytest.mark.slow
 def test_p_values_of_a_dominating_direction_are_uniform():
     variances = torch.ones(12).double()
     variances[0] = 200

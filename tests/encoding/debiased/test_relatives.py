@@ -79,6 +79,7 @@ def test_networks_of_one_initialization_are_related(share):
     assert (found.reason, found.matched) == (Reason.RELATED, 64)
 
 
+@pytest.mark.slow
 def test_pairs_make_an_interval_that_covers():
     """Fine-tunes: each neuron moved on its own; U-statistics of pairs."""
     variances, covered, values = power_law(32, 160), [], []

@@ -125,6 +125,7 @@ def test_independent_parts_are_averaged_and_their_variances_added():
     assert both.freedom == 2 * one.freedom
 
 
+@pytest.mark.slow
 def test_averages_are_unbiased_where_plug_in_moments_are_not():
     variances = power_law(16, 40)
     moment = torch.diag(variances / variances.sum())

@@ -61,6 +61,7 @@ def test_planted_changes_come_out_at_their_size_and_the_rest_at_exactly_zero():
     assert frozen["reason"] == "unchanged"
 
 
+@pytest.mark.slow
 def test_independent_noise_is_within_what_random_turns_give():
     base = network()
     table = diff(base, perturbed(base, dict.fromkeys(SIZES, 0.1)), draws=20).table.set_index("layer")
@@ -71,6 +72,7 @@ def test_independent_noise_is_within_what_random_turns_give():
             assert row[f"{measure}_low"] - width < row[measure] < row[f"{measure}_high"] + width
 
 
+@pytest.mark.slow
 def test_an_update_along_one_direction_stands_out_from_its_reference():
     base = network()
     other = perturbed(base, {})
@@ -183,6 +185,7 @@ def test_the_largest_change_is_a_number_for_exit_codes():
     assert diff(base, perturbed(base, SIZES), draws=2).largest_change == pytest.approx(0.3, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table():
     base = network()
     one, two = (diff(base, perturbed(base, SIZES), draws=2, seed=4).table for _ in range(2))
