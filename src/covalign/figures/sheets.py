@@ -3,6 +3,7 @@
 Each function composes panels into one figure; `comparison_figures` names those that the record can fill.
 """
 
+from collections.abc import Callable
 from itertools import islice
 
 import matplotlib

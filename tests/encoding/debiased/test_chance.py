@@ -71,7 +71,7 @@ def test_joint_variance_is_exact_over_10000_rotations_of_channels(n, c, s):
 def test_three_ways_to_the_joint_variance_agree():
     few, many = (torch.randn(n, 4, 3, generator=generator(n), dtype=torch.float64) for n in (3, 9))
     expected = chance.joint_variance(few, many)
-    parts = [chance._parts_by_channel(each) for each in (few, many)]
+    parts = [chance.parts_by_channel(each) for each in (few, many)]
     products = [float((a.T @ b).square().sum()) for a, b in zip(*parts, strict=True)]
     assert expected == pytest.approx(2 * products[0] / (3 * 6) + 2 * products[1] / 12, rel=1e-12)
 

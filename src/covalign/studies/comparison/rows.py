@@ -18,7 +18,7 @@ from covalign.studies.streaming import Fit
 MAP_RANKS = 64
 """Largest side of the eigenvector-cosine maps that a comparison keeps."""
 
-Measured = tuple[dict[str, float], Remarks]
+Measured = tuple[dict[str, Any], Remarks]
 """Numbers by the column that holds them, and what is to be said of them."""
 
 
