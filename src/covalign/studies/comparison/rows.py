@@ -1,6 +1,7 @@
 """How alike are two layers that were paired?"""
 
 import math
+from typing import Any
 
 import torch
 
