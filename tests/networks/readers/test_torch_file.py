@@ -214,6 +214,7 @@ def test_what_a_safetensors_file_says_of_itself_is_kept(tmp_path):
     assert read_network(tmp_path / "net.safetensors").details["metadata"] == {"license": "MIT"}
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_may_hold_besides_weights_does_no_harm(tmp_path):
     content = {
         "model": {"weight": torch.nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16))},

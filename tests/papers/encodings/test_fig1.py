@@ -110,6 +110,7 @@ def test_layers_on_small_maps_are_reported_and_not_judged():
     assert means[COMPARED] > 0.9 > means[TO_THE_LAST]
 
 
+@pytest.mark.slow
 def test_initial_weights_overlap_by_chance_alone():
     pairs = planted().tables["pairs"]
     rows = pairs[(pairs["of"] == "W0") & (pairs["part"] == COMPARED)]

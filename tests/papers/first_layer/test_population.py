@@ -388,6 +388,7 @@ def test_amplified_images_have_their_component_at_the_place_that_was_chosen():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "fig1", "fig3", "fig7"])
 def test_tables_and_curves_redraw_from_what_is_kept(name, population, patches, tmp_path):
     measured = {
@@ -405,6 +406,7 @@ def test_tables_and_curves_redraw_from_what_is_kept(name, population, patches, t
         assert all(ax.has_data() for ax in figure.axes)
 
 
+@pytest.mark.slow
 def test_a_table_is_drawn_with_the_papers_numbers_where_there_are_any(population):
     from matplotlib.figure import Figure
 

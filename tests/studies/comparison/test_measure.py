@@ -158,6 +158,7 @@ def test_without_images_first_layers_alone_are_compared():
     assert "no images were given" in table["reason"][1]
 
 
+@pytest.mark.slow
 def test_untrained_networks_say_that_nothing_was_learned():
     pair = [read(module(widths=(16, 32), spikes=0, seed=seed), str(seed)) for seed in (0, 5)]
     table = compare(pair, images(60), draws=3, calibrate=False).table

@@ -143,6 +143,7 @@ def test_layers_with_other_names_correspond_by_order():
     assert table.loc["head", "relative_change"] == pytest.approx(0.03, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_replicate_gives_the_spread_from_seed_to_seed():
     """Two updates with a common part: their cosine is its share, and the spread is the rest."""
     base = network()
@@ -156,6 +157,7 @@ def test_a_replicate_gives_the_spread_from_seed_to_seed():
     assert all(row[f"{name}_spread"] >= 0 for name in ("rotation", "rescaling", "channel_change"))
 
 
+@pytest.mark.slow
 def test_independent_updates_have_a_spread_as_large_as_themselves():
     base = network()
     seeds = [perturbed(base, {"stages.5.convolution": 0.1}, seed) for seed in (2, 3)]
@@ -172,6 +174,7 @@ def test_a_replicate_of_something_else_is_refused():
         diff(base, perturbed(base, SIZES), replicate=network(5))
 
 
+@pytest.mark.slow
 def test_every_measure_has_its_reference_and_its_range():
     base = network()
     table = diff(base, perturbed(base, SIZES), draws=2).table
@@ -180,6 +183,7 @@ def test_every_measure_has_its_reference_and_its_range():
     assert {"learned_rank", "rank_rule", "correlation", "correlation_shuffled", "shares_basis"} <= set(table)
 
 
+@pytest.mark.slow
 def test_the_largest_change_is_a_number_for_exit_codes():
     base = network()
     assert diff(base, perturbed(base, SIZES), draws=2).largest_change == pytest.approx(0.3, rel=1e-4)
@@ -192,6 +196,7 @@ def test_the_same_seed_gives_the_same_table():
     pd.testing.assert_frame_equal(one, two)
 
 
+@pytest.mark.slow
 def test_results_are_written_as_tables_and_json(tmp_path):
     base = network()
     other = perturbed(base, SIZES)
