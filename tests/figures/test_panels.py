@@ -158,7 +158,6 @@ def test_styles_are_valid_rcparams_that_merge():
     assert all(colour.startswith("#") for colour in PALETTE)
 
 
-@pytest.mark.slow
 def test_a_comparison_fills_every_figure_it_can(joint):
     small = replace(
         joint,

@@ -28,7 +28,7 @@ PANELS = 12
 def similarity_figure(comparison: Comparison) -> Figure:
     """Draw the similarity of every pair, and its calibrated value beside it where one was given."""
     table = comparison.table
-    panels = [similarity_against_depth]
+    panels: list[Callable] = [similarity_against_depth]
     if table["calibrated"].notna().any():
         panels.append(calibrated_against_depth)
     figure = Figure(layout="constrained")
