@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test quick check format bench clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ demo: .venv/demo  ## Train four small networks on embedded photographs, compare 
 
 test: .venv/dev  ## Run all tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+quick: .venv/dev  ## Run the tests that are neither slow nor in need of shared data, between two edits
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) -m 'not slow and not shared'
 
 check: .venv/dev  ## Lint, format, types, doctests
 	$(BIN)/ruff check .

@@ -204,8 +204,11 @@ def test_the_version_is_that_of_the_project():
     assert tomllib.loads(project.read_text())["project"]["version"] == covalign.__version__
 
 
+MODULES_OF_HELP = 400
+"""At about a millisecond each, help answers before one waits for it; it needs 314 today."""
+
 HELP = """
-import sys, time
+import sys
 sys.argv = ["covalign", "--help"]
 from covalign.cli.app import main
 try:
@@ -214,7 +217,7 @@ except SystemExit as stop:
     assert not stop.code
 heavy = [name for name in ("torch", "numpy", "pandas", "matplotlib", "plotly") if name in sys.modules]
 print("HEAVY", *heavy)
-print("SECONDS", time.process_time())
+print("MODULES", len(sys.modules))
 """
 
 
@@ -225,4 +228,4 @@ def test_help_answers_at_once_and_without_heavy_imports():
     )
     assert "Usage: covalign" in done.stdout
     assert "HEAVY\n" in done.stdout
-    assert float(done.stdout.split("SECONDS")[1]) < 0.5
+    assert int(done.stdout.split("MODULES")[1]) < MODULES_OF_HELP

@@ -35,6 +35,7 @@ def test_a_stored_run_is_found_by_its_key_and_read(store):
     assert run.network.layers[0].init_variance == pytest.approx(1 / 90)
 
 
+@pytest.mark.slow
 def test_a_stored_run_is_not_trained_again(store):
     run = covalign.load_run(RUN, store)
     before = (run.path / "manifest.json").read_bytes()
@@ -59,6 +60,7 @@ def test_the_comparison_of_the_demo_loads_with_its_numbers():
     assert len(comparison.cosine_maps) > 0
 
 
+@pytest.mark.slow
 def test_the_comparison_of_the_demo_is_reported_again(tmp_path):
     page = covalign.load_comparison(STORED / "comparison").report(tmp_path / "report.html")
     assert "Did these networks learn the same thing?" in page.read_text(encoding="utf-8")

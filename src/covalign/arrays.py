@@ -4,7 +4,7 @@ Analysis is float64 on the device where the data is. Torch tensors of any real d
 and nested sequences are accepted; empty or non-finite input is refused by name.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 
-ArrayLike: TypeAlias = Tensor | np.ndarray | list | tuple
+ArrayLike: TypeAlias = Tensor | np.ndarray | list[Any] | tuple[Any, ...]
 
 
 def as_float64(value: ArrayLike, name: str, dims: str | None = None) -> Tensor:

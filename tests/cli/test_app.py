@@ -122,6 +122,7 @@ def test_runs_are_listed_shown_and_swept(command, keys, place):
     assert not leftover.exists()
 
 
+@pytest.mark.slow
 def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_path):
     status, out, err = command(
         "compare", *keys, "--images", place / "squares.npz", "--out", tmp_path, "--no-calibrate"
@@ -135,6 +136,7 @@ def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_pa
     assert len(load_comparison(tmp_path).table) == len(pd.read_csv(tmp_path / "table.csv")) == 8
 
 
+@pytest.mark.slow
 def test_a_first_layer_is_predicted_alone_and_beside_a_measured_one(command, keys, place, tmp_path):
     images = place / "squares.npz"
     for name, models in (("alone", ()), ("measured", keys[:1])):
@@ -161,6 +163,7 @@ def test_a_first_layer_needs_a_network_that_reads_pixels(command, place, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_weight_files_are_enough_for_spatial_patterns(command, weights, tmp_path):
     status, out, err = command("spatial", weights, "--out", tmp_path)
     assert status == 0, err
@@ -169,6 +172,7 @@ def test_weight_files_are_enough_for_spatial_patterns(command, weights, tmp_path
     assert len(pd.read_parquet(tmp_path / "table.parquet")) == 3 * 28
 
 
+@pytest.mark.slow
 def test_weight_files_are_compared_as_far_as_they_go(command, weights, place, tmp_path):
     images = place / "squares.npz"
     status, _, err = command("compare", weights, weights, "--images", images, "--out", tmp_path)
@@ -196,6 +200,7 @@ def test_specs_that_do_not_exist_or_say_nothing_are_refused(command, place, tmp_
     refused(command("train", spec), "dragon")
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_are_refused(command, place, tmp_path):
     def train(images: Path) -> tuple[int, str, str]:
         return command("train", place / "spec.toml", "--images", images)
@@ -219,6 +224,7 @@ def test_images_that_cannot_be_read_are_refused(command, place, tmp_path):
     refused(train(cut), "cut.npz")
 
 
+@pytest.mark.slow
 def test_networks_that_cannot_be_read_are_refused(command, keys, weights, tmp_path):
     def compare(model: object) -> tuple[int, str, str]:
         return command("compare", keys[0], model, "--out", tmp_path / "out")
@@ -239,6 +245,7 @@ def test_networks_that_cannot_be_read_are_refused(command, keys, weights, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_comparisons_of_too_little_are_refused(command, keys, place, tmp_path):
     images = ("--images", place / "squares.npz", "--out", tmp_path)
     refused(command("compare", keys[0], *images), "got 1 network, expected at least two")
@@ -250,6 +257,7 @@ def test_comparisons_of_too_little_are_refused(command, keys, place, tmp_path):
     refused(command("spatial", keys[0], "--out", tmp_path, "--layers", "head"), "larger than 1x1")
 
 
+@pytest.mark.slow
 def test_what_was_computed_survives_what_goes_wrong_later(command, keys, place, tmp_path):
     images = ("--images", place / "squares.npz", "--out", tmp_path, "--no-calibrate", "--no-controls")
     assert command("compare", *keys, *images)[0] == 0

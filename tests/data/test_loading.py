@@ -362,6 +362,7 @@ def test_photographs_load_by_name():
     assert images.name == "photos:a"
 
 
+@pytest.mark.slow
 def test_the_hub_is_not_imported_before_it_is_asked_for():
     program = (
         "import sys; import covalign.data.loading; print({'datasets', 'huggingface_hub'} & {*sys.modules})"

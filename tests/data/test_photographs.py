@@ -30,6 +30,7 @@ def test_train_and_test_crops_share_no_pixel_and_no_jpeg_block(size):
     assert not (near & train).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_photograph_gives_equally_many_crops_in_random_order(split):
     images = photographs("photos:a", split)
@@ -44,11 +45,13 @@ def test_the_two_sets_have_no_photograph_in_common_and_make_up_the_whole():
     assert set(photographs("photos", "test").classes) == set(SETS["a"]) | set(SETS["b"])
 
 
+@pytest.mark.slow
 def test_crops_are_the_same_every_time():
     assert photographs("photos:b", "test").fingerprint == photographs("photos:b", "valid").fingerprint
     assert photographs("photos:b", "test").fingerprint != photographs("photos:a", "test").fingerprint
 
 
+@pytest.mark.slow
 def test_the_test_parts_can_be_told_apart_from_the_training_parts():
     """Nearest class in mean and spread of colour: far above the chance of 1/5, and far from perfect."""
 

@@ -3,14 +3,20 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covalign.encoding.alignment import Alignment, procrustes
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
 from samples import reference
-from samples.planted import generator, orthonormal, spiked
+from samples.axioms import (
+    assert_homogeneous,
+    assert_order_invariant,
+    assert_rotation_invariant,
+    assert_sign_invariant,
+)
+from samples.planted import generator, noise, orthonormal, shuffled, spiked, weights
 
 SHAPES = [(20, 50), (50, 20), (30, 30)]
 
@@ -88,18 +94,42 @@ def test_scaling_weights_with_the_initial_variance_changes_nothing(seed, scale):
     assert a.effective_rank == pytest.approx(b.effective_rank, nan_ok=True)
 
 
+def eigenvalues(w):
+    return weight_covariance(w).eigenvalues
+
+
+def ranks(w):
+    c = weight_covariance(w)
+    return torch.tensor([c.kept, c.effective_rank, c.participation_ratio, c.entropy_rank, c.stable_rank])
+
+
+@pytest.mark.parametrize("measure", [eigenvalues, ranks])
+@settings(max_examples=10)
+@given(w=weights(15, 25))
+def test_spectrum_and_ranks_see_what_rotation_order_and_sign_leave(measure, w):
+    assert_rotation_invariant(measure, w, tolerance=1e-6)
+    assert_order_invariant(measure, w, tolerance=1e-6)
+    assert_sign_invariant(measure, w, tolerance=1e-6)
+
+
+@settings(max_examples=10)
+@given(w=weights(15, 25), scale=st.floats(1e-3, 1e3))
+def test_eigenvalues_are_in_units_of_squared_weights(w, scale):
+    assert_homogeneous(eigenvalues, w, scale=scale, degree=2)
+
+
 @given(seed=st.integers(0, 1000))
-def test_the_order_of_neurons_is_irrelevant(seed):
+def test_eigenvectors_and_their_signs_do_not_depend_on_the_order_of_neurons(seed):
     w = spiked(15, 25, 3, 3.0, seed=seed)
-    a, b = weight_covariance(w), weight_covariance(w[torch.randperm(15, generator=generator(seed))])
-    torch.testing.assert_close(a.eigenvalues, b.eigenvalues)
+    a, b = weight_covariance(w), weight_covariance(shuffled(w, seed))
     torch.testing.assert_close((a.eigenvectors * b.eigenvectors).sum(0), torch.ones(15, dtype=torch.float64))
 
 
+@pytest.mark.slow
 def test_pure_noise_keeps_next_to_nothing():
     kept = torch.tensor(
         [
-            weight_covariance(torch.randn(n, d, generator=generator(seed), dtype=torch.float64)).kept
+            weight_covariance(noise(n, d, seed)).kept
             for seed in range(250)
             for n, d in ((64, 30), (64, 64), (40, 200), (64, 320))
         ]

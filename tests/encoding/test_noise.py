@@ -1,12 +1,17 @@
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.noise import bulk_check, noise_level
 from covalign.errors import InputError
-from samples.planted import generator, orthonormal, spiked
+from samples.axioms import (
+    assert_homogeneous,
+    assert_order_invariant,
+    assert_rotation_invariant,
+    assert_sign_invariant,
+)
+from samples.planted import noise, orthonormal, spiked, weights
 
 SHAPES = [(64, 32), (64, 64), (40, 200), (64, 640), (128, 64)]
 
@@ -19,10 +24,6 @@ def checked(w):
 def level(w):
     c = weight_covariance(w)
     return noise_level(c.eigenvalues, c.neurons, c.dimension)
-
-
-def noise(n, d, seed):
-    return torch.randn(n, d, generator=generator(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
@@ -66,10 +67,17 @@ def test_too_few_eigenvalues_are_named():
 
 
 @given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 100))
-def test_the_level_scales_with_the_variance(scale, seed):
+def test_the_level_is_a_variance(scale, seed):
     w = noise(48, 96, seed)
-    assert level(scale * w) == pytest.approx(scale**2 * level(w))
     assert level(w) == pytest.approx(1, rel=0.1)
+    assert_homogeneous(level, w, scale=scale, degree=2, tolerance=1e-6)
+
+
+@given(w=weights(20, 30, ("noise", "spiked", "power law")))
+def test_the_level_sees_what_rotation_order_and_sign_leave(w):
+    assert_rotation_invariant(level, w)
+    assert_order_invariant(level, w)
+    assert_sign_invariant(level, w)
 
 
 def test_weights_of_low_rank_have_no_noise_level():

@@ -19,6 +19,7 @@ def direct(n, d, count, draws):
     return torch.stack(values), torch.stack(coordinates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(40, 20), (40, 40), (40, 200), (7, 60), (60, 7)])
 def test_draws_agree_with_weight_matrices_drawn_in_full(n, d):
     count = 4
@@ -30,6 +31,7 @@ def test_draws_agree_with_weight_matrices_drawn_in_full(n, d):
     assert axes.square().sum(1).mean(0) == pytest.approx(overlap.mean(0), abs=0.06)
 
 
+@pytest.mark.slow
 def test_a_cut_chain_shows_the_same_spikes():
     n, d = 400, 800
     spikes = torch.linspace(9, 3, 16, dtype=torch.float64).expand(40, -1)
@@ -76,6 +78,7 @@ def test_shared_directions_are_exact_and_the_others_avoid_them():
     assert float(blocks[:, [1, 3]][:, :, [1, 3, 4]].square().mean()) == pytest.approx(1 / 8, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "cosine"), [(40, 0.6), (300, 0.6), (300, 1.0), (300, 0.0), (5, 1.0)])
 def test_overlaps_agree_with_weight_matrices_drawn_in_full(d, cosine):
     n, count, draws = 30, 3, 200

@@ -59,6 +59,7 @@ def loss(kind, shrunk, spike, c):
     return float({"operator": singular.max(), "nuclear": singular.sum()}.get(kind, singular.square().sum()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_each_shrinker_minimizes_its_own_loss(kind):
     gamma, spike = 2.0, 6.0
@@ -77,6 +78,7 @@ def test_an_unknown_shrinker_is_answered_with_the_known_ones():
         shrink_eigenvalues([1.0], 1.0, "ledoit-wolf")
 
 
+@pytest.mark.slow
 def test_pure_noise_keeps_next_to_nothing():
     n, d = 64, 320
     kept = []

@@ -3,12 +3,26 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from covalign.encoding.spatial import matched_cosines, spatial_covariance, subspace_overlap
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.studies.spatial.bank import filter_bank
-from samples.planted import generator, orthonormal
+from samples.axioms import (
+    assert_bounded,
+    assert_one_on_itself,
+    assert_order_invariant,
+    assert_rotation_invariant,
+    assert_scale_invariant,
+    assert_sign_invariant,
+    assert_symmetric,
+)
+from samples.planted import generator, orthonormal, weights
+
+SPREAD = ("power law", "noise", "unit rows")
+"""Structures of nine distinct eigenvalues; in exact ties the leading three would be a matter of rounding."""
 
 
 def planted(values, basis, count=4000, seed=0):
@@ -45,6 +59,7 @@ def test_a_rank_swap_moves_neither_overlap_nor_matched_cosines():
     assert float((a.eigenvectors[:, 1] @ b.eigenvectors[:, 1]).abs()) < 0.2
 
 
+@pytest.mark.slow
 def test_overlap_of_independent_subspaces_is_rank_over_area():
     overlaps = [
         subspace_overlap(
@@ -55,6 +70,28 @@ def test_overlap_of_independent_subspaces_is_rank_over_area():
         for s in range(200)
     ]
     assert np.mean(overlaps) == pytest.approx(3 / 9, abs=0.03)
+
+
+def overlap(a, b):
+    """Of kernels in rows: four output channels of nine input channels."""
+    return subspace_overlap(*(spatial_covariance(w.reshape(4, 9, 3, 3)) for w in (a, b)), 3)
+
+
+def cosines(a, b):
+    return matched_cosines(*(spatial_covariance(w.reshape(4, 9, 3, 3)) for w in (a, b)), 3)
+
+
+@pytest.mark.parametrize("measure", [overlap, cosines])
+@settings(max_examples=8)
+@given(a=weights(36, 9, SPREAD), b=weights(36, 9, SPREAD), scale=st.floats(1e-3, 1e3))
+def test_likeness_of_patterns_sees_what_rotation_order_sign_and_unit_leave(measure, a, b, scale):
+    assert_rotation_invariant(measure, a, b)
+    assert_order_invariant(measure, a, b)
+    assert_sign_invariant(measure, a, b)
+    assert_scale_invariant(measure, a, b, scale=scale)
+    assert_bounded(measure, a, b)
+    assert_symmetric(lambda *w: torch.as_tensor(measure(*w)).double().sort().values, a, b)
+    assert_one_on_itself(lambda *w: torch.as_tensor(measure(*w)).double().mean(), a)
 
 
 def test_the_sign_does_not_depend_on_the_weights_sign():

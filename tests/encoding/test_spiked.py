@@ -54,6 +54,7 @@ def test_a_simulated_spike_shows_as_predicted():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 4.0])
 def test_noise_follows_the_bulk(gamma):
     n = 500

@@ -155,6 +155,7 @@ def test_haar_frames_are_orthonormal_and_uniform():
     torch.testing.assert_close(frames.square().mean(0), torch.full((4, 2), 0.25).double(), atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(6, 4, 3, 3), (40, 4, 3, 3)])
 def test_random_turns_keep_the_norm_and_forget_the_direction(shape):
     before = random_weight(0, *shape)

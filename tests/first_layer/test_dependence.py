@@ -27,6 +27,7 @@ def relabelled(images: Images, seed: int) -> Images:
     return replace(images, labels=images.labels[order])
 
 
+@pytest.mark.slow
 def test_correlations_are_those_of_class_indicators_with_average_patches(images, measured):
     dependence = label_dependence(images, measured)
     coefficients = average_patches(images, 3) @ measured.eigenvectors
@@ -51,6 +52,7 @@ def test_random_labels_have_signal_one_and_are_rarely_significant(images, measur
     assert sum(draw.significant > 0 for draw in draws) <= 6
 
 
+@pytest.mark.slow
 def test_equal_class_averages_make_true_and_random_labels_agree_in_expectation(images, measured):
     """Each image beside its negative, one labelling in two: class averages are equal by construction."""
     generator = torch.Generator().manual_seed(0)

@@ -30,6 +30,7 @@ def descend_by_autograd(pixels, targets, initial, rate, steps):
     return weight.detach().flatten(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.2])
 def test_closed_form_equals_gradient_descent(pixels, targets, initial, rate):
     averages = average_patches(pixels[:60], 3)

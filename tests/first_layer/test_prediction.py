@@ -61,6 +61,7 @@ def test_components_without_variance_are_predicted_no_energy(pixels):
     assert (predicted_energy(grey, math.inf).energy[-18:] == 0).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(exponent=st.floats(-1.5, 4.5))
 def test_fit_recovers_the_time_it_was_made_with(patches: PatchCovariance, exponent):
@@ -80,6 +81,7 @@ def test_fit_does_not_depend_on_the_scale_of_pixels_or_weights(patches: PatchCov
     assert scaled.baseline.mean == pytest.approx(fit.baseline.mean)
 
 
+@pytest.mark.slow
 def test_random_initializations_fit_like_their_baseline(patches: PatchCovariance):
     generator = torch.Generator().manual_seed(9)
     fits = [

@@ -34,7 +34,7 @@ def covalign(*arguments: object, folder: Path) -> subprocess.CompletedProcess[st
         "--store",
         str(folder / "runs"),
     ]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=900)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
 @pytest.fixture(scope="module")

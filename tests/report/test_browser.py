@@ -115,6 +115,7 @@ def test_a_phone_scrolls_only_downwards(opened):
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.slow
 def test_the_dark_theme_reaches_the_plots(opened):
     page = opened[0]
     ink = "document.querySelector('.plot')._fullLayout.font.color"
@@ -125,6 +126,7 @@ def test_the_dark_theme_reaches_the_plots(opened):
     eventually(page, f"{ink} === {light!r}")
 
 
+@pytest.mark.slow
 def test_it_prints_with_its_folded_tables_open(opened, tmp_path):
     page = opened[0]
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false; })")

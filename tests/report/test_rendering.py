@@ -51,6 +51,7 @@ def markup(html):
     return re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30).map(lambda text: f'<b onclick="x">{text}</b></script><!-- {{{{ 7 }}}} \' &'))
 def test_any_text_is_escaped_wherever_it_stands(text):
     parts = environment().get_template("parts.html").module

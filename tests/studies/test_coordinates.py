@@ -51,11 +51,13 @@ def original():
     return module(widths=(12, 24, 24))
 
 
+@pytest.mark.slow
 def test_a_reordered_bank_is_the_same_function(original):
     x = torch.randn(4, 3, 8, 8)
     torch.testing.assert_close(with_bank(original, reordered())(x), original(x), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_function_with_its_bank_in_another_order_has_the_same_weights(original):
     other = with_bank(original, reordered())
     table = compare({"a": read(original), "b": read(other)}, images(150), draws=3).table
@@ -75,6 +77,7 @@ def test_equal_banks_share_their_coordinates(original):
     assert known_rotation(a, a.layers[1], b, b.layers[1]) == (None, ())
 
 
+@pytest.mark.slow
 def test_different_banks_are_aligned_on_images_and_say_so(original):
     other = copy.deepcopy(original)
     with torch.no_grad():

@@ -10,6 +10,7 @@ from covalign.training.many import train_population
 from covalign.training.store import RunStore
 
 
+@pytest.mark.slow
 def test_side_by_side_gives_the_same_weights_in_the_same_order(tiny, archive, tmp_path, capsys):
     specs = [tiny(images=archive, seed=seed) for seed in (2, 0)]
     runs = train_population(specs, RunStore(tmp_path), workers=2)
@@ -19,6 +20,7 @@ def test_side_by_side_gives_the_same_weights_in_the_same_order(tiny, archive, tm
     assert re.search(r"2/2 trainings: \S+ seed \d", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_another_cluster_on_this_machine_does_not_stand_in_the_way(tiny, archive, tmp_path):
     with socket.socket() as taken:
         with suppress(OSError):  # then it is taken already
@@ -29,6 +31,7 @@ def test_another_cluster_on_this_machine_does_not_stand_in_the_way(tiny, archive
     assert all(run.complete for run in runs)
 
 
+@pytest.mark.slow
 def test_one_failure_does_not_lose_the_others(tiny, archive, tmp_path):
     store = RunStore(tmp_path)
     specs = [tiny(images=archive), tiny(images=str(tmp_path / "none.npz")), tiny(images=archive, seed=1)]

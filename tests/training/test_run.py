@@ -24,6 +24,7 @@ def test_each_layer_carries_final_and_initial_weights_and_their_variance(stored)
         assert layer.init_variance == pytest.approx(1 / (3 * layer.dimension))
 
 
+@pytest.mark.slow
 def test_initial_weights_have_the_stated_variance(tiny, images):
     run = train(tiny(width=0.25, epochs=0), images=images, progress=False)
     for layer in run.network.layers[2:8]:
@@ -37,6 +38,7 @@ def test_a_joint_network_is_read_as_joint(tiny, images):
     assert run.network.layers[0].dimension == 27
 
 
+@pytest.mark.slow
 def test_a_residual_network_trains_by_the_same_recipe(tiny, images):
     spec = tiny(architecture="resnet20", form="joint", width=1.0, epochs=1, batch_size=48, drop_last=True)
     run = train(spec, images=images, progress=False)

@@ -1,8 +1,10 @@
+import io
 import json
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -158,29 +160,47 @@ def test_an_empty_store_has_no_runs(tmp_path):
 
 
 HOLD = """
-import sys, time
+import sys
 from filelock import FileLock
 lock = FileLock(sys.argv[1]).acquire()
 print("held", flush=True)
-time.sleep(float(sys.argv[2]))
+sys.stdin.readline()
 """
 
 
-def test_a_key_is_trained_by_one_process_at_a_time_and_a_dead_one_frees_it(tmp_path, capsys):
+@pytest.fixture
+def holder(tmp_path):
+    """A store, a key of it, and another process that holds its lock until it is told to end."""
     store, key = RunStore(tmp_path), "ab" * 32
     with store.lock(key):
         pass
-    for seconds, killed in (("0.5", False), ("60", True)):
-        command = [sys.executable, "-c", HOLD, str(store.folder(key).path / "lock"), seconds]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout.readline() == "held\n"
-            if killed:
-                process.kill()
-                process.wait()
-            with store.lock(key):
-                said = capsys.readouterr().err
-        waited = "abababababababab is being trained by another process; waiting" in said
-        assert waited is not killed
+    command = [sys.executable, "-c", HOLD, str(store.folder(key).path / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield store, key, process
+        process.kill()
+
+
+def test_a_key_is_trained_by_one_process_at_a_time(holder, monkeypatch):
+    store, key, process = holder
+    heard = io.StringIO()
+
+    def hear(text):
+        heard.write(text)
+        if "waiting" in text:
+            process.communicate("end\n")
+
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=hear, flush=heard.flush, isatty=heard.isatty))
+    with store.lock(key):
+        assert "abababababababab is being trained by another process; waiting" in heard.getvalue()
+
+
+def test_a_dead_process_frees_its_key(holder, capsys):
+    store, key, process = holder
+    process.kill()
+    process.wait()
+    with store.lock(key):
+        assert "waiting" not in capsys.readouterr().err
 
 
 def test_weights_are_stored_without_pickle(stored):

@@ -72,7 +72,7 @@ def choose_split(available: Iterable[str], wanted: str, where: str) -> str:
         InputError: no available split answers.
     """
     names = list(available)
-    synonyms = next((group for group in (TRAINING, HELD_OUT) if wanted in group), ())
+    synonyms: tuple[str, ...] = next((group for group in (TRAINING, HELD_OUT) if wanted in group), ())
     for name in (wanted, *synonyms):
         if name in names:
             return name

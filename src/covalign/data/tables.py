@@ -133,7 +133,7 @@ def _read(
 
 def _bytes(cell: dict[str, Any] | None, where: str) -> bytes:
     if cell and cell["bytes"]:
-        return cell["bytes"]
+        return bytes(cell["bytes"])
     if cell and cell["path"] and Path(cell["path"]).is_file():
         return Path(cell["path"]).read_bytes()
     raise InputError(f"{where}: holds no image; remove the row")

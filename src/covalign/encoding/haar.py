@@ -63,8 +63,8 @@ def haar_block(
         inside = torch.where(row[:, :, None] | column[:, None], column[:, None] * identity, inside)
         outside = torch.where(column[:, None], 0.0, outside)
     gram = inside.mT @ inside + outside.mT @ outside
-    factor = torch.linalg.cholesky(gram)
-    return torch.linalg.solve_triangular(factor, inside.mT, upper=False).mT
+    solved: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), inside.mT, upper=False)
+    return solved.mT
 
 
 def haar_frame(dimension: int, count: int, generator: torch.Generator) -> Float64[Tensor, "d r"]:

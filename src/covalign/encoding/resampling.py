@@ -135,7 +135,7 @@ def _remainder(
 ) -> Float64[Tensor, "b m k"]:
     """Uniformly oriented E with EᵀE = I - PᵀP: what unit vectors with spike coordinates P have elsewhere."""
     k = coordinates.shape[2]
-    frame, triangle = torch.linalg.qr(directions)
-    frame = frame * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
+    q, triangle = torch.linalg.qr(directions)
+    frame: Tensor = q * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
     missing = torch.eye(k, dtype=torch.float64) - coordinates.mT @ coordinates
     return frame @ _root(missing, frame.shape[2])

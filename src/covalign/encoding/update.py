@@ -150,7 +150,8 @@ def _short_factor(update: Float64[Tensor, "n d"]) -> Float64[Tensor, "n r"]:
     if update.shape[1] <= len(update):
         return update
     values, vectors = torch.linalg.eigh(update @ update.T)
-    return vectors * values.clamp(min=0).sqrt()
+    factor: Tensor = vectors * values.clamp(min=0).sqrt()
+    return factor
 
 
 def _moment_distance(one: Float64[Tensor, "m p"], two: Float64[Tensor, "m p"]) -> float:

@@ -51,7 +51,7 @@ def initial_filters(
     generator = torch.Generator().manual_seed(seed)
     basis = haar_frame(max(filters, d), min(filters, d), generator)
     rows = basis if filters >= d else basis.T
-    weight = rows * profile.energy @ patch_covariance.eigenvectors.T
+    weight: Tensor = rows * profile.energy @ patch_covariance.eigenvectors.T
     target = variance or 1 / (3 * d)
     weight = weight * math.sqrt(target / float(weight.square().mean()))
     return weight.reshape(filters, patch_covariance.channels, *patch_covariance.components.shape[2:])

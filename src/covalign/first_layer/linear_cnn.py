@@ -104,8 +104,8 @@ def linear_cnn_filters(
     per_output = len(weight) // y.shape[1]
     growth = finite_time_gain(variances, 2 * rate * per_output * steps, steps) / per_output
     means = readout @ weight / per_output
-    residual = y.T @ x / len(x) @ axes - per_output * means @ axes * variances
-    return weight + readout.T @ (residual * growth @ axes.T)
+    residual: Tensor = (y.T @ x / len(x) @ axes - per_output * means @ axes * variances) * growth @ axes.T
+    return weight + readout.T @ residual
 
 
 def finite_time_gain(

@@ -41,7 +41,7 @@ class ModuleSource:
         Raises:
             InputError: a name that is no module, a batch the network cannot take, or a layer it did not call.
         """
-        parts = dict(self.module.named_modules())
+        parts: dict[str, nn.Module] = dict(self.module.named_modules())
         if unknown := [name for name in names if name not in parts]:
             raise InputError(
                 f"network {self.name!r} has no layer {unknown[0]!r}; expected names of its layers"
@@ -49,7 +49,7 @@ class ModuleSource:
         seen: dict[str, list[Tensor]] = {name: [] for name in names}
 
         def keep(name: str, linear: bool) -> RemovableHandle:
-            def hook(part: nn.Module, args: tuple, kwargs: dict) -> None:
+            def hook(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
                 received = first_tensor(args, kwargs).detach()
                 seen[name].append(channels_second(received, len(batch), linear).float().clone())
 

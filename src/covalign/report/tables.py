@@ -46,4 +46,4 @@ def left_out(amount: int, limit: int, noun: str) -> str:
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """Return a table as CSV in UTF-8."""
-    return table.to_csv(index=False, lineterminator="\n").encode("utf-8", errors="replace")
+    return str(table.to_csv(index=False, lineterminator="\n")).encode("utf-8", errors="replace")

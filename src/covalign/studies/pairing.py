@@ -81,7 +81,7 @@ def _relative(index: int, short: int, long: int) -> int:
     return round(index * (long - 1) / (short - 1)) if short > 1 else 0
 
 
-def _stages(network: Network, resolution: int) -> dict[tuple, list[Layer]]:
+def _stages(network: Network, resolution: int) -> dict[tuple[object, ...], list[Layer]]:
     """Layers by signature and by the side of their input, measured on one grey image where possible."""
     sides: dict[str, int] = {}
     if network.source is not None and network.layers:
@@ -91,7 +91,7 @@ def _stages(network: Network, resolution: int) -> dict[tuple, list[Layer]]:
         names = [layer.name for layer in network.layers]
         inputs = network.source.inputs(torch.zeros(1, channels, side, side), names)
         sides = {name: value.shape[-1] if value.ndim == 4 else 1 for name, value in inputs.items()}
-    stages: dict[tuple, list[Layer]] = defaultdict(list)
+    stages: dict[tuple[object, ...], list[Layer]] = defaultdict(list)
     for index, layer in enumerate(hidden_layers(network)):
         scale = sides.get(layer.name, layer.channels)
         stages[(*signature(layer), scale, index == 0)].append(layer)

@@ -213,7 +213,8 @@ def _scores(spec: TrainingSpec, module: nn.Module, pixels: Tensor) -> Float32[Te
     batch = batch.contiguous(memory_format=torch.channels_last)
     bfloat16 = spec.precision == "bfloat16"
     with torch.autocast(torch.device(spec.device).type, torch.bfloat16, enabled=bfloat16):
-        return module(batch).float()
+        scores: Tensor = module(batch).float()
+    return scores
 
 
 def _is_due(training: _Training) -> bool:

@@ -37,7 +37,7 @@ def resolve(spec: TrainingSpec) -> TrainingSpec:
 
 def _computes_in_bfloat16(device: str) -> bool:
     if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in capabilities)
 

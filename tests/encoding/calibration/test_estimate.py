@@ -6,10 +6,8 @@ import torch
 
 from covalign.encoding.calibration.estimate import (
     MISFIT,
-    Calibration,
-    _calibrate,
-    _misfitting,
     calibrated_similarity,
+    classical_calibration,
     corrected_eigenvector_cosines,
 )
 from covalign.encoding.calibration.independence import shared_noise
@@ -32,6 +30,7 @@ def pair(n=64, d=320, strength=3.0, shared=16, seed=0, rank=16):
     )
 
 
+@pytest.mark.slow
 def test_populations_that_agree_are_at_one():
     values = [calibrated_similarity(*pair(seed=seed)).value for seed in range(8)]
     assert sum(values) / 8 == pytest.approx(1, abs=0.05)
@@ -45,7 +44,9 @@ def test_the_error_follows_the_simulated_one_from_agreement_to_agreement():
     statistics[:, 0] = truth + spread * statistics[:, 0]
     simulated = Simulation(statistics, truth, 1.0)
     for level in (0.0, 0.25, 0.5, 0.9):
-        value, error = _calibrate(simulated, torch.tensor([[level, 0.0, 0.0]], dtype=torch.float64))
+        value, error = classical_calibration(
+            simulated, torch.tensor([[level, 0.0, 0.0]], dtype=torch.float64)
+        )
         assert value == pytest.approx(level, abs=0.03)
         assert error == pytest.approx((0.004 + 0.04 * level * (1 - level)) ** 0.5, rel=0.25)
 
@@ -56,10 +57,11 @@ def test_few_simulations_make_the_error_larger():
     simulated = Simulation(truth[:, None] + 0.1 * noise, truth, 1.0)
     twice = Simulation(simulated.statistics.repeat(2, 1), truth.repeat(2), 1.0)
     observed = torch.full((1, 3), 0.5, dtype=torch.float64)
-    ratio = _calibrate(simulated, observed)[1] / _calibrate(twice, observed)[1]
+    ratio = classical_calibration(simulated, observed)[1] / classical_calibration(twice, observed)[1]
     assert ratio == pytest.approx(math.sqrt(18 / 6 / (30 / 18)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_unrelated_populations_are_at_zero():
     found = []
     for seed in range(8):
@@ -72,11 +74,13 @@ def test_unrelated_populations_are_at_zero():
     assert sum(c.p_value <= 0.05 for c in found) <= 2
 
 
+@pytest.mark.slow
 def test_half_of_the_directions_in_common_is_about_one_half():
     values = [calibrated_similarity(*pair(shared=8, seed=seed)).value for seed in range(8)]
     assert sum(values) / 8 == pytest.approx(0.44, abs=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d", "strength"), [(64, 64, 2.0), (64, 64, 8.0), (48, 480, 3.0)])
 def test_intervals_reach_the_truth(n, d, strength):
     found = [calibrated_similarity(*pair(n, d, strength, rank=8, shared=8, seed=seed)) for seed in range(8)]
@@ -99,6 +103,7 @@ def raised(level: float, seed: int):
     return found
 
 
+@pytest.mark.slow
 def test_a_bulk_above_the_unit_is_found_out_and_becomes_the_unit():
     for seed in range(2):
         plain, lifted = (calibrated_similarity(*raised(level, seed)) for level in (1.0, 1.35))
@@ -108,14 +113,27 @@ def test_a_bulk_above_the_unit_is_found_out_and_becomes_the_unit():
         assert lifted.value == pytest.approx(1, abs=0.05)
 
 
-def test_what_fits_in_no_units_has_its_interval_widened():
-    noise = [weight_covariance(torch.randn(64, 128, generator=generator(seed))) for seed in (0, 1)]
-    found = Calibration(0.5, 0.4, 0.6, 0.01, (), True, misfit=200.0)
-    widened = _misfitting(found, *noise, draws=10, seed=0)
-    assert (widened.value, widened.low, widened.high) == pytest.approx((0.5, -0.5, 1.5))
-    assert "widened 10.0 times" in widened.reason
+def apart_in_the_strongest(n, d, r, seed):
+    """Two layers that agree in all weak directions and not in one that outweighs them."""
+    basis = orthonormal(d, r + 1, seed)
+    spikes = torch.tensor([400.0] + [8.0] * (r - 1), dtype=torch.float64)
+    first, second = basis[:, :r], torch.cat([basis[:, r:], basis[:, 1:r]], 1)
+    return [weight_covariance(neurons(n, b, spikes, 10 * seed + i)) for i, b in ((1, first), (2, second))]
 
 
+def test_what_fits_in_no_units_has_its_interval_widened(monkeypatch):
+    pair = apart_in_the_strongest(64, 128, 16, seed=3)
+    widened = calibrated_similarity(*pair, draws=20)
+    monkeypatch.setattr("covalign.encoding.calibration.estimate.MISFIT", math.inf)
+    plain = calibrated_similarity(*pair, draws=20)
+    assert (plain.reason, plain.value, plain.misfit) == ("", widened.value, widened.misfit)
+    assert plain.misfit > MISFIT
+    factor = (plain.misfit / 2) ** 0.5
+    assert widened.high - widened.low == pytest.approx(factor * (plain.high - plain.low))
+    assert f"widened {factor:.1f} times" in widened.reason
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "rademacher"])
 def test_noise_need_not_be_gaussian(kind):
     values = []
@@ -133,6 +151,7 @@ def test_noise_need_not_be_gaussian(kind):
     assert sum(values) / 6 == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.slow
 def test_spectra_that_differ_keep_the_similarity_below_one():
     d, n = 320, 64
     basis = orthonormal(d, 12, seed=0)
@@ -226,6 +245,7 @@ def test_a_bulk_that_has_decayed_withholds_the_value():
     assert "bulk check failed in the second network" in found.reason
 
 
+@pytest.mark.slow
 def test_different_widths_can_be_compared():
     basis = orthonormal(200, 8, seed=0)
     spikes = torch.linspace(60, 20, 8, dtype=torch.float64)
@@ -239,6 +259,7 @@ def test_different_widths_can_be_compared():
     assert sum(values) / 6 == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_corrected_cosines_are_those_of_the_population():
     n, d = 200, 400
     basis, spikes = orthonormal(d, 3, seed=0), torch.tensor([60.0, 30.0, 12.0]).double()

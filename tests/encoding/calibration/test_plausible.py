@@ -41,6 +41,7 @@ def test_fitted_spikes_fall():
     assert bool((fit_spikes(spectrum(64, 128, falling(2.0, 64, 128), 0)).diff() <= 0).all())
 
 
+@pytest.mark.slow
 @given(shape=st.lists(st.floats(0.1, 10), min_size=2, max_size=20), concentration=st.floats(0.0, 1.0))
 def test_contraction_keeps_sum_and_sign_and_never_widens(shape, concentration):
     x = torch.tensor(shape, dtype=torch.float64)

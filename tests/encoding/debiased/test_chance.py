@@ -5,10 +5,8 @@ import torch
 
 from covalign.encoding.debiased import chance
 from covalign.encoding.debiased.estimate import debiased_similarity
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law, turned
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law, turned
 
 
 def rotations(dimension, count, seed):
@@ -73,7 +71,7 @@ def test_joint_variance_is_exact_over_10000_rotations_of_channels(n, c, s):
 def test_three_ways_to_the_joint_variance_agree():
     few, many = (torch.randn(n, 4, 3, generator=generator(n), dtype=torch.float64) for n in (3, 9))
     expected = chance.joint_variance(few, many)
-    parts = [chance._parts_by_channel(each) for each in (few, many)]
+    parts = [chance.parts_by_channel(each) for each in (few, many)]
     products = [float((a.T @ b).square().sum()) for a, b in zip(*parts, strict=True)]
     assert expected == pytest.approx(2 * products[0] / (3 * 6) + 2 * products[1] / 12, rel=1e-12)
 
@@ -99,6 +97,7 @@ def test_slot_variance_is_exact_over_10000_rotations_of_each_slot(n):
     assert float(values.var()) == pytest.approx(chance.slot_variance(*blocks), rel=0.06)
 
 
+@pytest.mark.slow
 def test_z_is_standard_over_orientations_even_where_neurons_depend_on_each_other():
     rows = draw(12, power_law(12, 8, 1.5), 0)
     rows = torch.cat([rows, rows + 0.1 * draw(12, torch.ones(8), 1)])
@@ -109,6 +108,7 @@ def test_z_is_standard_over_orientations_even_where_neurons_depend_on_each_other
     assert float(values.std()) == pytest.approx(1, abs=0.12)
 
 
+@pytest.mark.slow
 def test_p_values_of_a_dominating_direction_are_uniform():
     variances = torch.ones(12).double()
     variances[0] = 200

@@ -9,10 +9,9 @@ from covalign.encoding.debiased.estimate import debiased_similarity
 from covalign.encoding.debiased.reasons import SENTENCES, Reason
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law, similarity, turned
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law, turned
+from samples.populations import similarity
 
 SEEDS = st.integers(0, 10_000)
 FIELDS = ("value", "low", "high", "z", "cross", "within_1", "within_2", "plug_in", "coverage")
@@ -34,6 +33,7 @@ def shuffled(rows, seed):
     return rows[torch.randperm(len(rows), generator=generator(seed))]
 
 
+@pytest.mark.slow
 def test_ratio_of_averages_is_the_cosine_of_population_moments():
     """Disattenuation: R of samples, averaged as a ratio of means, is the cosine without noise."""
     one, two = power_law(16, 40, 1.0), power_law(16, 40, 0.7).flip(0).roll(20)
@@ -45,6 +45,7 @@ def test_ratio_of_averages_is_the_cosine_of_population_moments():
     assert abs(sum(each.plug_in for each in found) / 250) < 0.5 * abs(similarity(one, two)) + 0.02
 
 
+@pytest.mark.slow
 def test_value_is_unbiased_for_equal_populations_where_the_plain_ratio_is_not():
     variances = power_law(32, 160)
     found = [
@@ -58,6 +59,7 @@ def test_value_is_unbiased_for_equal_populations_where_the_plain_ratio_is_not():
     assert sum(covered) / len(covered) > 0.9
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_value_does_not_depend_on_a_common_rotation(seed):
     one, two = layers(seed)
@@ -65,6 +67,7 @@ def test_value_does_not_depend_on_a_common_rotation(seed):
     same(debiased_similarity(one, two), debiased_similarity(one @ rotation, two @ rotation))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_alignment_is_undone(seed):
     one, two = layers(seed)
@@ -72,6 +75,7 @@ def test_alignment_is_undone(seed):
     same(debiased_similarity(one, two), debiased_similarity(one @ rotation, two, rotation))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, power=st.floats(-30, 30))
 def test_value_does_not_depend_on_scale_sign_and_order_of_neurons(seed, power):
     one, two = layers(seed)

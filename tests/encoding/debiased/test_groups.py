@@ -10,10 +10,8 @@ from covalign.encoding.debiased.groups import group_similarity, neuron_independe
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law
 
 
 def averages(first, second):
@@ -96,6 +94,7 @@ def test_what_seeds_do_not_share_cannot_be_compared():
     assert group_similarity(torch.ones(3, 3), few, torch.ones(3, 3)).reason is Reason.TOO_LITTLE_LEARNED
 
 
+@pytest.mark.slow
 def test_seeds_of_one_population_read_one_even_where_their_neurons_repel_each_other():
     """Neurons made orthogonal: R of a pair is biased, Q over seeds is not."""
     variances = torch.cat([torch.full((8,), 12.0), torch.ones(40)]).double()
@@ -113,6 +112,7 @@ def test_seeds_of_one_population_read_one_even_where_their_neurons_repel_each_ot
     assert neuron_independence(within, own) > 1.15 or bool(own.mean() <= 0)
 
 
+@pytest.mark.slow
 def test_conditions_that_share_half_of_what_they_learn_lie_between():
     one, two = power_law(24, 48, 1.0, 12), power_law(24, 48, 1.0, 12)
     second = one.clone()
@@ -125,6 +125,7 @@ def test_conditions_that_share_half_of_what_they_learn_lie_between():
     assert abs(apart.value) < 0.2
 
 
+@pytest.mark.slow
 def test_independence_of_neurons_is_one_where_they_are_independent():
     networks = condition(6, power_law(24, 48, 1.0, 12), 3)
     own = torch.tensor([debiased_similarity(a, networks[0]).within_1 for a in networks])

@@ -16,10 +16,8 @@ from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.debiased.stored import direction_moment, stored_similarity
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from . import reference
-from .planted import draw, power_law, turned
+from samples import pairs as reference
+from samples.planted import draw, generator, power_law, turned
 
 SEEDS = st.integers(0, 10_000)
 
@@ -41,6 +39,7 @@ def turned_channels(rows, c, seed, rotation=None):
     return (rotation @ rows.reshape(len(rows), c, -1)).flatten(1)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_joint_value_is_invariant_to_a_common_rotation_of_channels_and_of_places(seed):
     one, two = (convolution(10, 6, 4, 2 * seed + k, smooth(4)) for k in (0, 1))
@@ -54,6 +53,7 @@ def test_joint_value_is_invariant_to_a_common_rotation_of_channels_and_of_places
         assert found.z == pytest.approx(plain.z, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_joint_kernel_does_not_count_shared_space_and_the_plain_one_does():
     joint, plain = [], []
     for seed in range(40):
@@ -97,6 +97,7 @@ def slot_noise(n, c, seed):
     return (draw(n, torch.ones(c * 2), seed).reshape(n, c, 2) * torch.tensor([0.6, 1.4])).flatten(1)
 
 
+@pytest.mark.slow
 def test_slot_kernel_does_not_count_shared_slot_strengths_and_the_plain_one_does():
     kept, plain = [], []
     for seed in range(40):
@@ -128,6 +129,7 @@ def test_slots_may_be_turned_each_by_its_own_rotation():
         debiased_similarity(one, two, haar_frame(18, 18, generator(9)), slots=3)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_functionally_equal_networks_read_the_same_once_the_gauge_is_folded(seed):
     """Neurons of the previous layer rescaled, this layer's columns rescaled back."""
@@ -154,6 +156,7 @@ def test_folded_kernel_leaves_out_what_is_diagonal_in_the_channels_of_either_net
     assert back.cross == pytest.approx(found.cross, abs=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spatial", [1, 4])
 def test_folding_noise_leaves_nothing_to_agree_on(spatial):
     """Nothing learned, unequal scales: the folded noise alone agrees, the kernel does not count it."""
@@ -200,6 +203,7 @@ def embedded(rows, wide, seed):
     return rows @ frame.T, frame
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_a_subnetwork_reads_inside_as_in_its_own_coordinates_and_is_covered(seed):
     one, two = (draw(12, power_law(12, 8, 1.5), 2 * seed + k) for k in (0, 1))
@@ -243,6 +247,7 @@ def test_neurons_outside_the_range_of_the_alignment_are_dropped():
     assert (found.neurons_2, found.dropped) == (12, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 5])
 def test_one_dominating_direction_cannot_pass_for_agreement_once_it_is_removed(count):
     kept, left = [], []
@@ -318,6 +323,7 @@ def test_the_last_layer_has_cosines_of_classes_and_no_value():
         matched_class_cosines(rows, rows[:9])
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_second_moments_alone_give_the_same_averages_and_test(seed):
     one, two = (draw(9, power_law(9, 12, 1.5), 2 * seed + k) for k in (0, 1))

@@ -13,9 +13,7 @@ from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.relatives import counterparts
 from covalign.encoding.debiased.statistics import paired
 from covalign.encoding.update import haar_frame
-
-from ..planted import generator
-from .planted import draw, power_law
+from samples.planted import draw, generator, power_law
 
 SEEDS = st.integers(0, 10_000)
 
@@ -81,6 +79,7 @@ def test_networks_of_one_initialization_are_related(share):
     assert (found.reason, found.matched) == (Reason.RELATED, 64)
 
 
+@pytest.mark.slow
 def test_pairs_make_an_interval_that_covers():
     """Fine-tunes: each neuron moved on its own; U-statistics of pairs."""
     variances, covered, values = power_law(32, 160), [], []

@@ -4,9 +4,7 @@ import torch
 from covalign.encoding.debiased.shared_variance import shared_variance
 from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
-
-from ..planted import generator
-from .planted import draw, turned
+from samples.planted import draw, generator, turned
 
 
 def neurons(n, d, directions, spike, seed):
@@ -40,28 +38,33 @@ def half(seed):
     return neurons(64, 96, range(10, 30), 12.0, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [3, 10, 20, 30])
 def test_equal_populations_share_everything_at_every_rank(rank):
     assert mean("shared", rank, twenty, twenty) == pytest.approx(1, abs=0.08)
     assert mean("containment_1_in_2", rank, twenty, twenty) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_strength_changes_forward_and_backward_but_not_what_is_shared():
     assert mean("forward", 20, twenty, weak) < 0.7
     assert mean("backward", 20, twenty, weak) > 1.4
     assert mean("shared", 20, twenty, weak) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_half_shared_directions_share_less_and_unrelated_ones_nothing():
     assert 0.2 < mean("shared", 20, twenty, half) < 0.6
     assert abs(mean("shared", 20, twenty, lambda seed: turned(twenty(seed), seed))) < 0.1
 
 
+@pytest.mark.slow
 def test_containment_is_asymmetric():
     assert mean("containment_2_in_1", 20, twenty, ten) > 0.78
     assert mean("containment_1_in_2", 20, twenty, ten) < 0.72
 
 
+@pytest.mark.slow
 def test_reproducible_directions_are_at_least_but_never_more_than_those_planted():
     for seed in range(6):
         one, two = neurons(128, 128, range(12), 10.0, seed), neurons(128, 128, range(5), 10.0, 50 + seed)
@@ -70,6 +73,7 @@ def test_reproducible_directions_are_at_least_but_never_more_than_those_planted(
         assert 4 <= found.reproducible_2 <= 5
 
 
+@pytest.mark.slow
 def test_nothing_learned_is_nothing_reproducible():
     found = [
         shared_variance(neurons(40, 60, (), 0, 2 * seed), neurons(40, 60, (), 0, 2 * seed + 1)).reproducible_1
@@ -97,6 +101,7 @@ def test_different_widths_meet_in_the_narrower():
     assert float(found.shared) == pytest.approx(float(shared_variance(ten(0), twenty(1), ranks=[5]).shared))
 
 
+@pytest.mark.slow
 def test_more_dimensions_than_neurons_and_fewer_read_alike():
     few = mean(
         "shared", 5, lambda s: neurons(20, 96, range(5), 30.0, s), lambda s: neurons(90, 96, range(5), 9.0, s)

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from covalign.encoding.debiased import statistics
 from covalign.encoding.debiased.kernels import channel_features, kernel, slot_features, space_features
 from covalign.encoding.debiased.statistics import between, independent, paired, pooled, within
-
-from . import reference
-from .planted import draw, power_law
+from samples import pairs as reference
+from samples.planted import draw, power_law
 
 SEEDS = st.integers(0, 10_000)
 
@@ -126,6 +125,7 @@ def test_independent_parts_are_averaged_and_their_variances_added():
     assert both.freedom == 2 * one.freedom
 
 
+@pytest.mark.slow
 def test_averages_are_unbiased_where_plug_in_moments_are_not():
     variances = power_law(16, 40)
     moment = torch.diag(variances / variances.sum())

@@ -27,6 +27,7 @@ def test_every_form_gives_class_scores(form, kernel_size, head):
     assert module(torch.randn(2, 1, 32, 32)).shape == (2, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
 @pytest.mark.parametrize("kernel_size", [3, 5, 7])
 def test_leaving_out_taps_that_meet_only_padding_changes_nothing(kernel_size, side):
@@ -41,6 +42,7 @@ def test_leaving_out_taps_that_meet_only_padding_changes_nothing(kernel_size, si
     torch.testing.assert_close(trimmed.weight.grad, plain.weight.grad, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_of_large_kernels_on_small_maps_are_numbers_in_bfloat16():
     torch.manual_seed(0)
     module = vgg11("joint", 0.25, kernel_size=7).to(memory_format=torch.channels_last)

@@ -192,6 +192,7 @@ def test_half_precision_modules_are_read_as_they_are(dtype):
     assert network.layers[0].matrix.dtype == torch.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda m: torch.compile(m, backend="eager")])
 def test_wrappers_are_taken_off(wrap):
     names = [layer.name for layer in read_network(wrap(small_cnn())).layers]

@@ -92,6 +92,7 @@ def test_layer_inputs_are_the_same_from_every_format_that_has_them(exported):
             torch.testing.assert_close(same, received, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_aligned_comparisons_are_the_same_from_every_format_that_can_run(exported):
     other = small_cnn()
     for part in other.modules():

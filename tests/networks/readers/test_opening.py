@@ -138,6 +138,7 @@ def test_published_networks_need_their_library_and_say_so(name):
         pytest.skip(f"{library} is installed")
 
 
+@pytest.mark.slow
 def test_optional_libraries_are_imported_only_when_asked_for():
     code = "import sys, covalign.networks.readers.opening; print([m for m in ('onnx', 'timm') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -192,6 +193,7 @@ def test_an_architecture_goes_with_weight_files_alone(source):
         read_network(source, SmallCNN())
 
 
+@pytest.mark.slow
 def test_a_run_of_the_store_is_a_network_by_folder_key_or_record(tmp_path, monkeypatch):
     pixels = torch.randint(256, (20, 3, 32, 32), dtype=torch.uint8)
     images = Images(pixels, torch.arange(20) % 2, ("a", "b"), "noise", "train")

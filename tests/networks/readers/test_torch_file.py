@@ -104,6 +104,7 @@ def test_a_pickle_that_asks_for_memory_is_refused_unread(tmp_path):
     refused(path, "import __builtin__ bytearray")
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_unread(tmp_path):
     path = tmp_path / "net.pt"
     plain = saved(tmp_path, {"weight": torch.zeros(3000, 3000)}, "plain.pt")
@@ -165,6 +166,7 @@ def test_a_safetensors_file_that_lies_about_itself_is_refused(tmp_path, data):
     refused(tmp_path / "net.safetensors", "not a safetensors file")
 
 
+@pytest.mark.slow
 def test_a_safetensors_file_is_read_lazily(tmp_path):
     path = tmp_path / "net.safetensors"
     safetensors.torch.save_file({"a.weight": torch.zeros(50_000_000), "b.weight": torch.randn(4, 4)}, path)
@@ -212,6 +214,7 @@ def test_what_a_safetensors_file_says_of_itself_is_kept(tmp_path):
     assert read_network(tmp_path / "net.safetensors").details["metadata"] == {"license": "MIT"}
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_may_hold_besides_weights_does_no_harm(tmp_path):
     content = {
         "model": {"weight": torch.nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16))},

@@ -78,10 +78,12 @@ def failed(kind: str) -> str:
     return " ".join(claim.sentence for claim in claims(planted(kind)) if claim.verdict != "holds")
 
 
+@pytest.mark.slow
 def test_planted_common_patterns_satisfy_every_claim():
     assert failed("as the paper says") == ""
 
 
+@pytest.mark.slow
 def test_networks_without_common_patterns_are_found_out():
     found = failed("nothing shared")
     assert "share their leading 3x3" in found
@@ -90,14 +92,17 @@ def test_networks_without_common_patterns_are_found_out():
     assert "first layer's patterns differ" in found
 
 
+@pytest.mark.slow
 def test_random_labels_with_patterns_of_their_own_are_found_out():
     assert "Random labels" in failed("random apart")
 
 
+@pytest.mark.slow
 def test_layers_that_differ_in_their_eigenvectors_are_found_out():
     assert "mainly in the eigenvalues" in failed("turned layers")
 
 
+@pytest.mark.slow
 def test_layers_on_small_maps_are_reported_and_not_judged():
     pairs = planted().tables["pairs"]
     rows = pairs[(pairs["of"] == UPDATE) & (pairs["rank"] == 5) & (pairs["kernel"] == 7)]
@@ -105,6 +110,7 @@ def test_layers_on_small_maps_are_reported_and_not_judged():
     assert means[COMPARED] > 0.9 > means[TO_THE_LAST]
 
 
+@pytest.mark.slow
 def test_initial_weights_overlap_by_chance_alone():
     pairs = planted().tables["pairs"]
     rows = pairs[(pairs["of"] == "W0") & (pairs["part"] == COMPARED)]
@@ -120,6 +126,7 @@ def test_intervals_are_over_networks_and_leave_the_control_out():
     assert low < first.measured < high
 
 
+@pytest.mark.slow
 def test_figure_1_redraws_from_its_files(tmp_path):
     save_measurements(planted(), tmp_path)
     again = load_measurements(tmp_path)

@@ -18,6 +18,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow
 def test_the_lowest_frequencies_are_orthonormal_and_begin_with_the_average():
     waves = low_frequencies(7).flatten(1)
     torch.testing.assert_close(waves @ waves.T, torch.eye(6, dtype=torch.float64))

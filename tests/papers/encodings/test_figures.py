@@ -69,6 +69,7 @@ def test_a_population_like_the_papers_satisfies_every_claim():
     assert {claim.verdict for claim in claims(measured())} == {"holds"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sentence", "kind", "change"),
     [
@@ -92,6 +93,7 @@ def test_each_claim_fails_where_its_numbers_do(sentence, kind, change):
     assert sentence in " ".join(claim.sentence for claim in failed)
 
 
+@pytest.mark.slow
 def test_figure_4_redraws_from_its_files(tmp_path):
     save_measurements(measured(), tmp_path)
     again = load_measurements(tmp_path)
@@ -132,6 +134,7 @@ def test_maps_with_dark_diagonals_satisfy_every_claim_and_pale_ones_do_not():
     assert [claim.verdict for claim in pale] == ["does not hold", "does not hold", "does not hold", "holds"]
 
 
+@pytest.mark.slow
 def test_figure_3_redraws_from_its_files(tmp_path):
     save_measurements(maps(), tmp_path)
     figure = draw_maps(load_measurements(tmp_path))["encodings-fig3"]

@@ -225,6 +225,7 @@ def test_another_width_or_architecture_that_differs_is_seen(population, kind, wo
     assert word in sentence
 
 
+@pytest.mark.slow
 def test_profiles_that_the_formula_does_not_fit_are_seen(population, patches):
     jagged = torch.arange(27, dtype=torch.float64) % 2 + 0.1
     true = fitting(changed(population, first_layer.TRUE, lambda layer: jagged), patches)
@@ -248,6 +249,7 @@ def test_curves_of_a_population_like_the_papers_satisfy_the_figures(population, 
     assert failing(fig7.claims(measured)) == []
 
 
+@pytest.mark.slow
 def test_ends_of_a_profile_decide_whether_it_peaks_between(population, patches):
     places = torch.arange(27, dtype=torch.float64)
     peaked = changed(population, first_layer.TRUE, lambda layer: torch.exp(-((places - 8) ** 2) / 20))
@@ -303,6 +305,7 @@ def deciles(population, patches, energy) -> Measurements:
     return replace(measured, tables={**measured.tables, **added})
 
 
+@pytest.mark.slow
 def test_labels_of_one_component_that_change_the_profile_are_seen(population, patches):
     random = next(layer for layer in population if layer.kind == first_layer.RANDOM).learned.energy
 
@@ -390,6 +393,7 @@ def test_amplified_images_have_their_component_at_the_place_that_was_chosen():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "fig1", "fig3", "fig7"])
 def test_tables_and_curves_redraw_from_what_is_kept(name, population, patches, tmp_path):
     measured = {
@@ -407,6 +411,7 @@ def test_tables_and_curves_redraw_from_what_is_kept(name, population, patches, t
         assert all(ax.has_data() for ax in figure.axes)
 
 
+@pytest.mark.slow
 def test_a_table_is_drawn_with_the_papers_numbers_where_there_are_any(population):
     from matplotlib.figure import Figure
 

@@ -5,6 +5,7 @@ import pytest
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.differences import differences
+from covalign.papers.encodings.population import pairs, trainings
 from covalign.papers.scales.laptop import LAPTOP
 from covalign.papers.scales.named import SCALES, scale
 from covalign.papers.scales.paper import PAPER
@@ -65,9 +66,17 @@ def test_an_unknown_exhibit_is_named_with_those_that_exist():
         exhibit("fig9")
 
 
-def test_pairs_of_a_population_never_share_initial_weights():
-    from covalign.papers.encodings.population import pairs, trainings
+def test_the_smoke_scale_is_minutes_of_work():
+    """Bounded in images seen by trainings, which take nearly all of its time: two epochs of CIFAR-10."""
+    trainings = {(each.data, each.spec) for name in NAMES for each in exhibit(name).trainings(SMOKE).values()}
+    seen = 0
+    for data, spec in trainings:
+        count = SMOKE.data[data].count
+        seen += spec.epochs * min(spec.max_images or count, count)
+    assert 0 < seen <= 100_000
 
+
+def test_pairs_of_a_population_never_share_initial_weights():
     for size in SCALES.values():
         specs = {label: each.spec for label, each in trainings(size).items()}
         assert all(specs[pair.a].seed != specs[pair.b].seed for pair in pairs(size))

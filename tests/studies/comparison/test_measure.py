@@ -71,6 +71,7 @@ def test_maps_of_a_copy_are_the_identity(twins):
     np.testing.assert_allclose(cosines[:kept, :kept], np.eye(kept), atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("narrow_first", [True, False])
 def test_a_narrower_network_is_carried_into_the_wider(narrow_first):
     wide, narrow = read(module(widths=(16, 24)), "wide"), read(module(widths=(8, 24), seed=5), "narrow")
@@ -95,6 +96,7 @@ def test_carrying_into_more_dimensions_adds_no_noise():
     assert again.noise_dimension == 60
 
 
+@pytest.mark.slow
 def test_joint_convolutions_are_rotated_on_channels_alone():
     original = module("joint", widths=WIDTHS)
     twin, orders = permuted(original, seed=3)
@@ -156,6 +158,7 @@ def test_without_images_first_layers_alone_are_compared():
     assert "no images were given" in table["reason"][1]
 
 
+@pytest.mark.slow
 def test_untrained_networks_say_that_nothing_was_learned():
     pair = [read(module(widths=(16, 32), spikes=0, seed=seed), str(seed)) for seed in (0, 5)]
     table = compare(pair, images(60), draws=3, calibrate=False).table
@@ -175,6 +178,7 @@ def test_grouped_convolutions_are_not_compared_and_say_why():
     assert "grouped convolution" in table.set_index("layer_a").loc["2", "reason"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table_and_another_seed_other_draws():
     pair = [read(module(seed=seed), str(seed)) for seed in (0, 5)]
     one, same, other = (

@@ -79,6 +79,7 @@ def test_names_in_hover_texts_are_escaped(hostile):
             assert "<script" not in json.dumps(panel.data)
 
 
+@pytest.mark.slow
 def test_every_number_can_be_downloaded(joint, tmp_path):
     html = joint.report(tmp_path / "report.html").read_text("utf-8")
     carried = dict(re.findall(r'download="([^"]+)" href="data:[^,]*,([^"]*)"', html))
@@ -90,12 +91,14 @@ def test_every_number_can_be_downloaded(joint, tmp_path):
     assert numbers["provenance"] == joint.provenance
 
 
+@pytest.mark.slow
 def test_a_report_is_one_file_below_ten_megabytes_and_the_same_each_time(joint, tmp_path):
     first = joint.report(tmp_path / "a.html").read_bytes()
     assert first == joint.report(tmp_path / "b.html").read_bytes()
     assert len(first) < 10e6
 
 
+@pytest.mark.slow
 def test_a_report_of_many_large_networks_stays_below_ten_megabytes(joint, tmp_path):
     table = pd.concat([joint.table.assign(a=joint.table["a"] + f" {index}") for index in range(10)])
     maps = {

@@ -37,12 +37,14 @@ def test_layers_of_a_copy_find_themselves(cross):
     np.testing.assert_allclose(np.diag(cross.matrix("cosine")), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_diagonal_is_the_comparison_itself(pair, cross):
     table = compare(pair, images(150), draws=2, controls=False, calibrate=False).table
     mean = (table["similarity"] + table["similarity_reversed"]) / 2
     np.testing.assert_allclose(np.diag(cross.matrix()), mean)
 
 
+@pytest.mark.slow
 def test_maps_of_unequal_resolution_are_compared_on_the_coarser_one():
     a, b = read(module("joint", pool=True), "a"), read(module("joint", seed=4), "b")
     cross = cross_layer_map(a, b, images(60, side=32), draws=2)

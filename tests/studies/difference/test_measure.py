@@ -61,6 +61,7 @@ def test_planted_changes_come_out_at_their_size_and_the_rest_at_exactly_zero():
     assert frozen["reason"] == "unchanged"
 
 
+@pytest.mark.slow
 def test_independent_noise_is_within_what_random_turns_give():
     base = network()
     table = diff(base, perturbed(base, dict.fromkeys(SIZES, 0.1)), draws=20).table.set_index("layer")
@@ -71,6 +72,7 @@ def test_independent_noise_is_within_what_random_turns_give():
             assert row[f"{measure}_low"] - width < row[measure] < row[f"{measure}_high"] + width
 
 
+@pytest.mark.slow
 def test_an_update_along_one_direction_stands_out_from_its_reference():
     base = network()
     other = perturbed(base, {})
@@ -141,6 +143,7 @@ def test_layers_with_other_names_correspond_by_order():
     assert table.loc["head", "relative_change"] == pytest.approx(0.03, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_replicate_gives_the_spread_from_seed_to_seed():
     """Two updates with a common part: their cosine is its share, and the spread is the rest."""
     base = network()
@@ -154,6 +157,7 @@ def test_a_replicate_gives_the_spread_from_seed_to_seed():
     assert all(row[f"{name}_spread"] >= 0 for name in ("rotation", "rescaling", "channel_change"))
 
 
+@pytest.mark.slow
 def test_independent_updates_have_a_spread_as_large_as_themselves():
     base = network()
     seeds = [perturbed(base, {"stages.5.convolution": 0.1}, seed) for seed in (2, 3)]
@@ -170,6 +174,7 @@ def test_a_replicate_of_something_else_is_refused():
         diff(base, perturbed(base, SIZES), replicate=network(5))
 
 
+@pytest.mark.slow
 def test_every_measure_has_its_reference_and_its_range():
     base = network()
     table = diff(base, perturbed(base, SIZES), draws=2).table
@@ -178,17 +183,20 @@ def test_every_measure_has_its_reference_and_its_range():
     assert {"learned_rank", "rank_rule", "correlation", "correlation_shuffled", "shares_basis"} <= set(table)
 
 
+@pytest.mark.slow
 def test_the_largest_change_is_a_number_for_exit_codes():
     base = network()
     assert diff(base, perturbed(base, SIZES), draws=2).largest_change == pytest.approx(0.3, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table():
     base = network()
     one, two = (diff(base, perturbed(base, SIZES), draws=2, seed=4).table for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
 
 
+@pytest.mark.slow
 def test_results_are_written_as_tables_and_json(tmp_path):
     base = network()
     other = perturbed(base, SIZES)

@@ -75,6 +75,7 @@ def test_images_of_one_class_get_no_verdict(images):
     assert "linear CNN, these labels" not in summary.profiles
 
 
+@pytest.mark.slow
 def test_a_run_gives_its_initial_weights_and_its_linear_cnn_time(images):
     wide = Images(
         images.pixels.repeat(1, 1, 4, 4)[..., :32, :32], images.labels, images.classes, "w", "train"

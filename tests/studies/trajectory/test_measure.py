@@ -53,6 +53,7 @@ def test_rows_are_those_of_a_comparison(trained, short):
         assert ours[column].equals(own[column])
 
 
+@pytest.mark.slow
 def test_another_network_is_a_reference_of_its_own(trained):
     run, images, _ = trained
     other = dataclasses.replace(run.at_epoch(3), name="other")

@@ -181,7 +181,7 @@ def _estimate(c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int)
     if simulated.power < 0.5:
         return _withheld(Remark(Reason.UNDETECTABLE_POWER, (simulated.power,)), p_value)
     above = above_chance(observed, chance.mean(0))
-    value, error = _calibrate(simulated, above)
+    value, error = classical_calibration(simulated, above)
     reach = float(t.ppf(0.975, SAMPLES - 1)) * error
     return Calibration(value, value - reach, value + reach, p_value, (), True, _misfit(simulated, above))
 
@@ -213,7 +213,7 @@ def corrected_eigenvector_cosines(
     return cosines / left[:, None] / right
 
 
-def _calibrate(simulated: Simulation, observed: Float64[Tensor, "1 3"]) -> tuple[float, float]:
+def classical_calibration(simulated: Simulation, observed: Float64[Tensor, "1 3"]) -> tuple[float, float]:
     """Estimate of S* at the observed statistics, and its standard error."""
     truth = simulated.truth
     constant = torch.ones_like(truth)[:, None]
@@ -270,4 +270,5 @@ def _checked(c1: WeightCovariance, c2: WeightCovariance, draws: int) -> None:
 def _least_squares(design: Float64[Tensor, "b p"], target: Float64[Tensor, " b"]) -> Float64[Tensor, " p"]:
     """Least squares by QR: LAPACK's own driver gives other last bits from call to call."""
     q, r = torch.linalg.qr(design)
-    return torch.linalg.solve_triangular(r, (q.T @ target)[:, None], upper=True)[:, 0]
+    solved: Tensor = torch.linalg.solve_triangular(r, (q.T @ target)[:, None], upper=True)
+    return solved[:, 0]

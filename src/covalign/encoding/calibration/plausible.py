@@ -204,7 +204,7 @@ def _distinctness(
 
 def _direction(eigenvalues: Float64[Tensor, "*b r"], gamma: float) -> Float64[Tensor, "*b r"]:
     root = _visible_spike(eigenvalues, gamma).clamp(min=0).sqrt()
-    return root / root.norm(dim=-1, keepdim=True)
+    return torch.div(root, root.norm(dim=-1, keepdim=True))
 
 
 def _pooled_shapes(

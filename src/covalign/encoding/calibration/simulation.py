@@ -117,4 +117,5 @@ def _population_cosine(
     spikes2: Float64[Tensor, "b r2"],
 ) -> Float64[Tensor, "*draws b"]:
     weighted = spikes1.sqrt()[:, :, None] * overlap * spikes2.sqrt()[:, None]
-    return torch.linalg.svdvals(weighted).sum(-1) / (spikes1.sum(1) * spikes2.sum(1)).sqrt()
+    nuclear: Tensor = torch.linalg.svdvals(weighted).sum(-1)
+    return nuclear / (spikes1.sum(1) * spikes2.sum(1)).sqrt()

@@ -102,7 +102,7 @@ def joint_variance(blocks_1: Float64[Tensor, "n1 c s"], blocks_2: Float64[Tensor
     """Return the variance of U_12 where one rotation turns the channels at all places."""
     channels, places = blocks_1.shape[1:]
     if channels <= places:
-        parts = [_parts_by_channel(blocks) for blocks in (blocks_1, blocks_2)]
+        parts = [parts_by_channel(blocks) for blocks in (blocks_1, blocks_2)]
         products = [float((a.T @ b).square().sum()) for a, b in zip(*parts, strict=True)]
     else:
         parts = [_products_of_parts(blocks) for blocks in (blocks_1, blocks_2)]
@@ -117,7 +117,7 @@ def _second_moment(blocks: Float64[Tensor, "n c s"]) -> Float64[Tensor, "s s c c
     return (rows.T @ rows / len(rows)).reshape(places, channels, places, channels).transpose(1, 2)
 
 
-def _parts_by_channel(blocks: Float64[Tensor, "n c s"]) -> tuple[Tensor, Tensor]:
+def parts_by_channel(blocks: Float64[Tensor, "n c s"]) -> tuple[Tensor, Tensor]:
     """Symmetric traceless and antisymmetric parts of all blocks M^{ab}, ``[s^2, c^2]`` each (few channels)."""
     moment = _second_moment(blocks)
     channels = moment.shape[2]

@@ -32,7 +32,7 @@ class TrimmedConvolution(nn.Conv2d):
         pad = [min(self.pad, side - 1) for side in input.shape[2:]]
         top, left = self.pad - pad[0], self.pad - pad[1]
         if top == left == 0:
-            return super()._conv_forward(input, weight, bias)
+            return functional.conv2d(input, weight, bias, self.stride, self.padding)
         height, width = weight.shape[2:]
         trimmed = weight[:, :, top : height - top, left : width - left]
         return functional.conv2d(input, trimmed, bias, self.stride, pad)
@@ -61,7 +61,8 @@ class JointStage(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
         """Apply the stage."""
-        return self.pool(self.norm(torch.relu(self.convolution(x))))
+        maps: Tensor = self.pool(self.norm(torch.relu(self.convolution(x))))
+        return maps
 
 
 class FactorizedStage(nn.Module):
@@ -90,4 +91,5 @@ class FactorizedStage(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
         """Apply the stage."""
-        return self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
+        maps: Tensor = self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
+        return maps

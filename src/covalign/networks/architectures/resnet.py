@@ -60,7 +60,8 @@ class ResNet(nn.Module):
         """Return class scores."""
         x = functional.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean((2, 3)))
+        scores: Tensor = self.linear(x.mean((2, 3)))
+        return scores
 
 
 def resnet(depth: int, classes: int = 10, in_channels: int = 3) -> ResNet:

@@ -37,7 +37,8 @@ class VGG(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
         """Return class scores."""
-        return self.head(self.stages(x).mean((2, 3)))
+        scores: Tensor = self.head(self.stages(x).mean((2, 3)))
+        return scores
 
 
 def vgg(

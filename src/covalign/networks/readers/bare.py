@@ -36,7 +36,7 @@ def read_bare(file: WeightFile) -> Reading:
     tensors = _unwrapped(file.tensors)
     skipped: list[Skipped] = []
     weights: dict[str, Tensor] = {}
-    seen: dict[tuple, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
     for name, tensor in tensors.items():
         place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride()) if not tensor.is_sparse else ()
         if reason := _reason(name, tensor, tensors):

@@ -107,7 +107,7 @@ def _array(onnx: Any, tensor: Any, folder: Path) -> np.ndarray:
                 raise ValueError(f"{stated['location']!r} is no file beside the graph")
             if offset < 0 or length < 0 or offset + length > file.stat().st_size:
                 raise ValueError(f"{stated['location']!r} is too short")
-        return onnx.numpy_helper.to_array(tensor, str(folder))
+        return np.asarray(onnx.numpy_helper.to_array(tensor, str(folder)))
     except Exception as error:  # onnx has exceptions of its own
         raise InputError(
             f"tensor {tensor.name!r} cannot be read ({one_line(error)}); keep the files of an export "

@@ -202,7 +202,7 @@ def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
     raise InputError(f"{path}: holds no named tensors, expected a state dict; save model.state_dict()")
 
 
-def _has_weights(content: Mapping) -> bool:
+def _has_weights(content: Mapping[object, object]) -> bool:
     """Whether at least one tensor of two or more axes is directly inside, under a name."""
     return any(
         isinstance(key, str) and isinstance(value, Tensor) and value.ndim > 1
@@ -210,12 +210,12 @@ def _has_weights(content: Mapping) -> bool:
     )
 
 
-def _flat(content: Mapping) -> dict[str, Tensor]:
+def _flat(content: Mapping[object, object]) -> dict[str, Tensor]:
     """Return the tensors of nested mappings by dotted name (an optimizer's numbered state has no names)."""
     flat: dict[str, Tensor] = {}
     seen: set[int] = set()
 
-    def descend(part: Mapping, prefix: str, depth: int) -> None:
+    def descend(part: Mapping[object, object], prefix: str, depth: int) -> None:
         if id(part) in seen or depth == 0:
             return
         seen.add(id(part))

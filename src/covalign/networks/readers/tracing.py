@@ -69,7 +69,7 @@ def trace(
     takers: dict[str, set[str]] = {}
     redefined: dict[str, Tensor] = {}
 
-    def receive(part: nn.Module, args: tuple, kwargs: dict) -> None:
+    def receive(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         name = names[part]
         received = first_tensor(args, kwargs)
         maker, made_tensor, version = made.get(id(received), ("", received, 0))
@@ -81,7 +81,7 @@ def trace(
                 redefined[name] = received.clone()
         takers.setdefault(maker, set()).add(name)
 
-    def hand_on(part: nn.Module, args: tuple, output: Tensor) -> None:
+    def hand_on(part: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         made[id(output)] = (names[part], output, output._version)
 
     handles = [part.register_forward_pre_hook(receive, with_kwargs=True) for part in names]
@@ -111,7 +111,7 @@ def _only(links: Mapping[str, set[str]], allowed: set[str]) -> dict[str, str]:
     }
 
 
-def first_tensor(args: tuple, kwargs: dict) -> Tensor:
+def first_tensor(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
     """Return what a module with one input was called with."""
     return args[0] if args else next(iter(kwargs.values()))
 

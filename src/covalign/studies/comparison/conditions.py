@@ -102,10 +102,10 @@ def _rows(table: pd.DataFrame, conditions: Mapping[str, str]) -> Iterator[Condit
         for a, b in itertools.combinations(members, 2):
             within_a, within_b = (_matrix(cross, members[c], members[c]) for c in (a, b))
             found = group_similarity(_matrix(cross, members[a], members[b]), within_a, within_b)
-            independence = [
+            first, second = (
                 neuron_independence(within, torch.tensor([own.get(name, math.nan) for name in members[c]]))
                 for within, c in ((within_a, a), (within_b, b))
-            ]
+            )
             yield ConditionRow(
                 a,
                 b,
@@ -116,7 +116,8 @@ def _rows(table: pd.DataFrame, conditions: Mapping[str, str]) -> Iterator[Condit
                 found.high,
                 found.seeds_a,
                 found.seeds_b,
-                *independence,
+                first,
+                second,
                 found.reason.value,
             )
 

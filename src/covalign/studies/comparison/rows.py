@@ -1,6 +1,7 @@
 """How alike are two layers that were paired?"""
 
 import math
+from typing import Any
 
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.bures import bures_wasserstein_cosine, same_weights
@@ -16,7 +17,7 @@ from covalign.studies.streaming import Fit
 MAP_RANKS = 64
 """Largest side of the eigenvector-cosine maps that a comparison keeps."""
 
-Measured = tuple[dict[str, float], Remarks]
+Measured = tuple[dict[str, Any], Remarks]
 """Numbers by the column that holds them, and what is to be said of them."""
 
 ROUNDING = 1e-3

@@ -1,6 +1,7 @@
 """Which numbers of a comparison are printed, and under what names?"""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ COMPARISON_COLUMNS = (
 )
 
 
-def layer_table(layers: pd.DataFrame, spectra: dict[tuple[str, str], Tensor]) -> Table:
+def layer_table(layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor]) -> Table:
     """Return a row per network and layer, with its spectrum as a sparkline.
 
     Args:

@@ -136,7 +136,8 @@ def _directions(
         return weight_covariance(layer.matrix).eigenvectors
     if basis == "random":
         return haar_frame(layer.dimension, count, torch.Generator().manual_seed(seed))
-    return torch.linalg.eigh(input_moment(network, layer, images)).eigenvectors.flip(1)
+    vectors: Tensor = torch.linalg.eigh(input_moment(network, layer, images)).eigenvectors
+    return vectors.flip(1)
 
 
 def _runnable(network: Network) -> tuple[nn.Module, Normalization]:
