@@ -40,7 +40,7 @@ def test_a_stored_run_is_not_trained_again(store):
     run = covalign.load_run(RUN, store)
     before = (run.path / "manifest.json").read_bytes()
     told = []
-    again = covalign.train(run.spec, store, progress=told.append)
+    again = covalign.train(run.spec, store, on_epoch=told.append)
     assert again.key == run.key
     assert not told
     assert (run.path / "manifest.json").read_bytes() == before

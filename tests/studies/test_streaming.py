@@ -130,7 +130,9 @@ def test_without_held_out_images_there_is_no_correlation(pair):
 
 def test_progress_rises_to_one(pair):
     told = []
-    fit_alignments(links(*pair), images(20), batch_size=5, memory=1, progress=told.append)
+    fit_alignments(
+        links(*pair), images(20), batch_size=5, memory=1, progress=lambda stage, share: told.append(share)
+    )
     assert told == sorted(told)
     assert told[-1] == 1
 

@@ -133,7 +133,7 @@ def test_random_labels_are_drawn_for_training_images_only(tiny, images):
 
 def test_epochs_are_told(tiny, images):
     rows = []
-    run = train(tiny(), images=images, progress=rows.append)
+    run = train(tiny(), images=images, progress=False, on_epoch=rows.append)
     assert tuple(rows) == run.history
     assert [row.epoch for row in rows] == [1, 2]
 

@@ -17,7 +17,7 @@ def test_side_by_side_gives_the_same_weights_in_the_same_order(tiny, archive, tm
     assert [run.spec.seed for run in runs] == [2, 0]
     alone = train(specs[1], progress=False)
     assert runs[1].files.read("final.safetensors") == alone.files.read("final.safetensors")
-    assert re.search(r"2/2 trainings: \S+ seed \d", capsys.readouterr().err)
+    assert re.search(r"trainings: 2/2, \S+ seed \d", capsys.readouterr().err)
 
 
 @pytest.mark.slow

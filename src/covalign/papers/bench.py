@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from covalign.data.loading import load_split
 from covalign.errors import InputError
 from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
+from covalign.progress import Told, untold
 from covalign.storage.atomic import write_durably
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
@@ -41,7 +42,7 @@ class Bench:
     store: RunStore
     runs: Mapping[Label, Run] = field(default_factory=dict)
     seed: int = 0
-    progress: Callable[[str, float], None] = lambda stage, done: None
+    progress: Told = untold
     loaded: dict[tuple[str, str], Images] = field(default_factory=dict)
 
     def read_from(self, spec: TrainingSpec, data: str) -> TrainingSpec:

@@ -7,7 +7,7 @@ which `redraw` draws and judges again without any weights.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import safetensors.torch
 
-import covalign
 from covalign.errors import InputError
 from covalign.figures.saving import save_figure
 from covalign.papers.bench import Bench
@@ -27,6 +26,7 @@ from covalign.papers.label import Label, completed
 from covalign.papers.scales.named import scale
 from covalign.papers.scales.scale import DataSet, Scale
 from covalign.papers.verdicts import write_summary
+from covalign.progress import Told, untold
 from covalign.report.rendering import json_bytes
 from covalign.storage.atomic import write_durably
 from covalign.storage.provenance import environment
@@ -35,6 +35,7 @@ from covalign.training.many import train_population
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore, recipe_version
+from covalign.version import __version__
 
 SCHEMA_VERSION = 1
 
@@ -103,7 +104,7 @@ def reproduce(
     scheduler: str | None = None,
     seed: int = 0,
     command: str = "",
-    progress: Callable[[str, float], None] = lambda stage, done: None,
+    progress: Told = untold,
 ) -> list[Reproduction]:
     """Reproduce exhibits: train what is missing, measure, draw, and judge their claims.
 
@@ -133,7 +134,7 @@ def reproduce(
     for data in dict.fromkeys(needed.data for each in exhibits for needed in each.trainings(chosen).values()):
         bench.prepare(data)
     specs = [_specs(each, bench) for each in exhibits]
-    runs = _trained(specs, store, workers, scheduler)
+    runs = _trained(specs, store, workers, scheduler, progress)
     training_seconds = time.monotonic() - started
     found = []
     for each, wanted in zip(exhibits, specs, strict=True):
@@ -142,7 +143,7 @@ def reproduce(
         measured = each.measure(Bench(chosen, sources, store, own, seed, progress, bench.loaded))
         provenance = {
             "command": command,
-            "covalign": covalign.__version__,
+            "covalign": __version__,
             "environment": environment(),
             "seed": seed,
             "training_seconds": round(sum(epoch.seconds for run in own.values() for epoch in run.history), 1),
@@ -207,9 +208,11 @@ def _trained(
     store: RunStore,
     workers: int | None,
     scheduler: str | None,
+    progress: Told,
 ) -> dict[TrainingSpec, Run]:
     specs = list(dict.fromkeys(spec for each in needed for spec in each.values()))
-    return dict(zip(specs, train_population(specs, store, workers, scheduler), strict=True)) if specs else {}
+    runs = train_population(specs, store, workers=workers, scheduler=scheduler, progress=progress)
+    return dict(zip(specs, runs, strict=True))
 
 
 def _drawn(

@@ -8,7 +8,7 @@ kept apart, to judge an alignment on images it was not fitted to.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +25,7 @@ from covalign.encoding.alignment import (
 from covalign.encoding.reasons import Remarks
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.progress import Told, untold
 
 BATCH_SIZE = 100
 MEMORY_BUDGET = 2**30
@@ -127,7 +128,7 @@ def fit_alignments(
     control: bool = False,
     batch_size: int = BATCH_SIZE,
     memory: int = MEMORY_BUDGET,
-    progress: Callable[[float], None] = lambda done: None,
+    progress: Told = untold,
 ) -> list[Fit]:
     """Fit one alignment per link, and measure its correlation on held-out images.
 
@@ -139,7 +140,7 @@ def fit_alignments(
             away), which share nothing but the average image, and to features centred at each position.
         batch_size: images a pass.
         memory: bytes of moments held at a time.
-        progress: told the share of the work that is done.
+        progress: told the share of the alignments that is done.
 
     Raises:
         InputError: too few images, or a network that has no forward pass or cannot take them.
@@ -151,7 +152,7 @@ def fit_alignments(
     for done, group in enumerate(groups):
         sums = [Sums(link, control) for link in group]
         for share in _accumulate(sums, images, holdout, batch_size):
-            progress((done + share) / len(groups))
+            progress("alignments", (done + share) / len(groups))
         results += [each.solve() for each in sums]
     return results
 

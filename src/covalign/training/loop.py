@@ -27,9 +27,9 @@ from covalign.data.loading import load_split
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
+from covalign.progress import Told, shown
 from covalign.storage.streams import stream
 from covalign.training.machine import fixed, resolve
-from covalign.training.progress import Reporter, reporter
 from covalign.training.run import (
     Epoch,
     Files,
@@ -53,7 +53,8 @@ def train(
     store: RunStore | None = None,
     *,
     images: tuple[Images, Images] | None = None,
-    progress: bool | Callable[[Epoch], None] = True,
+    progress: Told | bool | None = True,
+    on_epoch: Callable[[Epoch], object] = lambda row: None,
     checkpoint_seconds: float = 30.0,
 ) -> Run:
     """Train one network, or finish it, or return it if it is finished.
@@ -63,7 +64,8 @@ def train(
         store: where the run is kept; None keeps it in memory.
         images: training and test images with their true labels, where they are loaded already; None loads
             what the spec names.
-        progress: show the progress on standard error, or tell a function of every epoch that ends.
+        progress: what is told, or whether to show it; see `covalign.progress.shown`.
+        on_epoch: called with every epoch that ends.
         checkpoint_seconds: longest time between two checkpoints; there is one after every epoch as well.
 
     Raises:
@@ -77,12 +79,12 @@ def train(
     details = identity(spec, train_images, test_images)
     if store is None:
         files: Files = Memory({})
-        _finish(files, details, spec, train_images, test_images, progress, math.inf)
+        _finish(files, details, spec, train_images, test_images, progress, on_epoch, math.inf)
         return Run.open(files)
     with store.lock(details["key"]):
         files = store.folder(details["key"])
         if "final.safetensors" not in files.files():
-            _finish(files, details, spec, train_images, test_images, progress, checkpoint_seconds)
+            _finish(files, details, spec, train_images, test_images, progress, on_epoch, checkpoint_seconds)
         return Run.open(files)
 
 
@@ -119,7 +121,8 @@ def _finish(
     spec: TrainingSpec,
     train_images: Images,
     test_images: Images,
-    progress: bool | Callable[[Epoch], None],
+    progress: Told | bool | None,
+    on_epoch: Callable[[Epoch], object],
     checkpoint_seconds: float,
 ) -> None:
     with fixed(spec):
@@ -142,15 +145,17 @@ def _finish(
         )
         _resume(training)
         title = f"{train_images.name} seed {spec.seed}"
-        with reporter(title, spec.epochs, _steps(training), progress) as show:
+        with shown(progress) as told:
             while training.position.epoch < spec.epochs:
-                _epoch(training, show)
+                row = _epoch(training, partial(told, title))
+                told(title, row.epoch / spec.epochs, _figures(row, spec.epochs))
+                on_epoch(row)
         final = packed(module.state_dict())
         history = json.dumps(training.position.history, indent=1).encode()
         files.commit({"final.safetensors": final, "history.json": history}, drop=_checkpoints(files))
 
 
-def _epoch(training: _Training, show: Reporter) -> None:
+def _epoch(training: _Training, told: Callable[[float], None]) -> Epoch:
     """Train to the end of the current epoch, evaluate, and commit."""
     spec, position = training.spec, training.position
     order = torch.randperm(len(training.train), generator=stream(spec.seed, "order", position.epoch))
@@ -161,7 +166,7 @@ def _epoch(training: _Training, show: Reporter) -> None:
     while position.step < steps:
         _step(training, order)
         position.seconds = before + time.monotonic() - started
-        show.step(position.epoch * steps + position.step)
+        told((position.epoch + position.step / steps) / spec.epochs)
         if time.monotonic() - saved >= training.checkpoint_seconds and position.step < steps:
             _checkpoint(training)
             saved = time.monotonic()
@@ -177,9 +182,15 @@ def _epoch(training: _Training, show: Reporter) -> None:
         before + time.monotonic() - started,
     )
     training.position = _Position(epoch=row.epoch, history=[*position.history, asdict(row)])
-    show.epoch(row)
     if row.epoch < spec.epochs:
         _checkpoint(training, keep=row.epoch in spec.checkpoint_epochs)
+    return row
+
+
+def _figures(row: Epoch, epochs: int) -> str:
+    test = "" if row.test_accuracy is None else f", test {row.test_accuracy:.1%}"
+    learned = f"loss {row.train_loss:.3f}, train {row.train_accuracy:.1%}{test}"
+    return f"epoch {row.epoch}/{epochs}, {learned}, {row.seconds:.1f} s"
 
 
 def _step(training: _Training, order: Tensor) -> None:

@@ -9,13 +9,13 @@ several threads.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, as_completed, get_worker
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from covalign.errors import InputError
+from covalign.progress import Told, shown
 from covalign.training.loop import train
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
@@ -27,9 +27,10 @@ TOPIC = "covalign-epochs"
 def train_population(
     specs: Sequence[TrainingSpec],
     store: RunStore,
+    *,
     workers: int | None = None,
     scheduler: str | None = None,
-    progress: bool = True,
+    progress: Told | bool | None = True,
 ) -> list[Run]:
     """Train every spec, side by side, and return their runs in the same order.
 
@@ -39,49 +40,51 @@ def train_population(
         workers: processes of the local cluster; None takes as many as the cores allow. One trains here.
         scheduler: address of a running Dask scheduler ("tcp://host:8786"), whose workers must have one thread
             each; None starts a local cluster that listens on this machine only.
-        progress: show epochs done and time left on standard error.
+        progress: what is told, or whether to show it; see `covalign.progress.shown`.
 
     Raises:
         InputError: some trainings failed (all others were finished first), or the scheduler cannot be used.
     """
     shared = RunStore(store.root.resolve())
     threads = max((spec.threads for spec in specs), default=1)
-    count = min(len(specs), workers or max(1, CPU_COUNT // threads))
-    with _shown(specs, progress) as show:
-        if scheduler is None and count <= 1:
-            outcomes = [_attempt(spec, shared, show, index) for index, spec in enumerate(specs)]
+    processes = min(len(specs), workers or max(1, CPU_COUNT // threads))
+    with shown(progress) as told:
+        count = _counted(specs, told)
+        if scheduler is None and processes <= 1:
+            outcomes = [_attempt(spec, shared, count, index) for index, spec in enumerate(specs)]
         else:
-            with _client(count, scheduler) as client:
-                outcomes = _side_by_side(client, specs, shared, show)
+            with _client(processes, scheduler) as client:
+                outcomes = _side_by_side(client, specs, shared, count)
     return _all_or_error(outcomes)
 
 
-Show = Callable[[int, int], None]
+Counted = Callable[[int, int], None]
 """Is told that training ``index`` has ``epochs`` epochs behind."""
 
 
-def _attempt(spec: TrainingSpec, store: RunStore, show: Show, index: int) -> Run | BaseException:
+def _attempt(spec: TrainingSpec, store: RunStore, count: Counted, index: int) -> Run | BaseException:
     try:
-        run = train(spec, store, progress=lambda row: show(index, row.epoch))
+        run = train(spec, store, progress=False, on_epoch=lambda row: count(index, row.epoch))
     except InputError as error:
         return error
-    show(index, spec.epochs)
+    count(index, spec.epochs)
     return run
 
 
 def _task(spec: TrainingSpec, store: RunStore, index: int) -> Run:
     worker = get_worker()
-    return train(spec, store, progress=lambda row: worker.log_event(TOPIC, [index, row.epoch]))
+    tell = partial(worker.log_event, TOPIC)
+    return train(spec, store, progress=False, on_epoch=lambda row: tell([index, row.epoch]))
 
 
 def _side_by_side(
-    client: Client, specs: Sequence[TrainingSpec], store: RunStore, show: Show
+    client: Client, specs: Sequence[TrainingSpec], store: RunStore, count: Counted
 ) -> list[Run | BaseException]:
-    client.subscribe_topic(TOPIC, lambda event: show(*event[1]))
+    client.subscribe_topic(TOPIC, lambda event: count(*event[1]))
     futures = [client.submit(_task, spec, store, index, pure=False) for index, spec in enumerate(specs)]
     position = {future.key: index for index, future in enumerate(futures)}
     for future in as_completed(futures):
-        show(position[future.key], specs[position[future.key]].epochs)
+        count(position[future.key], specs[position[future.key]].epochs)
     return [future.exception() or future.result() for future in futures]
 
 
@@ -132,23 +135,16 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         yield client
 
 
-@contextmanager
-def _shown(specs: Sequence[TrainingSpec], progress: bool) -> Iterator[Show]:
-    """Give the function that shows progress: a bar over all epochs on a terminal, else a line a training."""
-    console = Console(stderr=True)
-    done = dict.fromkeys(range(len(specs)), 0)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not (progress and console.is_terminal)) as bar:
-        task = bar.add_task("", total=sum(spec.epochs for spec in specs))
+def _counted(specs: Sequence[TrainingSpec], told: Told) -> Counted:
+    """Return what adds up the epochs of all trainings, and tells of each that ends."""
+    done = [0] * len(specs)
 
-        def show(index: int, epochs: int) -> None:
-            news = epochs > done[index]
-            done[index] = max(done[index], epochs)
-            finished = sum(done[i] >= spec.epochs for i, spec in enumerate(specs))
-            said = f"{finished}/{len(specs)} trainings"
-            bar.update(task, completed=sum(done.values()), description=said)
-            if progress and not console.is_terminal and news and epochs >= specs[index].epochs:
-                line = f"{said}: {specs[index].images} seed {specs[index].seed}"
-                console.print(line, highlight=False, soft_wrap=True)
+    def count(index: int, epochs: int) -> None:
+        spec, news = specs[index], epochs > done[index]
+        done[index] = max(done[index], epochs)
+        finished = sum(epochs >= spec.epochs for epochs, spec in zip(done, specs, strict=True))
+        ended = f"{finished}/{len(specs)}, {spec.images} seed {spec.seed}"
+        share = sum(done) / max(1, sum(spec.epochs for spec in specs))
+        told("trainings", share, ended if news and epochs >= spec.epochs else "")
 
-        yield show
+    return count

@@ -7,7 +7,7 @@ of how they are drawn.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from covalign.data.images import Images
@@ -16,6 +16,7 @@ from covalign.encoding.similarity import eigenvector_cosines
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.progress import Told, untold
 from covalign.report.columns import frame
 from covalign.studies.comparison.columns import LayerRow, PairRow
 from covalign.studies.comparison.conditions import conditions_of
@@ -71,7 +72,7 @@ def compare(
     controls: bool = True,
     calibrate: bool = True,
     provenance: Mapping[str, Any] | None = None,
-    progress: Callable[[str, float], None] = lambda stage, done: None,
+    progress: Told = untold,
 ) -> Comparison:
     """Compare every pair of networks, layer by layer.
 
@@ -140,7 +141,7 @@ def _pairs(opened: Sequence[Subject], layers: Choice | None) -> Iterator[Pair]:
 
 
 def _encodings(
-    pairs: Sequence[Pair], draws: int, seed: int, progress: Callable[[str, float], None]
+    pairs: Sequence[Pair], draws: int, seed: int, progress: Told
 ) -> dict[tuple[str, str], LayerEncoding]:
     """What every layer that is compared learned by itself, each once, in the order of first use."""
     found: dict[tuple[str, str], LayerEncoding] = {}
@@ -182,19 +183,13 @@ def _link(a: Network, layer_a: Layer, b: Network, layer_b: Layer) -> Link:
     return Link(a, layer_a, b, layer_b, *known_rotation(a, layer_a, b, layer_b))
 
 
-def _fits(
-    links: Sequence[Link], images: Images | None, control: bool, progress: Callable[[str, float], None]
-) -> list[Fit | None]:
+def _fits(links: Sequence[Link], images: Images | None, control: bool, progress: Told) -> list[Fit | None]:
     """Fit the narrower layer of each link into the wider one; None where it cannot be aligned."""
     turned = [link.turned for link in links]
     usable = [
         link for link in turned if images is not None and link.network_a.source and link.network_b.source
     ]
-    fits = (
-        fit_alignments(usable, images, control=control, progress=lambda done: progress("alignments", done))
-        if images is not None
-        else []
-    )
+    fits = fit_alignments(usable, images, control=control, progress=progress) if images is not None else []
     found = {id(link): fit for link, fit in zip(usable, fits, strict=True)}
     return [found.get(id(link)) or _unmeasured(link) for link in turned]
 

@@ -5,7 +5,6 @@ of the same form and kernel size, as `covalign.studies.comparison.measure.compar
 differ in resolution, the finer one is averaged to the coarser; the narrower layer is mapped into the wider.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.progress import Told, untold
 from covalign.studies.comparison.measure import compare
 from covalign.studies.comparison.orders import mean_of_orders
 from covalign.studies.pairing import hidden_layers, signature
@@ -84,7 +84,7 @@ def cross_layer_map(
     draws: int = 10,
     seed: int = 0,
     calibrate: bool = False,
-    progress: Callable[[str, float], None] = lambda stage, done: None,
+    progress: Told = untold,
 ) -> CrossLayerMap:
     """Compare every layer of network a with every layer of network b.
 

@@ -9,7 +9,7 @@ independent noise has a relative change equal to its spread; one that repeats it
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from covalign.encoding.basis import ENOUGH, BasisTest, basis_test, shares_basis
 from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.progress import Told, untold
 from covalign.studies.difference.record import Difference
 from covalign.studies.subjects import Source, open_subject
 
@@ -34,7 +35,7 @@ def diff(
     layers: Sequence[str] | None = None,
     draws: int = 10,
     seed: int = 0,
-    progress: Callable[[str, float], None] = lambda stage, done: None,
+    progress: Told = untold,
 ) -> Difference:
     """Measure, layer by layer, what changed from ``base`` to ``other``; no images are needed.
 

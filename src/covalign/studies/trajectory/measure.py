@@ -10,7 +10,7 @@ weights W_0 two plain measures of how far the weights went are given as well:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ import pandas as pd
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.progress import Told, untold
 from covalign.studies.comparison.columns import MEASURED
 from covalign.studies.comparison.measure import compare
 from covalign.studies.comparison.record import Comparison
@@ -53,7 +54,7 @@ def trajectory(
     seed: int = 0,
     controls: bool = False,
     calibrate: bool = False,
-    progress: Callable[[str, float], None] = lambda stage, done: None,
+    progress: Told = untold,
 ) -> pd.DataFrame:
     """Measure the checkpoints of a training, by themselves and against where they lead.
 

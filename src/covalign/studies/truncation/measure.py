@@ -11,7 +11,7 @@ the controls.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -27,6 +27,7 @@ from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers.tracing import evaluation
+from covalign.progress import Told, untold
 from covalign.studies.streaming import layer_inputs
 from covalign.studies.subjects import Source, open_subject
 
@@ -44,7 +45,7 @@ def rank_truncation(
     *,
     basis: str = "weights",
     seed: int = 0,
-    progress: Callable[[float], None] = lambda done: None,
+    progress: Told = untold,
 ) -> pd.DataFrame:
     """Measure accuracy with one layer's weights projected onto r directions, for every r in ``ranks``.
 
@@ -85,7 +86,7 @@ def rank_truncation(
         with torch.no_grad():
             part.weight.copy_(projected.reshape(part.weight.shape))
         rows.append({"rank": rank, "accuracy": accuracy(module, normalization, images)})
-        progress(done / len(ranks))
+        progress("ranks", done / len(ranks))
     depth = [entry.name for entry in found.layers].index(layer) + 1
     same = {"network": found.name, "layer": layer, "depth": depth, "basis": basis, "d": target.dimension}
     return pd.DataFrame([{**same, **row, "untruncated": untruncated} for row in rows])
