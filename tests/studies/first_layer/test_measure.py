@@ -29,7 +29,7 @@ def planted(images: Images):
     """Filters drawn from the formula itself, at tau lambda_1^2 = 20."""
     patches = patch_covariance(images, 3, normalization=channel_normalization(images))
     profile = predicted_energy(patches, 20 / float(patches.standard_deviations[0]) ** 2)
-    return first_layer_summary(images, network_of(initial_filters(patches, profile, 64)), draws=20)
+    return first_layer_summary(network_of(initial_filters(patches, profile, 64)), images, draws=20)
 
 
 def test_channels_are_brought_to_mean_zero_and_spread_one(images):
@@ -47,15 +47,15 @@ def test_filters_drawn_from_the_formula_are_found_at_their_time(planted):
 
 def test_patches_are_those_that_the_layer_reads(images):
     weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-    strided = first_layer_summary(images, network_of(weight, stride=(3, 3)), draws=2)
-    every = first_layer_summary(images, network_of(weight), draws=2)
+    strided = first_layer_summary(network_of(weight, stride=(3, 3)), images, draws=2)
+    every = first_layer_summary(network_of(weight), images, draws=2)
     side = images.pixels.shape[-1]
     assert (strided.patches.stride, strided.patches.positions) == (3, (side // 3) ** 2)
     assert (every.patches.stride, every.patches.positions) == (1, (side - 2) ** 2)
 
 
 def test_without_a_network_the_prediction_stands_alone(images):
-    summary = first_layer_summary(images, kernel_size=3)
+    summary = first_layer_summary(None, images, kernel_size=3)
     assert summary.scaled_time == PUBLISHED_TIME
     assert list(summary.profiles) == ["formula", "linear CNN, random labels", "linear CNN, these labels"]
     assert (summary.profile, summary.fit, summary.agreements) == (None, None, {})
@@ -70,7 +70,7 @@ def test_without_a_network_the_prediction_stands_alone(images):
 
 def test_images_of_one_class_get_no_verdict(images):
     single = Images(images.pixels, torch.zeros(len(images), dtype=torch.int64), ("all",), "smooth", "train")
-    summary = first_layer_summary(single)
+    summary = first_layer_summary(None, single)
     assert (summary.dependence, summary.verdict) == (None, None)
     assert "linear CNN, these labels" not in summary.profiles
 
@@ -85,7 +85,7 @@ def test_a_run_gives_its_initial_weights_and_its_linear_cnn_time(images):
         schedule="constant", precision="float32",
     )  # fmt: skip
     run = train(spec, images=(wide, wide), progress=False)
-    summary = first_layer_summary(wide, run, draws=5)
+    summary = first_layer_summary(run, wide, draws=5)
     layer = run.network.layers[0]
     leading = float(summary.patches.standard_deviations[0]) ** 2
     steps, positions = 2 * 2, 30 * 30
@@ -105,9 +105,9 @@ def test_a_network_that_does_not_read_these_pixels_is_refused(images):
         with pytest.raises(
             InputError, match=r"first layer 'conv' is .* expected a convolution of the images' 3"
         ):
-            first_layer_summary(images, network)
+            first_layer_summary(network, images)
     with pytest.raises(InputError, match="no layers were read"):
-        first_layer_summary(images, Network("empty", ()))
+        first_layer_summary(Network("empty", ()), images)
 
 
 def test_saved_tables_hold_every_profile_and_every_figure(planted, tmp_path):

@@ -6,6 +6,7 @@ training time, given as tau lambda_1^2; the exact linear CNN, whose time multipl
 patches, runs for J tau (`linear_cnn_tau`).
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -44,8 +45,8 @@ FILTERS = 64
 
 
 def first_layer_summary(
-    images: Images,
-    network: Source | None = None,
+    network: Source | Images | None = None,
+    images: Images | Source | None = None,
     *,
     kernel_size: int = 3,
     scaled_time: float | int | None = None,
@@ -57,9 +58,9 @@ def first_layer_summary(
     """Measure a first layer and predict it; without a network, predict only.
 
     Args:
-        images: what the network was trained on, or would be.
         network: with a first layer that reads pixels; of a `Run`, the initial weights and the training are
-            known too.
+            known too. None predicts only.
+        images: what the network was trained on, or would be. The two in the other order are deprecated.
         kernel_size: of the patches where there is no network.
         scaled_time: tau lambda_1^2 of the predictions; None takes the fitted one, and `PUBLISHED_TIME`
             without a network.
@@ -72,6 +73,7 @@ def first_layer_summary(
     Raises:
         InputError: a network whose first layer does not read these images, and what the parts raise.
     """
+    network, images = _in_order(network, images)
     subject = None if network is None else open_subject(network)
     run, net = (subject.run, subject.network) if subject else (None, None)
     layer = first_layer(net, images) if net else None
@@ -101,6 +103,18 @@ def first_layer_summary(
         verdict=verdict(dependence, patches, patches.positions * time / leading) if dependence else None,
         provenance={"normalization": asdict(reading), "draws": draws, "seed": seed, **(provenance or {})},
     )
+
+
+def _in_order(
+    network: Source | Images | None, images: Images | Source | None
+) -> tuple[Source | None, Images]:
+    if isinstance(network, Images):
+        said = "first_layer_summary(images, network) is deprecated; pass first_layer_summary(network, images)"
+        warnings.warn(said, DeprecationWarning, stacklevel=3)
+        network, images = images, network
+    if isinstance(network, Images) or not isinstance(images, Images):
+        raise InputError(f"first_layer_summary: got images of type {type(images).__name__}, expected Images")
+    return network, images
 
 
 def first_layer(network: Network, images: Images) -> Layer:

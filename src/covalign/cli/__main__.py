@@ -1,0 +1,5 @@
+"""`python -m covalign.cli`."""
+
+from covalign.cli.app import main
+
+main()

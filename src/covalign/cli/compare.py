@@ -1,0 +1,76 @@
+"""`covalign compare`: did these networks learn the same thing?"""
+
+from covalign.cli.options import (
+    STORE,
+    Architectures,
+    LabelColumn,
+    Layers,
+    Normalization,
+    Out,
+    Seed,
+    Split,
+    Store,
+    Threads,
+    opened,
+    provenance,
+    set_threads,
+    write,
+)
+from covalign.data.loading import load_images
+from covalign.data.mixture import mixture
+from covalign.progress import shown
+from covalign.studies.comparison.measure import compare as compare_networks
+
+
+def compare(
+    *models: str,
+    out: Out,
+    images: list[str] | None = None,
+    layers: Layers = None,
+    architecture: Architectures = None,
+    normalization: Normalization = None,
+    split: Split = "train",
+    label_column: LabelColumn = None,
+    resolution: int | None = None,
+    max_images: int = 10_000,
+    controls: bool = True,
+    calibrate: bool = True,
+    threads: Threads = None,
+    seed: Seed = 0,
+    store: Store = STORE,
+) -> None:
+    """Compare networks layer by layer: did they learn the same thing?
+
+    Hidden representations are aligned by a rotation, fitted to the images; then the covariances of the learned
+    weights are compared between a chance level and a ceiling. Without images, only what needs no alignment is
+    compared: spectra, spatial patterns, first layers.
+
+    Args:
+        models: two or more MODELs.
+        images: DATA that alignments are fitted to; repeated sets are mixed in equal parts.
+        resolution: side in pixels to which images are brought; the networks' own by default.
+        max_images: at most this many images, drawn at random.
+        controls: also compare with alignments fitted to shuffled images.
+        calibrate: also estimate the calibrated similarity with its interval.
+    """
+    set_threads(threads)
+    found = opened(models, architecture, store, normalization)
+    sides = {subject.network.resolution for subject in found if subject.network.resolution}
+    size = resolution or (sides.pop() if len(sides) == 1 else None)
+    sets = [
+        load_images(name, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed)
+        for name in images or []
+    ]
+    with shown() as told:
+        comparison = compare_networks(
+            found,
+            mixture(sets, max_images, seed) if sets else None,
+            layers,
+            max_images=max_images,
+            seed=seed,
+            controls=controls,
+            calibrate=calibrate,
+            provenance=provenance(),
+            progress=told,
+        )
+    write(comparison, out)

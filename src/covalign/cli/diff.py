@@ -1,0 +1,46 @@
+"""`covalign diff`: what changed between relatives?"""
+
+import sys
+
+from covalign.cli.options import STORE, Architectures, Layers, Out, Seed, Store, opened
+from covalign.progress import shown
+from covalign.studies.difference.measure import diff as difference_of
+from covalign.studies.difference.page import write_report
+
+
+def diff(
+    base: str,
+    other: str,
+    /,
+    *,
+    out: Out,
+    replicate: str | None = None,
+    layers: Layers = None,
+    architecture: Architectures = None,
+    fail_above: float | None = None,
+    draws: int = 10,
+    seed: Seed = 0,
+    store: Store = STORE,
+) -> None:
+    """Show what changed between relatives: a fine-tune and its base, two checkpoints of one training.
+
+    No images are needed, because relatives share their coordinates; whether they do is checked first. Each
+    layer's change is held against the same update randomly turned, or against another seed of the fine-tune.
+
+    Args:
+        base: the MODEL before.
+        other: the MODEL after.
+        replicate: what another seed made of the same base; its spread becomes a second reference.
+        fail_above: exit with status 1 if a layer's relative change is larger, for pipelines.
+        draws: random turns of each update.
+    """
+    names = [base, other, *([replicate] if replicate else [])]
+    found = opened(names, architecture, store)
+    with shown() as told:
+        difference = difference_of(*found, layers=layers, draws=draws, seed=seed, progress=told)
+    difference.save(out)
+    print(write_report(difference, out / "report.html"))
+    print(f"largest relative change of a layer: {difference.largest_change:.4g}")
+    if fail_above is not None and difference.largest_change > fail_above:
+        print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,81 @@
+"""`covalign energy`: what does a first layer learn from these images?"""
+
+from covalign.cli.options import (
+    STORE,
+    LabelColumn,
+    Normalization,
+    Out,
+    Seed,
+    Split,
+    Store,
+    Threads,
+    provenance,
+    set_threads,
+    write,
+)
+from covalign.data.loading import load_images
+from covalign.data.normalization import normalization as named
+from covalign.studies.first_layer.measure import first_layer_summary
+from covalign.studies.subjects import open_subject
+from covalign.training.store import RunStore
+
+
+def energy(
+    model: str | None = None,
+    /,
+    *,
+    images: str,
+    out: Out,
+    kernel_size: int = 3,
+    time: float | None = None,
+    architecture: str | None = None,
+    normalization: Normalization = None,
+    split: Split = "train",
+    label_column: LabelColumn = None,
+    resolution: int | None = None,
+    max_images: int | None = None,
+    draws: int = 200,
+    threads: Threads = None,
+    seed: Seed = 0,
+    store: Store = STORE,
+) -> None:
+    """Predict what a first layer learns from these images; with a MODEL, beside what its own learned.
+
+    The prediction is computed from the patches of the images alone. It is fitted to the measured energy profile
+    with one free number, the training time, beside the same fit on random filters. Whether the labels will
+    change the first layer is judged as well.
+
+    Args:
+        model: the MODEL to measure; without one, the prediction alone.
+        images: DATA that it was trained on, or would be.
+        kernel_size: side of the patches, where no MODEL fixes it.
+        time: training time of the predictions, times the leading patch variance; fitted by default.
+        architecture: module.path:factory that a weight file belongs to.
+        resolution: side in pixels to which images are brought; the network's own by default.
+        max_images: at most this many images, drawn at random; all by default.
+        draws: random initializations behind the fit.
+    """
+    set_threads(threads)
+    subject = None if model is None else open_subject(model, architecture, store=RunStore(store))
+    summary = first_layer_summary(
+        subject,
+        load_images(
+            images,
+            split,
+            resolution=resolution or (subject.network.resolution if subject else None),
+            label_column=label_column,
+            max_images=max_images,
+            seed=seed,
+        ),
+        kernel_size=kernel_size,
+        scaled_time=time,
+        normalization=named(normalization) if normalization else None,
+        draws=draws,
+        seed=seed,
+        provenance=provenance(),
+    )
+    write(summary, out)
+    if (fit := summary.fit) is not None:
+        print(f"the formula fits at r = {fit.correlation:.2f}, random filters at {fit.baseline.mean:.2f}")
+    if summary.verdict is not None:
+        print(summary.verdict.sentence)

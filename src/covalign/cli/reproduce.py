@@ -1,0 +1,118 @@
+"""`covalign reproduce`: figures and tables of the papers, and which of their claims hold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from covalign.cli.options import STORE, Store, Threads, set_threads, typed
+from covalign.errors import InputError
+from covalign.papers.catalogue import NAMES, exhibit
+from covalign.papers.reproduction import plan
+from covalign.papers.reproduction import redraw as drawn_again
+from covalign.papers.reproduction import reproduce as reproduced
+from covalign.papers.scales.named import scale as scale_named
+from covalign.progress import shown
+from covalign.training.store import RunStore
+
+
+def reproduce(
+    *names: str,
+    scale: str = "smoke",
+    images: list[str] | None = None,
+    out: Path = Path("covalign-papers"),
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    redraw: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    threads: Threads = None,
+    seed: int = 0,
+    store: Store = STORE,
+) -> None:
+    """Reproduce figures and tables of the two papers, and check their claims.
+
+    Trains what is missing (trainings are shared between figures, kept, and resumed), measures, draws, and says which
+    claims hold. OUT/NAME gets the figure as PNG and PDF, results.json with the claims, and the numbers behind both.
+
+    Args:
+        names: of figures and tables, or all; --list shows them.
+        scale: smoke checks the machinery on embedded photographs, laptop takes hours on two cores, paper is the
+            published specification.
+        images: ROLE=DATA, for a role of the scale, such as cifar10=FOLDER; --list names the roles.
+        out: folder of the results, one folder a name.
+        list_: show names, needs and estimates of time, memory and disk; start nothing.
+        redraw: draw kept results again from their numbers, without networks.
+        workers: trainings side by side; as many as there are cores by default.
+        scheduler: address of a Dask scheduler (tcp://host:8786) instead of this machine's cores.
+        seed: of the measurements; the seeds of trainings are part of each exhibit.
+    """
+    set_threads(threads)
+    wanted = NAMES if "all" in names or (list_ and not names) else names
+    sources = _by_role(images or [])
+    if list_:
+        _show_plans(wanted, scale, sources, RunStore(store))
+        return
+    if not wanted:
+        raise InputError(f"reproduce: got no names, expected all, or some of {', '.join(NAMES)}")
+    if redraw:
+        found = [drawn_again(name, out) for name in wanted]
+    else:
+        with shown() as told:
+            found = reproduced(
+                wanted,
+                scale,
+                sources,
+                RunStore(store),
+                out,
+                workers=workers,
+                scheduler=scheduler,
+                seed=seed,
+                command=typed(),
+                progress=told,
+            )
+    for each in found:
+        print(each.folder)
+        for claim in each.claims:
+            print(f"  {claim.verdict}: {claim.sentence}")
+
+
+def _by_role(images: list[str]) -> dict[str, str]:
+    """Return DATA by role."""
+    for entry in images:
+        if "=" not in entry:
+            raise InputError(f"--images: got {entry!r}, expected ROLE=DATA, such as cifar10=FOLDER")
+    return {role: data for role, _, data in (entry.partition("=") for entry in images)}
+
+
+def _show_plans(names: Sequence[str], size: str, sources: dict[str, str], store: RunStore) -> None:
+    """Print what exhibits need and will cost."""
+    chosen = scale_named(size)
+
+    def show(found: Sequence[str]) -> None:
+        planned = plan(found, chosen, sources, store)
+        memory, disk = (f"{size / 2**30:.2f} GB" for size in (planned.cost.memory, planned.cost.disk))
+        print(
+            f"    {planned.networks} networks, {planned.stored} of them in the store; the others take about "
+            f"{_duration(planned.cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
+        )
+
+    for name in names:
+        print(f"{name}: {exhibit(name).title}\n    {exhibit(name).source}")
+        show([name])
+    if len(names) > 1:
+        print("together, networks that several names need trained once:")
+        show(names)
+    print("Roles of this scale, for --images ROLE=DATA:")
+    for role in dict.fromkeys(data.role for data in chosen.data.values()):
+        sets = [name for name, data in chosen.data.items() if data.role == role]
+        source = sources.get(role) or next(d.source for d in chosen.data.values() if d.role == role)
+        print(f"  {role}: {source} ({', '.join(sets)})")
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words, as coarse as an estimate is."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

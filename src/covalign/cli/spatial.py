@@ -1,0 +1,26 @@
+"""`covalign spatial`: which spatial patterns did convolutions learn?"""
+
+from covalign.cli.options import STORE, Architectures, Layers, Out, Store, opened, provenance, write
+from covalign.studies.spatial.measure import spatial_summary
+
+
+def spatial(
+    *models: str,
+    out: Out,
+    layers: Layers = None,
+    subtract_initial: bool = False,
+    architecture: Architectures = None,
+    store: Store = STORE,
+) -> None:
+    """Show the spatial patterns that convolutions learned, and whether layers and networks share them.
+
+    Weights are enough: no images are needed, and no architecture for a weight file.
+
+    Args:
+        models: one or more MODELs.
+        subtract_initial: look at what training added to the initial weights, where these are known (runs of the
+            store); otherwise their noise can hide the patterns.
+    """
+    found = opened(models, architecture, store)
+    summary = spatial_summary(found, layers, subtract_initial=subtract_initial, provenance=provenance())
+    write(summary, out)

@@ -1,0 +1,87 @@
+"""`covalign train` and `covalign demo`: train one network, or four and compare them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from covalign.cli.options import STORE, Store, provenance, write
+from covalign.data.loading import load_images
+from covalign.data.mixture import mixture
+from covalign.progress import shown
+from covalign.studies.comparison.measure import compare
+from covalign.training.loop import train as train_network
+from covalign.training.many import train_population
+from covalign.training.presets import PRESETS, preset, spec_from_toml
+from covalign.training.store import RunStore
+
+
+def train(
+    spec: str,
+    /,
+    *,
+    images: str | None = None,
+    seed: int | None = None,
+    epochs: int | None = None,
+    labels: str | None = None,
+    width: float | None = None,
+    max_images: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    store: Store = STORE,
+) -> None:
+    """Train one network, or finish it, or find it finished.
+
+    A training that was interrupted resumes from its last checkpoint and ends as if it had never stopped.
+
+    Args:
+        spec: a TOML file of settings, or the name of a preset: encodings, encodings-random, first-layer,
+            first-layer-laptop, laptop, demo. A TOML file may say `preset = "laptop"` and change it.
+        images: DATA to train on, instead of the spec's.
+        seed: of initialization, order and augmentation, instead of the spec's.
+        epochs: passes over the images, instead of the spec's.
+        labels: true, uniform or permuted, instead of the spec's.
+        width: multiplier of the number of channels, instead of the spec's.
+        max_images: largest number of training images, instead of the spec's.
+        device: cpu or cuda, instead of the spec's.
+        threads: of the tensor library, instead of the spec's (they decide the last bits of a training).
+    """
+    base = preset(spec) if spec in PRESETS else spec_from_toml(spec)
+    options = {
+        "images": images,
+        "seed": seed,
+        "epochs": epochs,
+        "labels": labels,
+        "width": width,
+        "max_images": max_images,
+        "device": device,
+        "threads": threads,
+    }
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    run = train_network(replace(base, **changes), RunStore(store))
+    print(run.path)
+    if run.history:
+        last = run.history[-1]
+        test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
+        print(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
+    print(f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison")
+
+
+def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | None = None) -> None:
+    """Train four small networks on embedded photographs, compare them, and write a report.
+
+    Two sets of photographs, two seeds each. The task is which photograph a 32x32 crop is from; training and
+    test crops come from different regions. Trainings are kept under OUT/runs and resume.
+
+    Args:
+        out: folder for the report, tables and trainings.
+        seed: of the first network; the others have the next ones.
+        workers: trainings side by side; as many as there are cores by default.
+    """
+    sets = ("photos:a", "photos:b")
+    # Four different seeds: networks of equal seed share their initial weights, and look alike for that reason.
+    specs = [replace(preset("demo"), images=name, seed=seed + i) for i, name in enumerate(sets * 2)]
+    with shown() as told:
+        trained = train_population(specs, RunStore(out / "runs"), workers=workers, progress=told)
+        images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
+        comparison = compare(trained, images, seed=seed, provenance=provenance(), progress=told)
+    write(comparison, out)
