@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import os
 import re
 import statistics
@@ -187,13 +188,70 @@ def test_no_file_name_means_nothing():
     assert not [path for path in PACKAGE.rglob("*.py") if path.stem in empty]
 
 
-def test_every_public_name_can_be_used():
-    for name in covalign.__all__:
-        assert getattr(covalign, name) is not None
+PUBLIC = re.findall(
+    r"\w+",
+    """
+    load_images load_network load_run load_comparison preset vgg11
+    train compare diff spatial_summary first_layer_summary align
+    spatial_covariance weight_covariance shrink_eigenvalues procrustes
+    bures_wasserstein_cosine bures_wasserstein_distance normalized_similarity eigenvector_cosines
+    patch_covariance energy_profile predicted_energy fit_energy
+    Images Normalization TrainingSpec Run RunStore Network Layer FilterBank InputError
+    WeightCovariance SpatialCovariance Alignment Similarity PatchCovariance EnergyProfile
+    Comparison Difference SpatialSummary FirstLayerSummary
+    """,
+)
+"""Names that others call: they stay, and never warn."""
+
+MOVED = re.findall(
+    r"\w+",
+    """
+    Calibration CrossLayerMap analytic_filters calibrated_similarity corrected_eigenvector_cosines cross_layer_map
+    cross_validated_eigenvalues filter_bank fold_batch_norm matched_cosines mixture open_source random_labels
+    rank_truncation resnet resnet20 resnet32 resnet44 resnet56 select_classes subspace_overlap train_population
+    trajectory vgg
+    """,
+)
+"""What version 0.1.0 offered at the front as well."""
+
+
+def test_every_public_name_can_be_used_without_a_warning():
+    program = f"from covalign import {', '.join(covalign.__all__)}"
+    subprocess.run([sys.executable, "-W", "error:covalign:DeprecationWarning", "-c", program], check=True)
+    assert set(PUBLIC) <= set(covalign.__all__)
     assert len(set(covalign.__all__)) == len(covalign.__all__)
     assert set(dir(covalign)) == set(covalign.__all__)
     with pytest.raises(AttributeError, match="no attribute 'beauty'"):
         _ = covalign.beauty
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_name_that_has_left_the_front_says_where_it_is(name):
+    with pytest.warns(DeprecationWarning, match=rf"covalign.{name} is deprecated: use `from") as caught:
+        found = getattr(covalign, name)
+    offered: dict[str, object] = {}
+    exec(str(caught[0].message).split("`")[1], offered)
+    assert found in offered.values()
+
+
+def test_no_public_name_is_that_of_a_module():
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    assert not modules & ({*covalign.__all__, *MOVED} - {"__version__"})
+
+
+STUDIES = ("align", "compare", "diff", "spatial_summary", "first_layer_summary")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_takes_networks_then_images_and_the_rest_by_name(name):
+    parameters = inspect.signature(getattr(covalign, name)).parameters
+    unnamed = [each.name for each in parameters.values() if each.kind is not each.KEYWORD_ONLY]
+    networks = [
+        each for each in unnamed if each in ("network", "networks", "network_a", "network_b", "base", "other")
+    ]
+    assert unnamed[: len(networks)] == networks
+    assert set(unnamed[len(networks) :]) <= {"images", "layers", "replicate"}
+    assert "images" not in unnamed or unnamed[len(networks)] == "images"
 
 
 def test_the_version_is_that_of_the_project():

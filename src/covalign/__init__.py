@@ -1,74 +1,69 @@
 """covalign: do two neural networks learn the same thing? Compare their learned weights."""
 
+import ast
 import os
+import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 # Left alone, Intel's library chooses its kernels by the memory alignment of their arguments, and the same command
 # gives other last bits from call to call. This has to be set before its first use.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__version__ = "0.1.0"
-
-_PUBLIC = {
-    "covalign.errors": ("InputError",),
-    "covalign.data.images": ("Images",),
-    "covalign.data.loading": ("load_images",),
-    "covalign.data.labels": ("random_labels", "select_classes"),
-    "covalign.data.mixture": ("mixture",),
-    "covalign.data.normalization": ("Normalization",),
-    "covalign.networks.filters": ("FilterBank", "analytic_filters"),
-    "covalign.networks.network": ("Layer", "Network"),
-    "covalign.studies.subjects": ("load_network", "open_subject"),
-    "covalign.networks.folding": ("fold_batch_norm",),
-    "covalign.networks.architectures.resnet": ("resnet", "resnet20", "resnet32", "resnet44", "resnet56"),
-    "covalign.networks.architectures.vgg": ("vgg", "vgg11"),
-    "covalign.training.loop": ("train",),
-    "covalign.training.many": ("train_population",),
-    "covalign.training.spec": ("TrainingSpec", "preset"),
-    "covalign.training.run": ("Run",),
-    "covalign.training.store": ("RunStore", "load_run"),
-    "covalign.encoding.alignment": ("Alignment", "procrustes"),
-    "covalign.storage.results": ("load_comparison",),
-    "covalign.encoding.bures": ("bures_wasserstein_cosine", "bures_wasserstein_distance"),
-    "covalign.encoding.calibration.estimate": (
-        "Calibration",
-        "calibrated_similarity",
-        "corrected_eigenvector_cosines",
-    ),
-    "covalign.studies.comparison.measure": ("Comparison", "align", "compare"),
-    "covalign.encoding.covariance": ("WeightCovariance", "weight_covariance"),
-    "covalign.studies.cross_layer.measure": ("CrossLayerMap", "cross_layer_map"),
-    "covalign.studies.difference.measure": ("Difference", "diff"),
-    "covalign.encoding.shrinkage": ("cross_validated_eigenvalues", "shrink_eigenvalues"),
-    "covalign.encoding.similarity": ("Similarity", "eigenvector_cosines", "normalized_similarity"),
-    "covalign.studies.spatial.measure": ("SpatialSummary", "spatial_summary"),
-    "covalign.studies.trajectory.measure": ("trajectory",),
-    "covalign.studies.truncation.measure": ("rank_truncation",),
-    "covalign.encoding.spatial": (
-        "SpatialCovariance",
-        "matched_cosines",
-        "spatial_covariance",
-        "subspace_overlap",
-    ),
-    "covalign.studies.spatial.bank": ("filter_bank",),
-    "covalign.first_layer.energy": ("EnergyProfile", "energy_profile"),
-    "covalign.first_layer.patches": ("PatchCovariance", "patch_covariance"),
-    "covalign.studies.first_layer.measure": ("FirstLayerSummary", "first_layer_summary"),
-    "covalign.first_layer.prediction": ("fit_energy", "predicted_energy"),
+_MOVED = {
+    "Calibration": "covalign.encoding.calibration.estimate",
+    "CrossLayerMap": "covalign.studies.cross_layer.measure",
+    "analytic_filters": "covalign.networks.filters",
+    "calibrated_similarity": "covalign.encoding.calibration.estimate",
+    "corrected_eigenvector_cosines": "covalign.encoding.calibration.estimate",
+    "cross_layer_map": "covalign.studies.cross_layer.measure",
+    "cross_validated_eigenvalues": "covalign.encoding.shrinkage",
+    "filter_bank": "covalign.studies.spatial.bank",
+    "fold_batch_norm": "covalign.networks.folding",
+    "matched_cosines": "covalign.encoding.spatial",
+    "mixture": "covalign.data.mixture",
+    "open_source": "covalign.studies.subjects",
+    "random_labels": "covalign.data.labels",
+    "rank_truncation": "covalign.studies.truncation.measure",
+    "resnet": "covalign.networks.architectures.resnet",
+    "resnet20": "covalign.networks.architectures.resnet",
+    "resnet32": "covalign.networks.architectures.resnet",
+    "resnet44": "covalign.networks.architectures.resnet",
+    "resnet56": "covalign.networks.architectures.resnet",
+    "select_classes": "covalign.data.labels",
+    "subspace_overlap": "covalign.encoding.spatial",
+    "train_population": "covalign.training.many",
+    "trajectory": "covalign.studies.trajectory.measure",
+    "vgg": "covalign.networks.architectures.vgg",
 }
-_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+"""Names that version 0.1.0 offered here; they still work, and warn."""
 
-__all__ = ["__version__", *sorted(_HOME)]
+_RENAMED = {"open_source": "open_subject"}
+
+
+def _homes() -> dict[str, str]:
+    """Return the module of every public name, as ``__init__.pyi`` states it."""
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = (part for part in stub.body if isinstance(part, ast.ImportFrom))
+    return {alias.name: str(part.module) for part in imports for alias in part.names}
+
+
+_HOME = _homes()
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562), so that the command line starts without torch."""
-    if name not in _HOME:
+    if name in _HOME:
+        globals()[name] = getattr(import_module(_HOME[name]), name)
+        return globals()[name]
+    if name not in _MOVED:
         raise AttributeError(f"module 'covalign' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    now = _RENAMED.get(name, name)
+    said = f"covalign.{name} is deprecated: use `from {_MOVED[name]} import {now}`"
+    warnings.warn(said, DeprecationWarning, stacklevel=2)
+    return getattr(import_module(_MOVED[name]), now)
 
 
 def __dir__() -> list[str]:

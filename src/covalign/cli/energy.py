@@ -57,15 +57,11 @@ def energy(
     """
     set_threads(threads)
     subject = None if model is None else open_subject(model, architecture, store=RunStore(store))
+    size = resolution or (subject.network.resolution if subject else None)
     summary = first_layer_summary(
         subject,
         load_images(
-            images,
-            split,
-            resolution=resolution or (subject.network.resolution if subject else None),
-            label_column=label_column,
-            max_images=max_images,
-            seed=seed,
+            images, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed
         ),
         kernel_size=kernel_size,
         scaled_time=time,

@@ -9,11 +9,11 @@ written by another version, is made anew; a folder that cannot be written to cos
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -27,13 +27,7 @@ def cache_folder() -> Path:
     """Return the folder of decoded images: COVALIGN_CACHE, or the platform's cache folder."""
     if "COVALIGN_CACHE" in os.environ:
         return Path(os.environ["COVALIGN_CACHE"]).expanduser() / "images"
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "covalign" / "images"
+    return user_cache_path("covalign", appauthor=False, opinion=False) / "images"
 
 
 def cached(files: Iterable[Path], options: dict[str, object], make: Callable[[], Images]) -> Images:

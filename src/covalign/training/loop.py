@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import count
 from typing import Any
 
 import torch
@@ -22,13 +21,11 @@ from torch.nn import functional
 
 from covalign.data.augmentation import augment
 from covalign.data.images import Images
-from covalign.data.labels import random_labels
-from covalign.data.loading import load_split
 from covalign.data.normalization import normalization
 from covalign.errors import InputError
-from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.progress import Told, shown
 from covalign.storage.streams import stream
+from covalign.training.inputs import Pair, training_images
 from covalign.training.machine import fixed, resolve
 from covalign.training.run import (
     Epoch,
@@ -52,7 +49,7 @@ def train(
     spec: TrainingSpec,
     store: RunStore | None = None,
     *,
-    images: tuple[Images, Images] | None = None,
+    images: Pair | None = None,
     progress: Told | bool | None = True,
     on_epoch: Callable[[Epoch], object] = lambda row: None,
     checkpoint_seconds: float = 30.0,
@@ -72,19 +69,16 @@ def train(
         InputError: images and spec do not fit, or the training diverges (its last checkpoint is kept).
     """
     spec = resolve(spec)
-    train_images, test_images = images or _load(spec)
-    if spec.labels != "true":
-        train_images = random_labels(train_images, spec.label_realization, spec.labels)
-    _check_fit(spec, train_images, test_images)
-    details = identity(spec, train_images, test_images)
+    pair = training_images(spec, images)
+    details = identity(spec, *pair)
     if store is None:
         files: Files = Memory({})
-        _finish(files, details, spec, train_images, test_images, progress, on_epoch, math.inf)
+        _finish(files, details, spec, pair, progress, on_epoch, math.inf)
         return Run.open(files)
     with store.lock(details["key"]):
         files = store.folder(details["key"])
         if "final.safetensors" not in files.files():
-            _finish(files, details, spec, train_images, test_images, progress, on_epoch, checkpoint_seconds)
+            _finish(files, details, spec, pair, progress, on_epoch, checkpoint_seconds)
         return Run.open(files)
 
 
@@ -119,40 +113,44 @@ def _finish(
     files: Files,
     details: dict[str, Any],
     spec: TrainingSpec,
-    train_images: Images,
-    test_images: Images,
+    images: Pair,
     progress: Told | bool | None,
     on_epoch: Callable[[Epoch], object],
     checkpoint_seconds: float,
 ) -> None:
-    with fixed(spec):
-        module = _initialized(spec, len(train_images.classes))
-        kernels = [weight for weight in module.parameters() if weight.ndim == 4 and weight.requires_grad]
-        for weight in kernels[: spec.frozen]:
-            weight.requires_grad_(False)
-        if "spec.json" not in files.files():
-            text = json.dumps(details, indent=1).encode()
-            files.commit({"spec.json": text, "initial.safetensors": packed(module.state_dict())})
-        module = module.to(spec.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.SGD(
-            [weight for weight in module.parameters() if weight.requires_grad],
-            lr=spec.learning_rate,
-            momentum=spec.momentum,
-            weight_decay=spec.weight_decay,
-        )
-        training = _Training(
-            spec, train_images, test_images, files, module, optimizer, _Position(), checkpoint_seconds
-        )
-        _resume(training)
-        title = f"{train_images.name} seed {spec.seed}"
-        with shown(progress) as told:
-            while training.position.epoch < spec.epochs:
-                row = _epoch(training, partial(told, title))
-                told(title, row.epoch / spec.epochs, _figures(row, spec.epochs))
-                on_epoch(row)
-        final = packed(module.state_dict())
+    with fixed(spec), shown(progress) as told:
+        training = _started(files, details, spec, images, checkpoint_seconds)
+        title = f"{training.train.name} seed {spec.seed}"
+        while training.position.epoch < spec.epochs:
+            row = _epoch(training, partial(told, title))
+            told(title, row.epoch / spec.epochs, _figures(row, spec.epochs))
+            on_epoch(row)
+        final = packed(training.module.state_dict())
         history = json.dumps(training.position.history, indent=1).encode()
         files.commit({"final.safetensors": final, "history.json": history}, drop=_checkpoints(files))
+
+
+def _started(
+    files: Files, details: dict[str, Any], spec: TrainingSpec, images: Pair, checkpoint_seconds: float
+) -> _Training:
+    """Draw the initial weights, keep them, and go to where the training stopped, if it did."""
+    module = _initialized(spec, len(images[0].classes))
+    kernels = [weight for weight in module.parameters() if weight.ndim == 4 and weight.requires_grad]
+    for weight in kernels[: spec.frozen]:
+        weight.requires_grad_(False)
+    if "spec.json" not in files.files():
+        text = json.dumps(details, indent=1).encode()
+        files.commit({"spec.json": text, "initial.safetensors": packed(module.state_dict())})
+    module = module.to(spec.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(
+        [weight for weight in module.parameters() if weight.requires_grad],
+        lr=spec.learning_rate,
+        momentum=spec.momentum,
+        weight_decay=spec.weight_decay,
+    )
+    training = _Training(spec, *images, files, module, optimizer, _Position(), checkpoint_seconds)
+    _resume(training)
+    return training
 
 
 def _epoch(training: _Training, told: Callable[[float], None]) -> Epoch:
@@ -170,11 +168,10 @@ def _epoch(training: _Training, told: Callable[[float], None]) -> Epoch:
         if time.monotonic() - saved >= training.checkpoint_seconds and position.step < steps:
             _checkpoint(training)
             saved = time.monotonic()
-    rate = learning_rate(spec, (position.epoch + 1) * steps - 1, steps)
     test_loss, test_accuracy = _evaluate(training) if _is_due(training) else (None, None)
     row = Epoch(
         position.epoch + 1,
-        rate,
+        learning_rate(spec, (position.epoch + 1) * steps - 1, steps),
         position.loss / position.seen,
         position.correct / position.seen,
         test_loss,
@@ -301,39 +298,3 @@ def _initialized(spec: TrainingSpec, classes: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(spec.seed, "initialization").initial_seed())
         return build(spec, classes, filter_bank(spec))
-
-
-def _load(spec: TrainingSpec) -> tuple[Images, Images]:
-    load = partial(
-        load_split, spec.images, resolution=spec.resolution, classes=spec.classes, channels=spec.in_channels
-    )
-    return load("train", max_images=spec.max_images), load("test")
-
-
-def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:
-    channels, *size = train_images.pixels.shape[1:]
-    if channels != spec.in_channels:
-        raise InputError(f"training spec: in_channels = {spec.in_channels}, but the images have {channels}")
-    if _last_side(spec, min(size)) < 1:
-        smallest = next(side for side in count(1) if _last_side(spec, side))
-        raise InputError(
-            f"{spec.architecture} halves its maps until at least one position is left: got images of "
-            f"{size[0]}x{size[1]}, expected at least {smallest}x{smallest}"
-        )
-    if train_images.classes != test_images.classes:
-        raise InputError(
-            f"training and test images differ in their classes: {train_images.classes} and "
-            f"{test_images.classes}"
-        )
-    if spec.drop_last and len(train_images) < spec.batch_size:
-        raise InputError(
-            f"training spec: drop_last with batch_size = {spec.batch_size} leaves no batch of "
-            f"{len(train_images)} images; lower batch_size"
-        )
-
-
-def _last_side(spec: TrainingSpec, side: int) -> int:
-    """Return the side of the maps that a network ends with."""
-    if spec.architecture in VGG_PLANS:
-        return map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)[-1]
-    return side // 4
