@@ -102,7 +102,7 @@ def estimate(first: Tensor, second: Tensor, seed: int = 0) -> Calibration:
 def pairs(run_a: str, run_b: str, images: str, depths: list[int]) -> Iterator[tuple[int, Pair]]:
     a, b = load_run(run_a), load_run(run_b)
     names = [a.network.layers[depth - 1].name for depth in depths]
-    found = align(a, b, load_images(images).sample(10_000, 0), names)
+    found = align(a, b, load_images(images).sample(10_000, seed=0), names)
     for depth, name in zip(depths, names, strict=True):
         one, two = a.network.layer(name), b.network.layer(name)
         turn = found[name].rotation.T

@@ -195,9 +195,9 @@ PUBLIC = re.findall(
     train compare diff spatial_summary first_layer_summary align
     spatial_covariance weight_covariance shrink_eigenvalues procrustes
     bures_wasserstein_cosine bures_wasserstein_distance normalized_similarity eigenvector_cosines
-    patch_covariance energy_profile predicted_energy fit_energy
+    debiased_similarity group_similarity shared_variance patch_covariance energy_profile predicted_energy fit_energy
     Images Normalization TrainingSpec Run RunStore Network Layer FilterBank InputError
-    WeightCovariance SpatialCovariance Alignment Similarity PatchCovariance EnergyProfile
+    WeightCovariance SpatialCovariance Alignment Similarity DebiasedSimilarity PatchCovariance EnergyProfile
     Comparison Difference SpatialSummary FirstLayerSummary
     """,
 )

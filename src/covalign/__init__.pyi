@@ -13,6 +13,12 @@ from covalign.encoding.bures import bures_wasserstein_cosine as bures_wasserstei
 from covalign.encoding.bures import bures_wasserstein_distance as bures_wasserstein_distance
 from covalign.encoding.covariance import WeightCovariance as WeightCovariance
 from covalign.encoding.covariance import weight_covariance as weight_covariance
+from covalign.encoding.debiased.estimate import DebiasedSimilarity as DebiasedSimilarity
+from covalign.encoding.debiased.estimate import debiased_similarity as debiased_similarity
+from covalign.encoding.debiased.groups import GroupSimilarity as GroupSimilarity
+from covalign.encoding.debiased.groups import group_similarity as group_similarity
+from covalign.encoding.debiased.shared_variance import SharedVariance as SharedVariance
+from covalign.encoding.debiased.shared_variance import shared_variance as shared_variance
 from covalign.encoding.shrinkage import shrink_eigenvalues as shrink_eigenvalues
 from covalign.encoding.similarity import Similarity as Similarity
 from covalign.encoding.similarity import eigenvector_cosines as eigenvector_cosines

@@ -64,7 +64,7 @@ def compare(
     with shown() as told:
         comparison = compare_networks(
             found,
-            mixture(sets, max_images, seed) if sets else None,
+            mixture(sets, max_images=max_images, seed=seed) if sets else None,
             layers,
             max_images=max_images,
             seed=seed,

@@ -56,7 +56,7 @@ class Images:
         """Return the images at ``indices``, in that order."""
         return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
 
-    def sample(self, count: int, seed: int = 0) -> "Images":
+    def sample(self, count: int, *, seed: int = 0) -> "Images":
         """Return ``count`` images drawn without replacement (all of them if there are fewer)."""
         return self if count >= len(self) else self.take(random_subset(len(self), count, seed))
 

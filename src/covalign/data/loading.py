@@ -131,7 +131,7 @@ def load_split(
             "a source with a test split, or more images"
         )
     part = replace(whole.take(order[:held_out] if split == "test" else order[held_out:]), split=split)
-    return part.sample(max_images or len(part), seed)
+    return part.sample(max_images or len(part), seed=seed)
 
 
 def _chosen(

@@ -12,7 +12,7 @@ from covalign.data.images import Images
 from covalign.errors import InputError
 
 
-def mixture(sets: Sequence[Images], max_images: int | None = None, seed: int = 0) -> Images:
+def mixture(sets: Sequence[Images], *, max_images: int | None = None, seed: int = 0) -> Images:
     """Mix image sets in equal parts, in turn; labels tell which set an image is from.
 
     Args:
@@ -26,7 +26,7 @@ def mixture(sets: Sequence[Images], max_images: int | None = None, seed: int = 0
     if not sets:
         raise InputError("images: got no set of images, expected at least one")
     if len(sets) == 1:
-        return sets[0].sample(max_images, seed) if max_images else sets[0]
+        return sets[0].sample(max_images, seed=seed) if max_images else sets[0]
     shapes = {s.name: tuple(s.pixels.shape[1:]) for s in sets}
     if len(set(shapes.values())) > 1:
         listed = ", ".join(f"{name}: {'x'.join(map(str, shape))}" for name, shape in shapes.items())
@@ -34,7 +34,7 @@ def mixture(sets: Sequence[Images], max_images: int | None = None, seed: int = 0
     part = min(len(s) for s in sets)
     if max_images is not None:
         part = max(1, min(part, max_images // len(sets)))
-    drawn = [s.sample(part, seed) for s in sets]
+    drawn = [s.sample(part, seed=seed) for s in sets]
     return Images(
         torch.stack([s.pixels[:part] for s in drawn], 1).flatten(0, 1),
         torch.arange(len(sets)).repeat(part),

@@ -60,7 +60,7 @@ def shrink_eigenvalues(
 
 
 def cross_validated_eigenvalues(
-    weight: ArrayLike, init_variance: float = 1.0, folds: int = 10, seed: int = 0
+    weight: ArrayLike, init_variance: float = 1.0, *, folds: int = 10, seed: int = 0
 ) -> Float64[Tensor, " r"]:
     """Signal along each eigenvector, measured on neurons that did not choose the eigenvector.
 

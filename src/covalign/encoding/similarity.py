@@ -121,14 +121,14 @@ def _published(
     if min(c1.kept, c2.kept) <= 1:
         return Similarity(math.nan, remarks=(Remark(Reason.NOTHING_LEARNED, (c1.kept, c2.kept)),))
     cosine = bures_wasserstein_cosine(c1, c2)
-    levels = levels or reference_levels(c1, draws, seed)
+    levels = levels or reference_levels(c1, draws=draws, seed=seed)
     chance, ceiling = levels.chance, levels.ceiling
     if not ceiling > chance:
         return Similarity(math.nan, cosine, chance, ceiling, remarks=(Remark(Reason.NO_CEILING),))
     return Similarity((cosine - chance) / (ceiling - chance), cosine, chance, ceiling)
 
 
-def reference_levels(c: WeightCovariance, draws: int = 10, seed: int = 0) -> ReferenceLevels:
+def reference_levels(c: WeightCovariance, *, draws: int = 10, seed: int = 0) -> ReferenceLevels:
     """Return chance and ceiling of a covariance as the reference of eq. 6; NaN where nothing was learned.
 
     Raises:
@@ -141,7 +141,7 @@ def reference_levels(c: WeightCovariance, draws: int = 10, seed: int = 0) -> Ref
     if len(spectrum) == 0:
         return ReferenceLevels(math.nan, math.nan)
     return ReferenceLevels(
-        haar_level(spectrum, spectrum, c.dimension, draws, seed),
+        haar_level(spectrum, spectrum, c.dimension, draws=draws, seed=seed),
         _ceiling(spectrum, c.neurons, c.noise_dimension, draws, seed),
     )
 
@@ -150,6 +150,7 @@ def haar_level(
     spectrum_1: Float64[Tensor, " r1"],
     spectrum_2: Float64[Tensor, " r2"],
     dimension: int,
+    *,
     draws: int = 10,
     seed: int = 0,
 ) -> float:

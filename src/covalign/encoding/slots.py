@@ -22,7 +22,7 @@ from covalign.errors import InputError
 
 
 def slot_level(
-    c1: WeightCovariance, c2: WeightCovariance, slots: int, draws: int = 10, seed: int = 0
+    c1: WeightCovariance, c2: WeightCovariance, slots: int, *, draws: int = 10, seed: int = 0
 ) -> float:
     """Return the mean Bures-Wasserstein cosine of two covariances after the channels of c2 were turned at random.
 

@@ -62,7 +62,7 @@ class Spectrum:
         return (square - 2 * total + self.dimension) / self.trace**2
 
 
-def fit_spikes(spectrum: Spectrum, seed: int = 0) -> Float64[Tensor, " r"]:
+def fit_spikes(spectrum: Spectrum, *, seed: int = 0) -> Float64[Tensor, " r"]:
     """Population spikes whose samples show the observed eigenvalues on average, descending.
 
     Starts from the inverse map of the spiked model, which holds for few and well separated spikes, and moves

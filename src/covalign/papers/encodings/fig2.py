@@ -52,7 +52,9 @@ def measure(bench: Bench) -> Measurements:
     chosen = pair(bench.scale)
     found = population.comparison(bench, chosen)
     a, b = (bench.runs[label].network for label in (chosen.a, chosen.b))
-    images = bench.images(chosen.a.data, "test").sample(min(TEST_IMAGES, bench.scale.images // 2), bench.seed)
+    images = bench.images(chosen.a.data, "test").sample(
+        min(TEST_IMAGES, bench.scale.images // 2), seed=bench.seed
+    )
     layers, cuts = [], []
     maps: dict[str, Tensor] = {}
     for row in found.table.itertuples():

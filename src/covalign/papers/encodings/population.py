@@ -134,7 +134,7 @@ def comparison(bench: Bench, pair: Pair) -> Comparison:
 def alignment_images(bench: Bench, pair: Pair) -> Images:
     """Return training images of both data sets in equal parts."""
     sets = [bench.images(data) for data in dict.fromkeys(pair.data)]
-    return mixture(sets, bench.scale.images, bench.seed)
+    return mixture(sets, max_images=bench.scale.images, seed=bench.seed)
 
 
 def compared(bench: Bench, chosen: Sequence[Pair]) -> pd.DataFrame:
@@ -163,9 +163,9 @@ def _controls(bench: Bench, pair: Pair, name: str, row: object) -> tuple[float, 
     chance, ceiling = float(row.chance), float(row.ceiling)  # type: ignore[attr-defined]
     if min(one.kept, other.kept) < 2 or not ceiling > chance:
         return float("nan"), float("nan")
-    slots = slot_level(one, other, slots_of(bench, pair.a), bench.scale.draws, bench.seed)
+    slots = slot_level(one, other, slots_of(bench, pair.a), draws=bench.scale.draws, seed=bench.seed)
     spectra = [each.eigenvalues[each.eigenvalues > 0] for each in (one, other)]
-    turned = haar_level(spectra[0], spectra[1], one.dimension, bench.scale.draws, bench.seed)
+    turned = haar_level(spectra[0], spectra[1], one.dimension, draws=bench.scale.draws, seed=bench.seed)
     return (slots - chance) / (ceiling - chance), (turned - chance) / (ceiling - chance)
 
 

@@ -43,7 +43,9 @@ def trainings(scale: Scale) -> dict[Label, Training]:
 def statistics(bench: Bench, component: int) -> tuple[PatchCovariance, PatchCovariance]:
     """Return the patch statistics where a component (counted from 1) is amplified: before, and amplified."""
     origin, place = next(iter(bench.scale.first_layers)), component - 1
-    before = first_patches(bench.images(origin).sample(bench.scale.data[f"amplified {component}"].count, 0))
+    before = first_patches(
+        bench.images(origin).sample(bench.scale.data[f"amplified {component}"].count, seed=0)
+    )
     return before, amplified_covariance(before, place, amplification(before, place))
 
 

@@ -28,7 +28,7 @@ def measure(bench: Bench) -> Measurements:
     """Correlate every class, one against the others, with every component's coefficient and energy."""
     tables = []
     for data, covariance in population.patches_of(bench, bench.scale.first_layers).items():
-        images = bench.images(data).sample(PATCH_IMAGES, bench.seed)
+        images = bench.images(data).sample(PATCH_IMAGES, seed=bench.seed)
         energies = patch_energies(images, covariance, CIFAR)
         targets = one_hot(images.labels, len(images.classes)).T
         of_energy = torch.corrcoef(torch.cat([targets, energies.T]))[: len(targets), len(targets) :]

@@ -30,7 +30,7 @@ def measure(bench: Bench) -> Measurements:
     patches = population.patches_of(bench, bench.scale.first_layers)
     tables = []
     for data, covariance in patches.items():
-        images = bench.images(data, "test").sample(IMAGES, bench.seed)
+        images = bench.images(data, "test").sample(IMAGES, seed=bench.seed)
         sources = [(PIXELS, "", None), (WHITENER, "", whitening_filters(covariance))]
         for source, network, weight in [*sources, *_filters(bench, data)]:
             found = autocorrelation(images, weight, normalization=CIFAR)

@@ -140,7 +140,7 @@ class FirstLayer:
 def patches_of(bench: Bench, data: Iterable[str]) -> dict[str, PatchCovariance]:
     """Return the patch statistics of data sets, each once."""
     return {
-        name: first_patches(bench.images(name).sample(PATCH_IMAGES, bench.seed))
+        name: first_patches(bench.images(name).sample(PATCH_IMAGES, seed=bench.seed))
         for name in dict.fromkeys(data)
     }
 

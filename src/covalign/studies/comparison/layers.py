@@ -38,7 +38,9 @@ def layer_encoding(network: Network, layer: Layer, *, draws: int = 10, seed: int
     """
     covariance, check = _in_units_of_noise(layer)
     depth = [entry.name for entry in network.layers].index(layer.name) + 1
-    return LayerEncoding(network, layer, depth, covariance, check, reference_levels(covariance, draws, seed))
+    return LayerEncoding(
+        network, layer, depth, covariance, check, reference_levels(covariance, draws=draws, seed=seed)
+    )
 
 
 def _in_units_of_noise(layer: Layer) -> tuple[WeightCovariance, BulkCheck]:

@@ -98,7 +98,7 @@ def compare(
     if len(opened) < 2:
         raise InputError(f"compare: got {len(opened)} network, expected at least two")
     conditions = conditions_of(opened, by)
-    sample = images.sample(max_images, seed) if images is not None and max_images else images
+    sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
     pairs = list(_pairs(opened, layers))
     encodings = _encodings(pairs, draws, seed, progress)
     fits = _fits([link for _, _, link in pairs], sample, controls, progress)

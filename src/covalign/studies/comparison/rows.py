@@ -144,7 +144,7 @@ def _descriptive(a: LayerEncoding, b: LayerEncoding, fit: Fit, draws: int, seed:
     spectra = [c.eigenvalues[c.eigenvalues > 0].cpu() for c in (left, right)]
     numbers = {
         "cosine": bures_wasserstein_cosine(left, right),
-        "chance": haar_level(spectra[0], spectra[1], left.dimension, draws, seed),
+        "chance": haar_level(spectra[0], spectra[1], left.dimension, draws=draws, seed=seed),
     }
     for name, pair in _controls(a, b, fit).items():
         numbers[name] = bures_wasserstein_cosine(*pair)

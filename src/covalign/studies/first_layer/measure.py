@@ -181,7 +181,7 @@ def autocorrelations(
     seed: int,
 ) -> dict[str, Autocorrelation]:
     """Return curves of the images and of responses to random, learned or predicted, and whitening filters."""
-    few = images.sample(AUTOCORRELATION_IMAGES, seed)
+    few = images.sample(AUTOCORRELATION_IMAGES, seed=seed)
     reach = min(MAX_SHIFT, min(images.pixels.shape[2:]) - patches.kernel_size)
     count = FILTERS if layer is None else layer.neurons
     banks: dict[str, Float64[Tensor, "K c k k"] | None] = {

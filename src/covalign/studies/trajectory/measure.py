@@ -45,10 +45,10 @@ OWN = (
 def trajectory(
     run: Run,
     images: Images | None,
+    *,
     other: Source | None = None,
     epochs: Sequence[int] | None = None,
     layers: Sequence[str] | None = None,
-    *,
     max_images: int | None = 10_000,
     draws: int = 10,
     seed: int = 0,
