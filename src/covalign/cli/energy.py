@@ -16,6 +16,7 @@ from covalign.cli.options import (
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization as named
 from covalign.studies.first_layer.measure import first_layer_summary
+from covalign.studies.first_layer.record import FirstLayerSummary
 from covalign.studies.subjects import open_subject
 from covalign.training.store import RunStore
 
@@ -71,6 +72,11 @@ def energy(
         provenance=provenance(),
     )
     write(summary, out)
+    _say(summary)
+
+
+def _say(summary: FirstLayerSummary) -> None:
+    """Print how well the formula fits, and whether the labels matter."""
     if (fit := summary.fit) is not None:
         print(f"the formula fits at r = {fit.correlation:.2f}, random filters at {fit.baseline.mean:.2f}")
     if summary.verdict is not None:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from covalign.cli.options import STORE, Store, Threads, set_threads, typed
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
-from covalign.papers.reproduction import plan
+from covalign.papers.reproduction import Plan, plan
 from covalign.papers.reproduction import redraw as drawn_again
 from covalign.papers.reproduction import reproduce as reproduced
 from covalign.papers.scales.named import scale as scale_named
@@ -88,26 +88,25 @@ def _by_role(images: list[str]) -> dict[str, str]:
 def _show_plans(names: Sequence[str], size: str, sources: dict[str, str], store: RunStore) -> None:
     """Print what exhibits need and will cost."""
     chosen = scale_named(size)
-
-    def show(found: Sequence[str]) -> None:
-        planned = plan(found, chosen, sources, store)
-        memory, disk = (f"{size / 2**30:.2f} GB" for size in (planned.cost.memory, planned.cost.disk))
-        print(
-            f"    {planned.networks} networks, {planned.stored} of them in the store; the others take about "
-            f"{_duration(planned.cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
-        )
-
     for name in names:
         print(f"{name}: {exhibit(name).title}\n    {exhibit(name).source}")
-        show([name])
+        print(_cost(plan([name], chosen, sources, store)))
     if len(names) > 1:
         print("together, networks that several names need trained once:")
-        show(names)
+        print(_cost(plan(names, chosen, sources, store)))
     print("Roles of this scale, for --images ROLE=DATA:")
     for role in dict.fromkeys(data.role for data in chosen.data.values()):
         sets = [name for name, data in chosen.data.items() if data.role == role]
         source = sources.get(role) or next(d.source for d in chosen.data.values() if d.role == role)
         print(f"  {role}: {source} ({', '.join(sets)})")
+
+
+def _cost(planned: Plan) -> str:
+    memory, disk = (f"{size / 2**30:.2f} GB" for size in (planned.cost.memory, planned.cost.disk))
+    return (
+        f"    {planned.networks} networks, {planned.stored} of them in the store; the others take about "
+        f"{_duration(planned.cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
+    )
 
 
 def _duration(seconds: float) -> str:

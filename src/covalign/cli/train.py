@@ -12,6 +12,7 @@ from covalign.studies.comparison.measure import compare
 from covalign.training.loop import train as train_network
 from covalign.training.many import train_population
 from covalign.training.presets import PRESETS, preset, spec_from_toml
+from covalign.training.run import Run
 from covalign.training.store import RunStore
 
 
@@ -57,13 +58,7 @@ def train(
         "threads": threads,
     }
     changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    run = train_network(replace(base, **changes), RunStore(store))
-    print(run.path)
-    if run.history:
-        last = run.history[-1]
-        test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
-        print(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
-    print(f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison")
+    _say(train_network(replace(base, **changes), RunStore(store)))
 
 
 def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | None = None) -> None:
@@ -85,3 +80,13 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
         images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
         comparison = compare(trained, images, seed=seed, provenance=provenance(), progress=told)
     write(comparison, out)
+
+
+def _say(run: Run) -> None:
+    """Print where a training is, how well it went, and what to do with it."""
+    print(run.path)
+    if run.history:
+        last = run.history[-1]
+        test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
+        print(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
+    print(f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison")

@@ -39,8 +39,8 @@ def _load(spec: TrainingSpec) -> Pair:
     return load("train", max_images=spec.max_images), load("test")
 
 
-def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) -> None:
-    channels, *size = train_images.pixels.shape[1:]
+def _check_fit(spec: TrainingSpec, train: Images, test: Images) -> None:
+    channels, *size = train.pixels.shape[1:]
     if channels != spec.in_channels:
         raise InputError(f"training spec: in_channels = {spec.in_channels}, but the images have {channels}")
     if _last_side(spec, min(size)) < 1:
@@ -49,15 +49,14 @@ def _check_fit(spec: TrainingSpec, train_images: Images, test_images: Images) ->
             f"{spec.architecture} halves its maps until at least one position is left: got images of "
             f"{size[0]}x{size[1]}, expected at least {smallest}x{smallest}"
         )
-    if train_images.classes != test_images.classes:
+    if train.classes != test.classes:
         raise InputError(
-            f"training and test images differ in their classes: {train_images.classes} and "
-            f"{test_images.classes}"
+            f"training and test images differ in their classes: {train.classes} and {test.classes}"
         )
-    if spec.drop_last and len(train_images) < spec.batch_size:
+    if spec.drop_last and len(train) < spec.batch_size:
         raise InputError(
             f"training spec: drop_last with batch_size = {spec.batch_size} leaves no batch of "
-            f"{len(train_images)} images; lower batch_size"
+            f"{len(train)} images; lower batch_size"
         )
 
 

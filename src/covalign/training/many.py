@@ -106,19 +106,25 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
 
     A local cluster listens to this machine alone, at ports that are free: several may run side by side.
     """
-    if scheduler is None:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,
-            silence_logs=logging.ERROR,
-        )
-        with cluster, Client(cluster) as client:
+    if scheduler is not None:
+        with _reached(scheduler) as client:
             yield client
         return
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,
+        silence_logs=logging.ERROR,
+    )
+    with cluster, Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _reached(scheduler: str) -> Iterator[Client]:
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:
