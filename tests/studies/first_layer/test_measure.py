@@ -124,3 +124,14 @@ def test_the_report_names_the_network_and_its_fit(planted, tmp_path):
     html = planted.report(tmp_path / "report.html").read_text("utf-8")
     assert "planted on smooth" in html
     assert "Sampling alone limits 64 filters" in html
+
+
+def test_images_before_the_network_still_work_and_warn(images):
+    network = network_of(torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0)))
+    with pytest.warns(DeprecationWarning, match=r"pass first_layer_summary\(network, images\)"):
+        found = first_layer_summary(images, network, draws=2)
+    assert found.network == network.name
+    with pytest.warns(DeprecationWarning):
+        assert first_layer_summary(images).fit is None
+    with pytest.raises(InputError, match="got images of type NoneType, expected Images"):
+        first_layer_summary(network)
