@@ -131,7 +131,7 @@ def test_images_before_the_network_still_work_and_warn(images):
     with pytest.warns(DeprecationWarning, match=r"pass first_layer_summary\(network, images\)"):
         found = first_layer_summary(images, network, draws=2)
     assert found.network == network.name
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="images, network"):
         assert first_layer_summary(images).fit is None
     with pytest.raises(InputError, match="got images of type NoneType, expected Images"):
         first_layer_summary(network)
