@@ -12,32 +12,23 @@ from typing import Any
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 _MOVED = {
-    "Calibration": "covalign.encoding.calibration.estimate",
-    "CrossLayerMap": "covalign.studies.cross_layer.measure",
-    "analytic_filters": "covalign.networks.filters",
-    "calibrated_similarity": "covalign.encoding.calibration.estimate",
-    "corrected_eigenvector_cosines": "covalign.encoding.calibration.estimate",
-    "cross_layer_map": "covalign.studies.cross_layer.measure",
-    "cross_validated_eigenvalues": "covalign.encoding.shrinkage",
-    "filter_bank": "covalign.studies.spatial.bank",
-    "fold_batch_norm": "covalign.networks.folding",
-    "matched_cosines": "covalign.encoding.spatial",
-    "mixture": "covalign.data.mixture",
-    "open_source": "covalign.studies.subjects",
-    "random_labels": "covalign.data.labels",
-    "rank_truncation": "covalign.studies.truncation.measure",
-    "resnet": "covalign.networks.architectures.resnet",
-    "resnet20": "covalign.networks.architectures.resnet",
-    "resnet32": "covalign.networks.architectures.resnet",
-    "resnet44": "covalign.networks.architectures.resnet",
-    "resnet56": "covalign.networks.architectures.resnet",
-    "select_classes": "covalign.data.labels",
-    "subspace_overlap": "covalign.encoding.spatial",
-    "train_population": "covalign.training.many",
-    "trajectory": "covalign.studies.trajectory.measure",
-    "vgg": "covalign.networks.architectures.vgg",
+    "covalign.data.labels": "random_labels select_classes",
+    "covalign.data.mixture": "mixture",
+    "covalign.encoding.calibration.estimate": "Calibration calibrated_similarity corrected_eigenvector_cosines",
+    "covalign.encoding.shrinkage": "cross_validated_eigenvalues",
+    "covalign.encoding.spatial": "matched_cosines subspace_overlap",
+    "covalign.networks.architectures.resnet": "resnet resnet20 resnet32 resnet44 resnet56",
+    "covalign.networks.architectures.vgg": "vgg",
+    "covalign.networks.filters": "analytic_filters",
+    "covalign.networks.folding": "fold_batch_norm",
+    "covalign.studies.cross_layer.measure": "CrossLayerMap cross_layer_map",
+    "covalign.studies.spatial.bank": "filter_bank",
+    "covalign.studies.subjects": "open_source",
+    "covalign.studies.trajectory.measure": "trajectory",
+    "covalign.studies.truncation.measure": "rank_truncation",
+    "covalign.training.many": "train_population",
 }
-"""Names that version 0.1.0 offered here; they still work, and warn."""
+"""Names that version 0.1.0 offered here, by where they are now; they still work, and warn."""
 
 _RENAMED = {"open_source": "open_subject"}
 
@@ -58,12 +49,13 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         globals()[name] = getattr(import_module(_HOME[name]), name)
         return globals()[name]
-    if name not in _MOVED:
+    home = next((module for module, names in _MOVED.items() if name in names.split()), None)
+    if home is None:
         raise AttributeError(f"module 'covalign' has no attribute {name!r}")
     now = _RENAMED.get(name, name)
-    said = f"covalign.{name} is deprecated: use `from {_MOVED[name]} import {now}`"
+    said = f"covalign.{name} is deprecated: use `from {home} import {now}`"
     warnings.warn(said, DeprecationWarning, stacklevel=2)
-    return getattr(import_module(_MOVED[name]), now)
+    return getattr(import_module(home), now)
 
 
 def __dir__() -> list[str]:

@@ -1,21 +1,6 @@
 """`covalign compare`: did these networks learn the same thing?"""
 
-from covalign.cli.options import (
-    STORE,
-    Architectures,
-    LabelColumn,
-    Layers,
-    Normalization,
-    Out,
-    Seed,
-    Split,
-    Store,
-    Threads,
-    opened,
-    provenance,
-    set_threads,
-    write,
-)
+from covalign.cli import options
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
 from covalign.progress import shown
@@ -24,20 +9,20 @@ from covalign.studies.comparison.measure import compare as compare_networks
 
 def compare(
     *models: str,
-    out: Out,
+    out: options.Out,
     images: list[str] | None = None,
-    layers: Layers = None,
-    architecture: Architectures = None,
-    normalization: Normalization = None,
-    split: Split = "train",
-    label_column: LabelColumn = None,
+    layers: options.Layers = None,
+    architecture: options.Architectures = None,
+    normalization: options.Normalization = None,
+    split: options.Split = "train",
+    label_column: options.LabelColumn = None,
     resolution: int | None = None,
     max_images: int = 10_000,
     controls: bool = True,
     calibrate: bool = True,
-    threads: Threads = None,
-    seed: Seed = 0,
-    store: Store = STORE,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    store: options.Store = options.STORE,
 ) -> None:
     """Compare networks layer by layer: did they learn the same thing?
 
@@ -53,8 +38,8 @@ def compare(
         controls: also compare with alignments fitted to shuffled images.
         calibrate: also estimate the calibrated similarity with its interval.
     """
-    set_threads(threads)
-    found = opened(models, architecture, store, normalization)
+    options.set_threads(threads)
+    found = options.opened(models, architecture, store, normalization)
     sides = {subject.network.resolution for subject in found if subject.network.resolution}
     size = resolution or (sides.pop() if len(sides) == 1 else None)
     sets = [
@@ -70,7 +55,7 @@ def compare(
             seed=seed,
             controls=controls,
             calibrate=calibrate,
-            provenance=provenance(),
+            provenance=options.provenance(),
             progress=told,
         )
-    write(comparison, out)
+    options.write(comparison, out)

@@ -2,7 +2,7 @@
 
 import sys
 
-from covalign.cli.options import STORE, Architectures, Layers, Out, Seed, Store, opened
+from covalign.cli import options
 from covalign.progress import shown
 from covalign.studies.difference.measure import diff as difference_of
 from covalign.studies.difference.page import write_report
@@ -13,14 +13,14 @@ def diff(
     other: str,
     /,
     *,
-    out: Out,
+    out: options.Out,
     replicate: str | None = None,
-    layers: Layers = None,
-    architecture: Architectures = None,
+    layers: options.Layers = None,
+    architecture: options.Architectures = None,
     fail_above: float | None = None,
     draws: int = 10,
-    seed: Seed = 0,
-    store: Store = STORE,
+    seed: options.Seed = 0,
+    store: options.Store = options.STORE,
 ) -> None:
     """Show what changed between relatives: a fine-tune and its base, two checkpoints of one training.
 
@@ -35,7 +35,7 @@ def diff(
         draws: random turns of each update.
     """
     names = [base, other, *([replicate] if replicate else [])]
-    found = opened(names, architecture, store)
+    found = options.opened(names, architecture, store)
     with shown() as told:
         difference = difference_of(*found, layers=layers, draws=draws, seed=seed, progress=told)
     difference.save(out)

@@ -1,18 +1,6 @@
 """`covalign energy`: what does a first layer learn from these images?"""
 
-from covalign.cli.options import (
-    STORE,
-    LabelColumn,
-    Normalization,
-    Out,
-    Seed,
-    Split,
-    Store,
-    Threads,
-    provenance,
-    set_threads,
-    write,
-)
+from covalign.cli import options
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization as named
 from covalign.studies.first_layer.measure import first_layer_summary
@@ -26,19 +14,19 @@ def energy(
     /,
     *,
     images: str,
-    out: Out,
+    out: options.Out,
     kernel_size: int = 3,
     time: float | None = None,
     architecture: str | None = None,
-    normalization: Normalization = None,
-    split: Split = "train",
-    label_column: LabelColumn = None,
+    normalization: options.Normalization = None,
+    split: options.Split = "train",
+    label_column: options.LabelColumn = None,
     resolution: int | None = None,
     max_images: int | None = None,
     draws: int = 200,
-    threads: Threads = None,
-    seed: Seed = 0,
-    store: Store = STORE,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    store: options.Store = options.STORE,
 ) -> None:
     """Predict what a first layer learns from these images; with a MODEL, beside what its own learned.
 
@@ -56,7 +44,7 @@ def energy(
         max_images: at most this many images, drawn at random; all by default.
         draws: random initializations behind the fit.
     """
-    set_threads(threads)
+    options.set_threads(threads)
     subject = None if model is None else open_subject(model, architecture, store=RunStore(store))
     size = resolution or (subject.network.resolution if subject else None)
     summary = first_layer_summary(
@@ -69,9 +57,9 @@ def energy(
         normalization=named(normalization) if normalization else None,
         draws=draws,
         seed=seed,
-        provenance=provenance(),
+        provenance=options.provenance(),
     )
-    write(summary, out)
+    options.write(summary, out)
     _say(summary)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from covalign.cli.options import STORE, Store, Threads, set_threads, typed
+from covalign.cli import options
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.reproduction import Plan, plan
@@ -26,9 +26,9 @@ def reproduce(
     redraw: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
-    threads: Threads = None,
+    threads: options.Threads = None,
     seed: int = 0,
-    store: Store = STORE,
+    store: options.Store = options.STORE,
 ) -> None:
     """Reproduce figures and tables of the two papers, and check their claims.
 
@@ -47,7 +47,7 @@ def reproduce(
         scheduler: address of a Dask scheduler (tcp://host:8786) instead of this machine's cores.
         seed: of the measurements; the seeds of trainings are part of each exhibit.
     """
-    set_threads(threads)
+    options.set_threads(threads)
     wanted = NAMES if "all" in names or (list_ and not names) else names
     sources = _by_role(images or [])
     if list_:
@@ -68,7 +68,7 @@ def reproduce(
                 workers=workers,
                 scheduler=scheduler,
                 seed=seed,
-                command=typed(),
+                command=options.typed(),
                 progress=told,
             )
     for each in found:

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from covalign.cli.options import STORE, Store
+from covalign.cli import options
 from covalign.training.store import RunStore, load_run
 
 
-def list_runs(*, store: Store = STORE) -> None:
+def list_runs(*, store: options.Store = options.STORE) -> None:
     """List stored trainings: key, images, seed, epochs, accuracy."""
     table = Table("key", "images", "labels", "seed", "epochs", "train", "test")
     for entry in RunStore(store).entries():
@@ -32,7 +32,7 @@ def list_runs(*, store: Store = STORE) -> None:
     Console().print(table)
 
 
-def show_run(key: str, /, *, store: Store = STORE) -> None:
+def show_run(key: str, /, *, store: options.Store = options.STORE) -> None:
     """Print a training's spec, provenance and history as JSON.
 
     Args:
@@ -42,7 +42,7 @@ def show_run(key: str, /, *, store: Store = STORE) -> None:
     print(json.dumps({**run.details, "history": [asdict(epoch) for epoch in run.history]}, indent=1))
 
 
-def sweep_runs(*, delete: bool = False, store: Store = STORE) -> None:
+def sweep_runs(*, delete: bool = False, store: options.Store = options.STORE) -> None:
     """List files that killed processes left behind; runs themselves are never touched.
 
     Args:

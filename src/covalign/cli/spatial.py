@@ -1,16 +1,16 @@
 """`covalign spatial`: which spatial patterns did convolutions learn?"""
 
-from covalign.cli.options import STORE, Architectures, Layers, Out, Store, opened, provenance, write
+from covalign.cli import options
 from covalign.studies.spatial.measure import spatial_summary
 
 
 def spatial(
     *models: str,
-    out: Out,
-    layers: Layers = None,
+    out: options.Out,
+    layers: options.Layers = None,
     subtract_initial: bool = False,
-    architecture: Architectures = None,
-    store: Store = STORE,
+    architecture: options.Architectures = None,
+    store: options.Store = options.STORE,
 ) -> None:
     """Show the spatial patterns that convolutions learned, and whether layers and networks share them.
 
@@ -21,6 +21,8 @@ def spatial(
         subtract_initial: look at what training added to the initial weights, where these are known (runs of the
             store); otherwise their noise can hide the patterns.
     """
-    found = opened(models, architecture, store)
-    summary = spatial_summary(found, layers, subtract_initial=subtract_initial, provenance=provenance())
-    write(summary, out)
+    found = options.opened(models, architecture, store)
+    summary = spatial_summary(
+        found, layers, subtract_initial=subtract_initial, provenance=options.provenance()
+    )
+    options.write(summary, out)

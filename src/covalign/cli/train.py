@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.cli.options import STORE, Store, provenance, write
+from covalign.cli import options
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
 from covalign.progress import shown
@@ -28,7 +28,7 @@ def train(
     max_images: int | None = None,
     device: str | None = None,
     threads: int | None = None,
-    store: Store = STORE,
+    store: options.Store = options.STORE,
 ) -> None:
     """Train one network, or finish it, or find it finished.
 
@@ -47,7 +47,7 @@ def train(
         threads: of the tensor library, instead of the spec's (they decide the last bits of a training).
     """
     base = preset(spec) if spec in PRESETS else spec_from_toml(spec)
-    options = {
+    stated = {
         "images": images,
         "seed": seed,
         "epochs": epochs,
@@ -57,7 +57,7 @@ def train(
         "device": device,
         "threads": threads,
     }
-    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     _say(train_network(replace(base, **changes), RunStore(store)))
 
 
@@ -78,8 +78,8 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
     with shown() as told:
         trained = train_population(specs, RunStore(out / "runs"), workers=workers, progress=told)
         images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
-        comparison = compare(trained, images, seed=seed, provenance=provenance(), progress=told)
-    write(comparison, out)
+        comparison = compare(trained, images, seed=seed, provenance=options.provenance(), progress=told)
+    options.write(comparison, out)
 
 
 def _say(run: Run) -> None:
