@@ -62,7 +62,7 @@ class Labeling:
 
 def labelings(images: tuple[Images, Images]) -> Iterator[Labeling]:
     """All labelings: true labels, pairs of classes, and labels planted in the average patch."""
-    base = (images[0].sample(SUBSET, 0), images[1].sample(1000, 0))
+    base = (images[0].sample(SUBSET, seed=0), images[1].sample(1000, seed=0))
     patches = patch_covariance(base[0], 3, normalization=CIFAR)
     yield Labeling("true", base, "true")
     for pair in CLASSES:
