@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from covalign.cli.app import main
-from covalign.storage.results import load_comparison
+from covalign.studies.comparison.stored import load_comparison
 
 SPEC = """
 width = 0.02
@@ -147,7 +147,7 @@ def test_a_first_layer_is_predicted_alone_and_beside_a_measured_one(command, key
         results = json.loads((tmp_path / name / "results.json").read_text())
         assert results["provenance"]["command"].startswith("covalign energy")
         assert (results["fit"] is None) == (name == "alone")
-    assert results["initial_weights_subtracted"]
+    assert results["before"] is not None
     assert results["linear_cnn_time"] > 0
     assert "measured" in pd.read_csv(tmp_path / "measured" / "profiles.csv")
 

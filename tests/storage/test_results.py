@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from covalign.errors import InputError
-from covalign.storage.results import load_comparison
 from covalign.studies.comparison.measure import compare
+from covalign.studies.comparison.stored import load_comparison
 from samples.networks import images, module, read
 
 

@@ -5,6 +5,7 @@ Every command is one library call that a notebook could make. Heavy imports happ
 """
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 import covalign
-from covalign.errors import InputError
+from covalign.errors import InputError, UncheckedWarning
 
 if TYPE_CHECKING:
     pass
@@ -41,6 +42,7 @@ STORE = Path("covalign-runs")
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    warnings.showwarning = _warn
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
@@ -50,6 +52,13 @@ def main() -> None:
     except KeyboardInterrupt:
         print("covalign: interrupted; trainings resume when the same command is run again", file=sys.stderr)
         sys.exit(130)
+
+
+def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Print what covalign warns of in one line, and any other warning as it is."""
+    own = issubclass(category, UncheckedWarning)
+    text = f"covalign: {message}\n" if own else warnings.formatwarning(message, category, *place[:2])
+    print(text, end="", file=sys.stderr)
 
 
 def _fail(message: str) -> None:
@@ -251,7 +260,6 @@ def diff(
         seed: of everything random.
     """
     from covalign.studies.difference.measure import diff as difference_of
-    from covalign.studies.difference.page import write_report
     from covalign.studies.subjects import open_subject
     from covalign.training.store import RunStore
 
@@ -262,8 +270,8 @@ def diff(
     ]
     with _progress() as progress:
         difference = difference_of(*opened, layers=layers, draws=draws, seed=seed, progress=progress)
-    difference.save(out)
-    print(write_report(difference, out / "report.html"))
+    difference.save(out, report=True)
+    print(out / "report.html")
     print(f"largest relative change of a layer: {difference.largest_change:.4g}")
     if fail_above is not None and difference.largest_change > fail_above:
         print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
@@ -300,7 +308,8 @@ def spatial(
         for model, factory in zip(models, _one_each(architecture, len(models)), strict=True)
     ]
     summary = spatial_summary(opened, layers, subtract_initial=subtract_initial, provenance=_provenance())
-    _write(summary, out)
+    summary.save(out, report=True)
+    print(out / "report.html")
 
 
 @app.command
@@ -371,8 +380,8 @@ def energy(
         seed=seed,
         provenance=_provenance(),
     )
-    summary.save(out)
-    print(summary.report(out / "report.html"))
+    summary.save(out, report=True)
+    print(out / "report.html")
     if summary.fit is not None:
         fit = summary.fit
         print(f"the formula fits at r = {fit.correlation:.2f}, random filters at {fit.baseline.mean:.2f}")

@@ -51,7 +51,7 @@ class Comparison:
 
     def save(self, folder: str | Path) -> Path:
         """Write tables (parquet and CSV), tensors (safetensors) and ``results.json`` into a folder."""
-        from covalign.storage.results import save_comparison
+        from covalign.studies.comparison.stored import save_comparison
 
         return save_comparison(self, Path(folder))
 
