@@ -42,9 +42,11 @@ STORE = Path("covalign-runs")
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    warnings.showwarning = _warn
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            warnings.simplefilter("always", UncheckedWarning)
+            app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
         _fail(str(error))
     except OSError as error:

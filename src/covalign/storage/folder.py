@@ -147,10 +147,10 @@ class Folder:
             return frozenset()
 
     def _expect(self, needed: str, files: Mapping[str, str]) -> None:
-        found = needed in files if files else (self.path / needed).is_file()
-        if not found:
+        if not (needed in files if files else (self.path / needed).is_file()):
+            where = f"{MANIFEST} lists" if files else "holds"
             raise self._interrupted() or InputError(
-                f"{self.path}: holds no {needed}; expected a folder of results"
+                f"{self.path}: {where} no {needed}; expected a folder of results"
             )
 
     def _checked(self, name: str, digest: str) -> bytes:
