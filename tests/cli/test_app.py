@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from covalign.cli.app import main
 from covalign.studies.comparison.stored import load_comparison
 
+PAPERS = Path(__file__).parents[2] / "docs" / "results" / "papers"
+
 SPEC = """
 width = 0.02
 form = "joint"
@@ -283,3 +285,15 @@ def test_an_unwritable_place_is_named(command, keys, place):
     file = place / "file"
     file.write_text("in the way")
     refused(command("spatial", keys[0], "--out", file / "report"), "file")
+
+
+def test_results_without_checksums_are_named_in_one_line(capsys, tmp_path):
+    name = "first-layer-fig4"
+    shutil.copytree(PAPERS / name, tmp_path / name)
+    status, out, err = covalign(capsys, "reproduce", name, "--redraw", "--out", tmp_path)
+    assert (status, out.splitlines()[0]) == (0, str(tmp_path / name))
+    assert err.splitlines() == [
+        f"covalign: {tmp_path / name}: has no manifest.json with checksums (earlier versions wrote none), so that "
+        "damage would not be noticed"
+    ]
+    assert covalign(capsys, "reproduce", name, "--redraw", "--out", tmp_path)[2] == ""
