@@ -29,7 +29,7 @@ _PUBLIC = {
     "covalign.training.run": ("Run",),
     "covalign.training.store": ("RunStore", "load_run"),
     "covalign.encoding.alignment": ("Alignment", "procrustes"),
-    "covalign.studies.comparison.stored": ("load_comparison",),
+    "covalign.studies.comparison.record": ("load_comparison",),
     "covalign.encoding.bures": ("bures_wasserstein_cosine", "bures_wasserstein_distance"),
     "covalign.encoding.calibration.estimate": (
         "Calibration",

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from covalign.cli.app import main
-from covalign.studies.comparison.stored import load_comparison
+from covalign.studies.comparison.record import load_comparison
 
 PAPERS = Path(__file__).parents[2] / "docs" / "results" / "papers"
 

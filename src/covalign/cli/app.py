@@ -272,8 +272,7 @@ def diff(
     ]
     with _progress() as progress:
         difference = difference_of(*opened, layers=layers, draws=draws, seed=seed, progress=progress)
-    difference.save(out, report=True)
-    print(out / "report.html")
+    _write(difference, out)
     print(f"largest relative change of a layer: {difference.largest_change:.4g}")
     if fail_above is not None and difference.largest_change > fail_above:
         print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
@@ -310,8 +309,7 @@ def spatial(
         for model, factory in zip(models, _one_each(architecture, len(models)), strict=True)
     ]
     summary = spatial_summary(opened, layers, subtract_initial=subtract_initial, provenance=_provenance())
-    summary.save(out, report=True)
-    print(out / "report.html")
+    _write(summary, out)
 
 
 @app.command
@@ -382,8 +380,7 @@ def energy(
         seed=seed,
         provenance=_provenance(),
     )
-    summary.save(out, report=True)
-    print(out / "report.html")
+    _write(summary, out)
     if summary.fit is not None:
         fit = summary.fit
         print(f"the formula fits at r = {fit.correlation:.2f}, random filters at {fit.baseline.mean:.2f}")
@@ -595,10 +592,10 @@ def _provenance() -> dict[str, Any]:
     return {"command": _command(), "covalign": covalign.__version__, "environment": environment()}
 
 
-def _write(comparison: Any, out: Path) -> None:
+def _write(result: Any, out: Path) -> None:
     """Save tables and report, and say where they are."""
-    comparison.save(out)
-    print(comparison.report(out / "report.html"))
+    result.save(out, report=True)
+    print(out / "report.html")
 
 
 @contextmanager

@@ -119,13 +119,20 @@ def load(folder: Path, kind: str) -> Stored:
             f"{folder}: got kind and schema {found!r}, expected {kind!r} of schema {SCHEMA_VERSION} or older"
         )
     tables = {
-        Path(name).stem: parsed(folder / name, part, lambda part: pd.read_parquet(BytesIO(part)))
+        Path(name).stem: parsed(folder / name, part, frame)
         for name, part in content.items()
         if name.endswith(".parquet")
     }
     packed = content.get(TENSORS)
     tensors = {} if packed is None else parsed(folder / TENSORS, packed, safetensors.torch.load)
     return Stored(folder, document, tables, tensors)
+
+
+def frame(content: bytes) -> pd.DataFrame:
+    """Return a data frame from parquet; cells that hold several values come back as tuples."""
+    found = pd.read_parquet(BytesIO(content))
+    several = [name for name in found if any(isinstance(cell, np.ndarray) for cell in found[name].head(1))]
+    return found.assign(**{name: found[name].map(tuple) for name in several})
 
 
 def parsed(path: Path, content: bytes, reader: Any) -> Any:

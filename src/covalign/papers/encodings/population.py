@@ -26,8 +26,7 @@ from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.studies.comparison.measure import compare
 from covalign.studies.comparison.orders import mean_of_orders
-from covalign.studies.comparison.record import Comparison
-from covalign.studies.comparison.stored import load_comparison
+from covalign.studies.comparison.record import Comparison, load_comparison
 
 SAME, ACROSS = "same data", "two data sets"
 TRUE, TRUE_RANDOM, RANDOM = "true labels", "true and random labels", "random labels a and b"

@@ -5,17 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from covalign.report.columns import Heading
 from covalign.report.page import Download, Gallery, Notes, Page, Raster, Section
 from covalign.report.provenance import origin_section
-from covalign.report.tables import Heading, csv_bytes, frame_table
+from covalign.report.tables import csv_bytes, frame_table
 from covalign.studies.cross_layer.words import findings
 
 COLUMNS: tuple[Heading, ...] = (
-    ("layer of a", None, "layer_a", ""),
-    ("most like, in b", None, "layer_b", ""),
-    ("measure", None, "measure", ""),
-    ("value", 3, "value", ""),
-    ("mutual", None, "mutual", "whether the layer of a is also the most like that of b"),
+    Heading("layer of a", None, "layer_a", ""),
+    Heading("most like, in b", None, "layer_b", ""),
+    Heading("measure", None, "measure", ""),
+    Heading("value", 3, "value", ""),
+    Heading("mutual", None, "mutual", "whether the layer of a is also the most like that of b"),
 )
 GREY = 232
 """Level of a pair that has no value; chance is 255, white."""

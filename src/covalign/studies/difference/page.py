@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from covalign.report.columns import Heading
 from covalign.report.page import Download, Key, Notes, Page, Panel, Part, Plots, Section
 from covalign.report.plots import depth_axis, legend, line, measure_panel, shorten_escaped
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
-from covalign.report.tables import Heading, csv_bytes, frame_table
+from covalign.report.tables import csv_bytes, frame_table
 from covalign.studies.difference.words import findings
 
 MEASURES = {
@@ -26,23 +27,23 @@ MEASURES = {
 }
 
 COLUMNS: tuple[Heading, ...] = (
-    ("layer", None, "layer", ""),
-    ("kind", None, "kind", ""),
-    ("neurons", 0, "neurons", ""),
-    ("d", 0, "d", "length of a neuron"),
-    ("change", 4, "relative_change", "‖W′ − W‖ / ‖W‖"),
-    ("spread", 4, "relative_change_spread", "from seed to seed"),
-    ("rotation", 4, "rotation", "change of the neurons’ directions"),
-    ("rescaling", 4, "rescaling", "change of the neurons’ lengths"),
-    ("spatial", 4, "spatial_change", "change of the second moment of the kernels"),
-    ("channel", 4, "channel_change", "change of the second moment over the input channels"),
-    ("inside", 3, "inside", "share of the update within the directions that the base had learned"),
-    ("random", 3, "inside_reference", "the same for the update turned at random"),
-    ("rank", 1, "update_effective_rank", "effective rank of the update"),
-    ("noise rank", 1, "update_effective_rank_reference", "effective rank of noise of that size"),
-    ("repeats", 2, "update_cosine", "cosine with the update of the replicate"),
-    ("basis", 2, "correlation", "correlation of the raw weights"),
-    ("remark", None, "reason", ""),
+    Heading("layer", None, "layer", ""),
+    Heading("kind", None, "kind", ""),
+    Heading("neurons", 0, "neurons", ""),
+    Heading("d", 0, "d", "length of a neuron"),
+    Heading("change", 4, "relative_change", "‖W′ − W‖ / ‖W‖"),
+    Heading("spread", 4, "relative_change_spread", "from seed to seed"),
+    Heading("rotation", 4, "rotation", "change of the neurons’ directions"),
+    Heading("rescaling", 4, "rescaling", "change of the neurons’ lengths"),
+    Heading("spatial", 4, "spatial_change", "change of the second moment of the kernels"),
+    Heading("channel", 4, "channel_change", "change of the second moment over the input channels"),
+    Heading("inside", 3, "inside", "share of the update within the directions that the base had learned"),
+    Heading("random", 3, "inside_reference", "the same for the update turned at random"),
+    Heading("rank", 1, "update_effective_rank", "effective rank of the update"),
+    Heading("noise rank", 1, "update_effective_rank_reference", "effective rank of noise of that size"),
+    Heading("repeats", 2, "update_cosine", "cosine with the update of the replicate"),
+    Heading("basis", 2, "correlation", "correlation of the raw weights"),
+    Heading("remark", None, "reason", ""),
 )
 
 

@@ -21,11 +21,12 @@ from covalign.first_layer.fourier import FourierAgreement
 from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import EnergyFit
 from covalign.first_layer.whitening import Autocorrelation
+from covalign.report.columns import Heading
 from covalign.report.page import Download, Gallery, Notes, Page, Panel, Part, Plots, Raster, Section
 from covalign.report.plots import legend, line, logarithmic, shorten_escaped
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
-from covalign.report.tables import Heading, csv_bytes, frame_table, left_out
+from covalign.report.tables import csv_bytes, frame_table, left_out
 from covalign.studies.first_layer.words import LINEAR_ONLY, MEASURED, findings, label_sentence
 
 PICTURES = 64
@@ -155,8 +156,8 @@ def profile_section(
         draws = len(fit.baseline.correlations)
         caption += f" Right: the fit’s correlation among those of {draws} random initializations."
     parts.append(Plots(tuple(panels), caption))
-    headings: tuple[Heading, ...] = (("component", 0, "component", ""),)
-    headings += tuple((name, 4, name, "") for name in table.columns[1:])
+    headings: tuple[Heading, ...] = (Heading("component", 0, "component", ""),)
+    headings += tuple(Heading(name, 4, name, "") for name in table.columns[1:])
     parts.append(frame_table(table, headings, "Every component; energies are not normalized."))
     title = "Measured and predicted" if MEASURED in profiles else "The prediction"
     return Section("profile", title, (), tuple(parts))

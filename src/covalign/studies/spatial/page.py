@@ -11,38 +11,39 @@ import numpy as np
 import pandas as pd
 
 from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.columns import Heading
 from covalign.report.galleries import spatial_eigenvectors
 from covalign.report.page import Download, Gallery, Notes, Page, Part, Raster, Section
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section
-from covalign.report.tables import Heading, csv_bytes, frame_table
+from covalign.report.tables import csv_bytes, frame_table
 from covalign.report.words import number
 from covalign.studies.spatial.words import findings
 
 LAYER_COLUMNS: tuple[Heading, ...] = (
-    ("network", None, "network", ""),
-    ("layer", None, "layer", ""),
-    ("depth", 0, "depth", ""),
-    ("of", None, "of", "weights, or the update: what training added to the initial weights"),
-    ("kernel", None, "kernel", ""),
-    ("kernels", 0, "kernels", "how many the covariance averages over"),
+    Heading("network", None, "network", ""),
+    Heading("layer", None, "layer", ""),
+    Heading("depth", 0, "depth", ""),
+    Heading("of", None, "of", "weights, or the update: what training added to the initial weights"),
+    Heading("kernel", None, "kernel", ""),
+    Heading("kernels", 0, "kernels", "how many the covariance averages over"),
     *(
-        (f"share {rank}", 3, f"share_{rank}", "of the variance along this eigenvector")
+        Heading(f"share {rank}", 3, f"share_{rank}", "of the variance along this eigenvector")
         for rank in range(1, 10)
     ),
 )
 
 PAIR_COLUMNS: tuple[Heading, ...] = (
-    ("network a", None, "a", ""),
-    ("network b", None, "b", ""),
-    ("kernel", None, "kernel", ""),
-    ("rank", 0, "rank", "dimension of the compared subspaces"),
-    ("overlap", 3, "overlap", "mean over pairs of layers beyond the first"),
-    ("lowest", 3, "lowest", "over pairs of layers beyond the first"),
-    ("chance", 3, "chance", "for unrelated subspaces"),
-    ("cosine", 3, "cosine", "of matched eigenvectors, mean"),
-    ("pairs", 0, "pairs", "pairs of layers"),
+    Heading("network a", None, "a", ""),
+    Heading("network b", None, "b", ""),
+    Heading("kernel", None, "kernel", ""),
+    Heading("rank", 0, "rank", "dimension of the compared subspaces"),
+    Heading("overlap", 3, "overlap", "mean over pairs of layers beyond the first"),
+    Heading("lowest", 3, "lowest", "over pairs of layers beyond the first"),
+    Heading("chance", 3, "chance", "for unrelated subspaces"),
+    Heading("cosine", 3, "cosine", "of matched eigenvectors, mean"),
+    Heading("pairs", 0, "pairs", "pairs of layers"),
 )
 
 

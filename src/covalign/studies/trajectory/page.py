@@ -4,25 +4,28 @@ from typing import Any
 
 import pandas as pd
 
+from covalign.report.columns import Heading
 from covalign.report.page import Download, Notes, Page, Panel, Part, Plots, Section
 from covalign.report.plots import legend, line, shorten_escaped
 from covalign.report.provenance import origin_section
-from covalign.report.tables import Heading, csv_bytes, frame_table
+from covalign.report.tables import csv_bytes, frame_table
 from covalign.studies.comparison.orders import mean_of_orders
 from covalign.studies.trajectory.words import findings
 
 COLUMNS: tuple[Heading, ...] = (
-    ("epoch", 0, "epoch", ""),
-    ("reference", None, "reference", "what the checkpoint is compared with"),
-    ("layer", None, "layer", ""),
-    ("similarity", 3, "value", "mean of both orders"),
-    ("cosine", 3, "cosine", ""),
-    ("chance", 3, "chance", ""),
-    ("kept", 0, "kept", "eigenvalues above the bulk"),
-    ("rank", 1, "effective_rank", "effective rank of the weight covariance"),
-    ("change", 3, "relative_change", "‖W − W₀‖ / ‖W₀‖"),
-    ("moved", 3, "energy_moved", "share of the squared weights that is no multiple of the initial ones"),
-    ("remark", None, "reason", ""),
+    Heading("epoch", 0, "epoch", ""),
+    Heading("reference", None, "reference", "what the checkpoint is compared with"),
+    Heading("layer", None, "layer", ""),
+    Heading("similarity", 3, "value", "mean of both orders"),
+    Heading("cosine", 3, "cosine", ""),
+    Heading("chance", 3, "chance", ""),
+    Heading("kept", 0, "kept", "eigenvalues above the bulk"),
+    Heading("rank", 1, "effective_rank", "effective rank of the weight covariance"),
+    Heading("change", 3, "relative_change", "‖W − W₀‖ / ‖W₀‖"),
+    Heading(
+        "moved", 3, "energy_moved", "share of the squared weights that is no multiple of the initial ones"
+    ),
+    Heading("remark", None, "reason", ""),
 )
 
 MEASURES = {

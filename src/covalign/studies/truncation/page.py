@@ -4,19 +4,20 @@ from typing import Any
 
 import pandas as pd
 
+from covalign.report.columns import Heading
 from covalign.report.page import Download, Notes, Page, Panel, Plots, Section
 from covalign.report.plots import legend, level, line, shorten_escaped
 from covalign.report.provenance import origin_section
-from covalign.report.tables import Heading, csv_bytes, frame_table
+from covalign.report.tables import csv_bytes, frame_table
 from covalign.studies.truncation.words import findings
 
 COLUMNS: tuple[Heading, ...] = (
-    ("layer", None, "layer", ""),
-    ("basis", None, "basis", "of which the leading directions are kept"),
-    ("d", 0, "d", "dimension of the layer's inputs"),
-    ("rank", 0, "rank", "directions kept"),
-    ("accuracy", 4, "accuracy", "nothing retrained"),
-    ("untruncated", 4, "untruncated", "accuracy of the network as it is"),
+    Heading("layer", None, "layer", ""),
+    Heading("basis", None, "basis", "of which the leading directions are kept"),
+    Heading("d", 0, "d", "dimension of the layer's inputs"),
+    Heading("rank", 0, "rank", "directions kept"),
+    Heading("accuracy", 4, "accuracy", "nothing retrained"),
+    Heading("untruncated", 4, "untruncated", "accuracy of the network as it is"),
 )
 
 
