@@ -133,7 +133,7 @@ def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_pa
     assert out.strip() == str(tmp_path / "report.html")
     assert "<html" in (tmp_path / "report.html").read_text()[:200]
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["schema_version"] == 1
+    assert results["schema_version"] == 2
     assert results["provenance"]["command"].startswith("covalign compare")
     assert len(load_comparison(tmp_path).table) == len(pd.read_csv(tmp_path / "table.csv")) == 8
 

@@ -166,14 +166,14 @@ def redraw(name: str, out: Path) -> Reproduction:
         InputError: the folder does not hold that exhibit.
     """
     folder = out / name
+    if not (folder / DOCUMENT).is_file():
+        raise InputError(f"{folder}: holds no reproduction; run `covalign reproduce {name}` first")
     content = Folder(folder).contents(DOCUMENT)
     document = parsed(folder / DOCUMENT, content.pop(DOCUMENT), json.loads)
     try:
         size, provenance = scale(document["scale"]), document["provenance"]
     except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}: holds no reproduction ({error!r}); run `covalign reproduce {name}` first"
-        ) from error
+        raise InputError(f"{folder}: holds no reproduction ({error!r}); it holds other results") from error
     each = exhibit(name)
     numbers = {file: part for file, part in content.items() if file.endswith((".csv", ".safetensors"))}
     kept = unpacked(folder, numbers)
