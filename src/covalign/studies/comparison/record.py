@@ -1,6 +1,6 @@
 """What was measured on a set of networks?"""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.reasons import Reason
 from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.columns import completed
 from covalign.report.page import Page
 from covalign.studies.comparison.conditions import condition_table
 from covalign.storage.results import Stored
@@ -132,5 +133,4 @@ def load_comparison(folder: str | Path) -> Comparison:
 def _of_first_schema(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of version 0.1, which kept reasons as text alone, with the columns that came later."""
     kinds = [(Reason.STATED.code,) if reason else () for reason in table["reason"].fillna("")]
-    later = {each.name: each.default for each in fields(PairRow) if each.name not in table}
-    return table.assign(**{**later, "reason_codes": kinds})
+    return completed(table, PairRow).assign(reason_codes=kinds)
