@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import safetensors.torch
+from matplotlib.figure import Figure
 
 import covalign
 from covalign.errors import InputError
@@ -239,9 +240,7 @@ def _drawn(
     figures = found.draw(measured)
     pictures: dict[str, bytes] = {}
     for name, figure in figures.items():
-        kinds = drawn(figure, {"exhibit": found.name, "scale": size.name})
-        pictures |= {f"{name}.{kind}": content for kind, content in kinds.items()}
-        plt.close(figure)
+        pictures |= _pictures(name, figure, {"exhibit": found.name, "scale": size.name})
     document = {
         "schema_version": SCHEMA_VERSION,
         "kind": "reproduction",
@@ -255,6 +254,12 @@ def _drawn(
     }
     Folder(folder).replace({**numbers, **pictures, DOCUMENT: json_bytes(document)})
     return Reproduction(found.name, folder, claims)
+
+
+def _pictures(name: str, figure: Figure, provenance: dict[str, Any]) -> dict[str, bytes]:
+    files = {f"{name}.{kind}": content for kind, content in drawn(figure, provenance).items()}
+    plt.close(figure)
+    return files
 
 
 def _at_scale(claim: Claim, size: Scale) -> Claim:

@@ -14,9 +14,9 @@ from covalign.encoding.reasons import Reason
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.columns import completed
 from covalign.report.page import Page
-from covalign.studies.comparison.conditions import condition_table
 from covalign.storage.results import Stored
 from covalign.studies.comparison.columns import PairRow
+from covalign.studies.comparison.conditions import condition_table
 from covalign.studies.comparison.page import comparison_page
 from covalign.studies.comparison.sheets import save_figures, similarity_figure
 from covalign.studies.result import Result
@@ -106,17 +106,18 @@ class Comparison(Result):
                 (network, layer): SpatialCovariance(
                     tensors[f"spatial/{index}/eigenvalues"],
                     tensors[f"spatial/{index}/eigenvectors"],
-                    tuple(size),
+                    (height, width),
                     kernels,
                 )
-                for index, (network, layer, size, kernels) in enumerate(keys["spatial"])
+                for index, (network, layer, (height, width), kernels) in enumerate(keys["spatial"])
             },
             **{
                 name: {tuple(key): tensors[f"{name}/{index}"] for index, key in enumerate(keys[name])}
                 for name in ("spectra", "cosine_maps")
             },
             "skipped": {name: [tuple(entry) for entry in left] for name, left in document["skipped"].items()},
-            **{name: document[name] for name in ("training", "provenance")},
+            "training": document["training"],
+            "provenance": document["provenance"],
             "filters": tensors.get("filters"),
         }
 

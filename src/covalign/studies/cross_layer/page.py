@@ -35,9 +35,6 @@ def cross_layer_page(
     """
     a, b = (str(table[name].iloc[0]) if name in table else name for name in ("a", "b"))
     rows, columns = tuple(square.index), tuple(square.columns)
-    label = f"{len(rows)} layers of {a} down, {len(columns)} of {b} across"
-    tile = Raster(pixels(square), "Similarity of every layer with every other.", label)
-    caption = "Every layer of one network against every layer of the other; light grey: not comparable."
     file = Download("pairs.csv", "text/csv", csv_bytes(table), "every pair of layers, all columns")
     return Page(
         kicker="cross-layer report",
@@ -46,21 +43,23 @@ def cross_layer_page(
         summary=findings(best, rows, columns),
         facts=(("Layers of a", f"{len(rows):,}"), ("Layers of b", f"{len(columns):,}")),
         sections=(
-            Section(
-                "map",
-                "Which layer is like which?",
-                (),
-                (
-                    Gallery((("Map", (tile,)),), caption, scale=("chance", "the same"), size=320),
-                    frame_table(best, COLUMNS, "The best match of every layer."),
-                ),
-            ),
+            map_section(square, best, a, b),
             Section(
                 "method", "How this was measured", (), (Notes(("similarity", "alignment", "references")),)
             ),
             origin_section((file,), provenance),
         ),
     )
+
+
+def map_section(square: pd.DataFrame, best: pd.DataFrame, a: str, b: str) -> Section:
+    """The map as a picture, and the best matches."""
+    label = f"{len(square)} layers of {a} down, {len(square.columns)} of {b} across"
+    tile = Raster(pixels(square), "Similarity of every layer with every other.", label)
+    caption = "Every layer of one network against every layer of the other; light grey: not comparable."
+    gallery = Gallery((("Map", (tile,)),), caption, scale=("chance", "the same"), size=320)
+    matches = frame_table(best, COLUMNS, "The best match of every layer.")
+    return Section("map", "Which layer is like which?", (), (gallery, matches))
 
 
 def pixels(square: pd.DataFrame) -> np.ndarray:

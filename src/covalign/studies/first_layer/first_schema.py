@@ -42,10 +42,7 @@ def first_schema(stored: Stored) -> dict[str, Any]:
         "weight": stored.tensors.get("weight"),
         "fit": None if fit is None or fitted is None else _fit(fit, fitted),
         "fourier": fourier_agreement(patches),
-        "autocorrelations": {
-            name: Autocorrelation(*(torch.tensor(curve[way]).double() for way in ("horizontal", "vertical")))
-            for name, curve in document["autocorrelations"].items()
-        },
+        "autocorrelations": {name: _curve(kept) for name, kept in document["autocorrelations"].items()},
         "verdict": document["verdict"] and Verdict(**document["verdict"]),
     }
 
@@ -70,3 +67,9 @@ def _fit(kept: dict[str, Any], predicted: Tensor) -> EnergyFit:
     draws = torch.tensor(kept["baseline"], dtype=torch.float64)
     baseline = Baseline(draws, kept["baseline_mean"], kept["baseline_spread"])
     return EnergyFit(kept["tau"], kept["correlation"], EnergyProfile(predicted), baseline, kept["p_value"])
+
+
+def _curve(kept: dict[str, list[float]]) -> Autocorrelation:
+    return Autocorrelation(
+        *(torch.tensor(kept[way], dtype=torch.float64) for way in ("horizontal", "vertical"))
+    )

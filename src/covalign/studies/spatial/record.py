@@ -61,15 +61,8 @@ class SpatialSummary(Result):
     def first_schema(cls, stored: Stored) -> dict[str, Any]:
         """Return the fields, from what version 0.1 wrote: covariances in the order of the layers' rows."""
         rows = stored.tables["layers"].to_dict("records")
-        sizes = [[int(side) for side in row["kernel"].split("x")] for row in rows]
         spatial = {
-            (row["network"], row["layer"]): SpatialCovariance(
-                stored.tensors[f"{index}/eigenvalues"],
-                stored.tensors[f"{index}/eigenvectors"],
-                (height, width),
-                row["kernels"],
-            )
-            for index, (row, (height, width)) in enumerate(zip(rows, sizes, strict=True))
+            (row["network"], row["layer"]): _covariance(stored, index, row) for index, row in enumerate(rows)
         }
         skipped = {
             name: [tuple(entry) for entry in left] for name, left in stored.document["skipped"].items()
@@ -80,3 +73,9 @@ class SpatialSummary(Result):
             "skipped": skipped,
             "provenance": stored.document["provenance"],
         }
+
+
+def _covariance(stored: Stored, index: int, row: dict[str, Any]) -> SpatialCovariance:
+    height, width = (int(side) for side in row["kernel"].split("x"))
+    values, vectors = (stored.tensors[f"{index}/{name}"] for name in ("eigenvalues", "eigenvectors"))
+    return SpatialCovariance(values, vectors, (height, width), row["kernels"])

@@ -46,25 +46,26 @@ def trajectory_page(table: pd.DataFrame, provenance: dict[str, Any]) -> Page:
     rows = table.assign(value=mean_of_orders(table))
     references = list(dict.fromkeys(table["reference"]))
     layers = list(dict.fromkeys(table["layer"]))
-    file = Download("trajectory.csv", "text/csv", csv_bytes(table), "every checkpoint and layer, all columns")
     return Page(
         kicker="trajectory report",
         title="When in training did each layer learn what it ends with?",
         subtitle=str(table["network"].iloc[0]),
         summary=findings(table),
-        facts=(
-            ("Epochs", ", ".join(map(str, sorted(set(table["epoch"]))))),
-            ("Layers", f"{len(layers):,}"),
-            ("Compared with", ", ".join(references)),
-        ),
+        facts=(("Layers", f"{len(layers):,}"), ("Compared with", ", ".join(references))),
         sections=(
             Section("course", "The course", (), course_parts(rows, references, layers)),
             Section(
                 "method", "How this was measured", (), (Notes(("similarity", "alignment", "references")),)
             ),
-            origin_section((file,), provenance),
+            origin_section(files(table), provenance),
         ),
     )
+
+
+def files(table: pd.DataFrame) -> tuple[Download, ...]:
+    """Return the numbers as a file."""
+    meaning = "every checkpoint and layer, all columns"
+    return (Download("trajectory.csv", "text/csv", csv_bytes(table), meaning),)
 
 
 def course_parts(rows: pd.DataFrame, references: list[str], layers: list[str]) -> tuple[Part, ...]:

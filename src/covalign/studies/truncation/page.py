@@ -28,22 +28,20 @@ def truncation_page(table: pd.DataFrame, provenance: dict[str, Any]) -> Page:
         table: a row per layer, basis and rank, as in `Truncation.table`.
         provenance: JSON-serializable.
     """
-    file = Download("truncation.csv", "text/csv", csv_bytes(table), "every rank")
     caption = "Accuracy with one layer's weights projected onto so many directions; the line: untruncated."
     names = [f"{layer}, {basis}" for layer, basis in table.groupby(["layer", "basis"], sort=False).groups]
     plots = Plots((rank_panel(table),), caption, legend(names))
-    rows = frame_table(table, COLUMNS, "Every measured rank.")
+    file = Download("truncation.csv", "text/csv", csv_bytes(table), "every rank")
     return Page(
         kicker="truncation report",
         title="How many directions of a layer does the accuracy need?",
         subtitle=str(table["network"].iloc[0]),
         summary=findings(table),
-        facts=(
-            ("Layers", ", ".join(dict.fromkeys(table["layer"]))),
-            ("Bases", ", ".join(dict.fromkeys(table["basis"]))),
-        ),
+        facts=tuple((name, ", ".join(dict.fromkeys(table[name]))) for name in ("layer", "basis")),
         sections=(
-            Section("ranks", "Accuracy against rank", (), (plots, rows)),
+            Section(
+                "ranks", "Accuracy against rank", (), (plots, frame_table(table, COLUMNS, "Every rank."))
+            ),
             Section("method", "How this was measured", (), (Notes(("covariance", "references")),)),
             origin_section((file,), provenance),
         ),
