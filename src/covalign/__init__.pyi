@@ -36,10 +36,10 @@ from covalign.networks.architectures.vgg import vgg11 as vgg11
 from covalign.networks.filters import FilterBank as FilterBank
 from covalign.networks.network import Layer as Layer
 from covalign.networks.network import Network as Network
-from covalign.storage.results import load_comparison as load_comparison
 from covalign.studies.comparison.measure import align as align
 from covalign.studies.comparison.measure import compare as compare
 from covalign.studies.comparison.record import Comparison as Comparison
+from covalign.studies.comparison.record import load_comparison as load_comparison
 from covalign.studies.difference.measure import diff as diff
 from covalign.studies.difference.record import Difference as Difference
 from covalign.studies.first_layer.measure import first_layer_summary as first_layer_summary

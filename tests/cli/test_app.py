@@ -13,7 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from covalign.cli.app import main
-from covalign.storage.results import load_comparison
+from covalign.studies.comparison.record import load_comparison
+
+PAPERS = Path(__file__).parents[2] / "docs" / "results" / "papers"
 
 SPEC = """
 width = 0.02
@@ -131,7 +133,7 @@ def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_pa
     assert out.strip() == str(tmp_path / "report.html")
     assert "<html" in (tmp_path / "report.html").read_text()[:200]
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["schema_version"] == 1
+    assert results["schema_version"] == 2
     assert results["provenance"]["command"].startswith("covalign compare")
     assert len(load_comparison(tmp_path).table) == len(pd.read_csv(tmp_path / "table.csv")) == 8
 
@@ -147,7 +149,7 @@ def test_a_first_layer_is_predicted_alone_and_beside_a_measured_one(command, key
         results = json.loads((tmp_path / name / "results.json").read_text())
         assert results["provenance"]["command"].startswith("covalign energy")
         assert (results["fit"] is None) == (name == "alone")
-    assert results["initial_weights_subtracted"]
+    assert results["before"] is not None
     assert results["linear_cnn_time"] > 0
     assert "measured" in pd.read_csv(tmp_path / "measured" / "profiles.csv")
 
@@ -283,3 +285,15 @@ def test_an_unwritable_place_is_named(command, keys, place):
     file = place / "file"
     file.write_text("in the way")
     refused(command("spatial", keys[0], "--out", file / "report"), "file")
+
+
+def test_results_without_checksums_are_named_in_one_line(capsys, tmp_path):
+    name = "first-layer-fig4"
+    shutil.copytree(PAPERS / name, tmp_path / name)
+    status, out, err = covalign(capsys, "reproduce", name, "--redraw", "--out", tmp_path)
+    assert (status, out.splitlines()[0]) == (0, str(tmp_path / name))
+    assert err.splitlines() == [
+        f"covalign: {tmp_path / name}: has no manifest.json with checksums (earlier versions wrote none), so that "
+        "damage would not be noticed"
+    ]
+    assert covalign(capsys, "reproduce", name, "--redraw", "--out", tmp_path)[2] == ""

@@ -16,7 +16,6 @@ from covalign.encoding.update import (
     spatial_distance,
     update_ranks,
 )
-from covalign.networks.network import Layer
 
 NONE = torch.zeros(0, dtype=torch.float64)
 
@@ -25,13 +24,9 @@ def random_weight(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def layer(weight, groups=1, init_variance=None):
-    return Layer("layer", "convolution", weight, groups=groups, init_variance=init_variance)
-
-
 def measured(before, after, learned=None):
     directions = NONE.view(before[0].numel(), 0) if learned is None else learned
-    return measure_update(layer(before), after, directions)
+    return measure_update(before, after, directions)
 
 
 @given(seed=st.integers(0, 1000), size=st.floats(1e-3, 10))
@@ -92,7 +87,7 @@ def test_distances_agree_with_the_formula_of_bures():
 
 def test_an_unchanged_layer_reads_exactly_zero():
     before = random_weight(0, 6, 4, 3, 3).float()
-    found = measure_update(layer(before), before.double(), random_weight(1, 36, 2))
+    found = measure_update(before, before.double(), random_weight(1, 36, 2))
     assert math.isnan(found.pop("inside"))
     assert set(found.values()) == {0.0}
 
@@ -100,7 +95,7 @@ def test_an_unchanged_layer_reads_exactly_zero():
 def test_pointwise_layers_have_no_space_and_grouped_ones_no_common_channels():
     before, after = random_weight(0, 6, 4, 1, 1), random_weight(1, 6, 4, 1, 1)
     assert math.isnan(measured(before, after)["spatial_change"])
-    found = measure_update(layer(before, groups=2), after, NONE.view(4, 0))
+    found = measure_update(before, after, NONE.view(4, 0), grouped=True)
     assert math.isnan(found["channel_change"])
 
 
@@ -123,7 +118,7 @@ def test_learned_directions_are_the_spikes_where_the_initial_variance_is_known()
     noise = random_weight(0, 400, 50, 1, 1)
     direction = torch.nn.functional.one_hot(torch.tensor(7), 50).double()
     spiked = noise + (6 * random_weight(1, 400, 1) * direction)[:, :, None, None]
-    found, rule = learned_directions(layer(spiked, init_variance=1.0))
+    found, rule = learned_directions(spiked.flatten(1), 1.0)
     assert found.shape == (50, 1)
     assert abs(float(found[7, 0])) > 0.95
     assert rule.startswith("above the bulk")
@@ -131,7 +126,7 @@ def test_learned_directions_are_the_spikes_where_the_initial_variance_is_known()
 
 def test_learned_directions_are_the_effective_rank_where_it_is_unknown():
     weight = torch.diag(torch.tensor([3.0, 2.0, 0.0, 0.0], dtype=torch.float64))[:, :, None, None]
-    found, rule = learned_directions(layer(weight))
+    found, rule = learned_directions(weight.flatten(1), None)
     assert found.shape[1] == math.ceil((9 + 2 * 4) / 13)
     assert rule.startswith("effective rank of the whole spectrum")
 
@@ -161,7 +156,7 @@ def test_random_turns_keep_the_norm_and_forget_the_direction(shape):
     before = random_weight(0, *shape)
     learned = haar_frame(36, 6, torch.Generator().manual_seed(1))
     after = before + (random_weight(2, shape[0], 6) @ learned.T).view_as(before)
-    turns = random_turns(layer(before), after, learned, draws=200, seed=0)
+    turns = random_turns(before, after, learned, draws=200, seed=0)
     change = measured(before, after)["relative_change"]
     assert all(turn["relative_change"] == pytest.approx(change) for turn in turns)
     inside = torch.tensor([turn["inside"] for turn in turns])
@@ -170,11 +165,11 @@ def test_random_turns_keep_the_norm_and_forget_the_direction(shape):
 
 def test_random_turns_of_nothing_are_nothing():
     before = random_weight(0, 6, 4, 3, 3)
-    turns = random_turns(layer(before), before, NONE.view(36, 0), draws=2, seed=0)
+    turns = random_turns(before, before, NONE.view(36, 0), draws=2, seed=0)
     assert all(turn["relative_change"] == turn["update_stable_rank"] == 0 for turn in turns)
 
 
 def test_random_turns_are_the_same_for_the_same_seed():
     before, after = random_weight(0, 6, 4, 3, 3), random_weight(1, 6, 4, 3, 3)
-    turns = [random_turns(layer(before), after, random_weight(2, 36, 3), 2, seed) for seed in (0, 0, 1)]
+    turns = [random_turns(before, after, random_weight(2, 36, 3), 2, seed) for seed in (0, 0, 1)]
     assert turns[0] == turns[1] != turns[2]

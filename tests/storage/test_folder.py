@@ -30,7 +30,7 @@ def test_any_damage_is_noticed_and_named(tmp_path, damage):
     folder.commit({"weights": b"123456789"})
     (tmp_path / "weights").write_bytes(damage)
     with pytest.raises(
-        InputError, match=r"weights: damaged .* restore it from a copy, or move .* train again"
+        InputError, match=r"weights: damaged .* restore it from a copy, or move .* run the command again"
     ):
         folder.read("weights")
 
@@ -41,12 +41,14 @@ def test_a_missing_file_is_named(tmp_path):
     (tmp_path / "weights").unlink()
     with pytest.raises(InputError, match="weights: cannot be read"):
         folder.read("weights")
-    with pytest.raises(InputError, match="bias: not part of a committed state; the run has: weights"):
+    with pytest.raises(InputError, match="bias: not part of a committed state, which is: weights"):
         folder.read("bias")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": {"a"'])
 def test_a_damaged_manifest_is_named(tmp_path, text):
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(InputError, match=r"manifest\.json: damaged .* move .* away and train again"):
+    with pytest.raises(
+        InputError, match=r"manifest\.json: damaged .* move .* away and run the command again"
+    ):
         Folder(tmp_path).files()

@@ -80,7 +80,7 @@ def test_best_matches_are_ringed_and_gaps_stay_gaps(ax):
             "excess": [0.1, 0.2, 0.3],
         }
     )
-    cross_layer_similarity(CrossLayerMap(table, ("p", "q", "r"), ("s", "t")), ax)
+    cross_layer_similarity(CrossLayerMap(table, ("p", "q", "r"), ("s", "t")).matrix(), ax)
     np.testing.assert_allclose(ax.images[0].get_array().filled(np.nan)[:2], [[0.3, 0.7], [math.nan, 0.6]])
     assert [list(line) for line in ax.lines[0].get_data()] == [[1, 1], [0, 1]]
     Figure().canvas.draw()

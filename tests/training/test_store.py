@@ -113,7 +113,7 @@ def test_a_truncated_weight_file_is_named_with_the_remedy(copied):
     run = store.load(prefix)
     path = run.path / "final.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"final\.safetensors: damaged .* train again"):
+    with pytest.raises(InputError, match=r"final\.safetensors: damaged .* run the command again"):
         store.load(prefix).network  # noqa: B018
 
 

@@ -6,11 +6,13 @@ called, so that ``covalign --help`` answers at once. Bad input ends in one line 
 
 import ast
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from covalign.errors import InputError
+from covalign.errors import InputError, UncheckedWarning
 from covalign.version import __version__
 
 app = App(
@@ -45,7 +47,10 @@ RUNS = {
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            warnings.simplefilter("always", UncheckedWarning)
+            app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
         _fail(str(error))
     except OSError as error:
@@ -53,6 +58,13 @@ def main() -> None:
     except KeyboardInterrupt:
         print("covalign: interrupted; trainings resume when the same command is run again", file=sys.stderr)
         sys.exit(130)
+
+
+def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Print what covalign warns of in one line, and any other warning as it is."""
+    own = issubclass(category, UncheckedWarning)
+    text = f"covalign: {message}\n" if own else warnings.formatwarning(message, category, *place[:2])
+    print(text, end="", file=sys.stderr)
 
 
 def _fail(message: str) -> None:

@@ -5,7 +5,6 @@ import sys
 from covalign.cli import options
 from covalign.progress import shown
 from covalign.studies.difference.measure import diff as difference_of
-from covalign.studies.difference.page import write_report
 
 
 def diff(
@@ -38,8 +37,7 @@ def diff(
     found = options.opened(names, architecture, store)
     with shown() as told:
         difference = difference_of(*found, layers=layers, draws=draws, seed=seed, progress=told)
-    difference.save(out)
-    print(write_report(difference, out / "report.html"))
+    options.write(difference, out)
     print(f"largest relative change of a layer: {difference.largest_change:.4g}")
     if fail_above is not None and difference.largest_change > fail_above:
         print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)

@@ -43,11 +43,8 @@ STORE = Path("covalign-runs")
 class Written(Protocol):
     """A record of a study."""
 
-    def save(self, folder: Path) -> object:
-        """Write tables and ``results.json``."""
-
-    def report(self, path: Path) -> Path:
-        """Write the page."""
+    def save(self, folder: Path, *, report: bool) -> object:
+        """Write tables, ``results.json`` and the page."""
 
 
 def opened(
@@ -95,5 +92,5 @@ def provenance() -> dict[str, Any]:
 
 def write(result: Written, out: Path) -> None:
     """Save tables and report, and say where they are."""
-    result.save(out)
-    print(result.report(out / "report.html"))
+    result.save(out, report=True)
+    print(out / "report.html")

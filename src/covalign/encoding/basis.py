@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
-
-from covalign.networks.network import Layer
 
 SHUFFLES = 999
 ENOUGH = 6
@@ -52,19 +50,24 @@ class BasisTest:
 
 
 def basis_test(
-    base: Layer, other: Layer, *, outputs: bool = True, inputs: bool = True, seed: int = 0
+    base: Float[Tensor, "c_out c k_h k_w"],
+    other: Float[Tensor, "c_out c k_h k_w"],
+    *,
+    outputs: bool = True,
+    inputs: bool = True,
+    seed: int = 0,
 ) -> BasisTest:
     """Test whether two layers of equal shape share their basis.
 
     Args:
-        base, other: weights of equal shape.
+        base, other: their weights.
         outputs: shuffle output channels; not for a readout.
-        inputs: shuffle input channels; not for a first layer, and never for grouped convolutions.
+        inputs: shuffle input channels; not for a first layer, nor for grouped convolutions.
         seed: of the shuffles.
     """
-    one, two = (layer.weight.detach().double() for layer in (base, other))
+    one, two = (weight.detach().double() for weight in (base, other))
     sides = [(one, two)] if outputs else []
-    if inputs and base.groups == 1:
+    if inputs:
         sides.append((one.transpose(0, 1), two.transpose(0, 1)))
     sides = [(a, b) for a, b in sides if len(a) >= ENOUGH]
     size = math.sqrt(float(one.square().sum() * two.square().sum()))

@@ -24,13 +24,12 @@ choice.
 import math
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from covalign.encoding.bures import bures_wasserstein_distance
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.haar import haar_frame
-from covalign.networks.network import Layer
 
 MEASURES = (
     "relative_change",
@@ -45,25 +44,28 @@ MEASURES = (
 
 
 def measure_update(
-    base: Layer, weight: Float64[Tensor, "c_out c k_h k_w"], learned: Float64[Tensor, "d r"]
+    base: Float[Tensor, "c_out c k_h k_w"],
+    weight: Float64[Tensor, "c_out c k_h k_w"],
+    learned: Float64[Tensor, "d r"],
+    grouped: bool = False,
 ) -> dict[str, float]:
     """Return all `MEASURES` of the change from ``base`` to ``weight``.
 
     Args:
-        base: the layer before.
-        weight: its weight after, of the same shape.
+        base: a layer's weight before.
+        weight: its weight after.
         learned: orthonormal directions of what the base learned; none (r = 0) leaves ``inside`` undefined.
+        grouped: whether the layer's neurons see different input channels.
 
     Returns:
         0 for every change of a layer that did not change, and NaN for what is undefined: ``inside`` for such
         layers, spatial change of 1x1 kernels, channel change of grouped ones, any change relative to zero.
     """
-    before = base.weight.detach().double()
+    before = base.detach().double()
     update = weight - before
     size = float(before.norm())
     lengths = weight.flatten(1).norm(dim=1) - before.flatten(1).norm(dim=1)
     relative, rescaling = _ratio(float(update.norm()), size), _ratio(float(lengths.norm()), size)
-    grouped = base.groups > 1
     return {
         "relative_change": relative,
         "rescaling": rescaling,
@@ -76,14 +78,15 @@ def measure_update(
 
 
 def random_turns(
-    base: Layer,
+    base: Float[Tensor, "c_out c k_h k_w"],
     weight: Float64[Tensor, "c_out c k_h k_w"],
     learned: Float64[Tensor, "d r"],
     draws: int,
     seed: int,
+    grouped: bool = False,
 ) -> list[dict[str, float]]:
     """Return the measures of ``draws`` updates as large as that from ``base`` to ``weight`` and else random."""
-    before = base.weight.detach().double()
+    before = base.detach().double()
     update = (weight - before).flatten(1)
     factor = _short_factor(update)
     generator = torch.Generator().manual_seed(seed)
@@ -92,18 +95,20 @@ def random_turns(
         frame = haar_frame(update.shape[1], factor.shape[1], generator)
         turned = (factor @ frame.T).view_as(before)
         noise = float(update.norm()) * torch.randn(update.shape, generator=generator, dtype=torch.float64)
-        found.append({**measure_update(base, before + turned, learned), **update_ranks(noise)})
+        found.append({**measure_update(base, before + turned, learned, grouped), **update_ranks(noise)})
     return found
 
 
-def learned_directions(base: Layer) -> tuple[Float64[Tensor, "d r"], str]:
+def learned_directions(
+    matrix: Float64[Tensor, "n d"], init_variance: float | None
+) -> tuple[Float64[Tensor, "d r"], str]:
     """Return the leading eigenvectors of a layer's weight covariance, and the rule by which they count.
 
     Where the initial variance is known, those above the bulk; otherwise as many as the effective rank of the
     whole spectrum, which noise makes larger.
     """
-    covariance = weight_covariance(base.matrix, base.init_variance or 1.0)
-    if base.init_variance is not None:
+    covariance = weight_covariance(matrix, init_variance or 1.0)
+    if init_variance is not None:
         rank, rule = covariance.kept, "above the bulk of the initial weights"
     else:
         rank = math.ceil(effective_rank(covariance.eigenvalues))

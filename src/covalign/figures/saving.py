@@ -5,13 +5,14 @@ No time of writing is stored: the same figure gives the same bytes.
 """
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 
-def save_figure(figure: Figure, stem: Path, provenance: dict[str, Any]) -> tuple[Path, Path]:
+def save_figure(figure: Figure, stem: Path, provenance: dict[str, Any]) -> tuple[Path, ...]:
     """Write ``stem.png`` and ``stem.pdf`` and return their paths.
 
     Args:
@@ -20,8 +21,18 @@ def save_figure(figure: Figure, stem: Path, provenance: dict[str, Any]) -> tuple
         provenance: JSON-serializable; stored as PNG text ``covalign`` and PDF keywords.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    record = json.dumps(provenance, sort_keys=True)
-    png, pdf = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf"))
-    figure.savefig(png, metadata={"Software": "covalign", "covalign": record})
-    figure.savefig(pdf, metadata={"Creator": "covalign", "Keywords": record, "CreationDate": None})
-    return png, pdf
+    files = {
+        stem.with_name(f"{stem.name}.{kind}"): content for kind, content in drawn(figure, provenance).items()
+    }
+    for path, content in files.items():
+        path.write_bytes(content)
+    return tuple(files)
+
+
+def drawn(figure: Figure, provenance: dict[str, Any]) -> dict[str, bytes]:
+    """Return a figure as the bytes of a PNG and of a PDF, by kind."""
+    record, png, pdf = json.dumps(provenance, sort_keys=True), BytesIO(), BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": "covalign", "covalign": record})
+    metadata = {"Creator": "covalign", "Keywords": record, "CreationDate": None}
+    figure.savefig(pdf, format="pdf", metadata=metadata)
+    return {"png": png.getvalue(), "pdf": pdf.getvalue()}

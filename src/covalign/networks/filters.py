@@ -75,20 +75,28 @@ class FilterBank:
         return FilterBank(resized.float(), {**self.provenance, "resized_from": self.kernel_size})
 
     def save(self, path: str | Path) -> Path:
-        """Write filters and provenance as one safetensors file, whole or not at all."""
-        path = Path(path)
-        content = save({"filters": self.filters.contiguous()}, {"provenance": json.dumps(self.provenance)})
-        write_durably(path, content)
+        """Write filters, provenance and a checksum of both as one safetensors file, whole or not at all."""
+        path, provenance = Path(path), json.dumps(self.provenance)
+        metadata = {"provenance": provenance, "sha256": _checksum(self.fingerprint, provenance)}
+        write_durably(path, save({"filters": self.filters.contiguous()}, metadata))
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> "FilterBank":
-        """Read a bank written by `save`."""
+        """Read a bank written by `save`, by version 0.1 too, which wrote no checksum.
+
+        Raises:
+            InputError: the file cannot be read, or was altered.
+        """
         try:
             with safe_open(path, "pt") as file:
-                provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
-                return cls.of(file.get_tensor("filters"), provenance)
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+                metadata, filters = file.metadata() or {}, file.get_tensor("filters")
+            provenance = metadata.pop("provenance", "{}")
+            found = {name: value for name, value in metadata.items() if name != "format"}
+            if found and found != {"sha256": _checksum(cls(filters, {}).fingerprint, provenance)}:
+                raise ValueError("damaged: its checksum is another one")
+            return cls.of(filters, json.loads(provenance))
+        except (OSError, SafetensorError, ValueError, TypeError) as error:
             raise InputError(
                 f"filter bank {path}: cannot be read ({error}); expected a file that FilterBank.save wrote"
             ) from error
@@ -104,6 +112,10 @@ class FilterBank:
             raise InputError("filters: at least one filter is zero, expected non-zero filters")
         unit = values.flatten(1) / norms[:, None]
         return cls((unit * canonical_signs(unit.T)[:, None]).view_as(values).float(), provenance)
+
+
+def _checksum(fingerprint: str, provenance: str) -> str:
+    return hashlib.sha256(f"{fingerprint} {provenance}".encode()).hexdigest()
 
 
 def analytic_filters() -> FilterBank:

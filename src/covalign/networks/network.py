@@ -17,6 +17,9 @@ from covalign.networks.filters import FilterBank
 
 Kind = Literal["convolution", "grouped", "depthwise", "transposed", "linear"]
 
+SHOWN = 12
+"""Layers that a network's `repr` names."""
+
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm:
@@ -83,6 +86,10 @@ class Layer:
         """The neurons as rows, flattened (c_in, space), float64."""
         return self.weight.detach().double().flatten(1)
 
+    def __repr__(self) -> str:
+        """Return name, kind and shape of the weight."""
+        return f"Layer({self.name!r}, {self.kind}, {'x'.join(map(str, self.weight.shape))})"
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -134,3 +141,10 @@ class Network:
                 return layer
         known = ", ".join(layer.name for layer in self.layers)
         raise InputError(f"network {self.name!r} has no layer {name!r}; its layers are: {known}")
+
+    def __repr__(self) -> str:
+        """Return the name, what was read in a line a layer, and how much was not."""
+        shown = [repr(layer) for layer in self.layers[:SHOWN]]
+        more = [f"and {len(self.layers) - SHOWN} more layers"] if len(self.layers) > SHOWN else []
+        head = f"Network({self.name!r}: {len(self.layers)} layers, {len(self.skipped)} parameters skipped"
+        return "\n  ".join([head, *shown, *more]) + ")"

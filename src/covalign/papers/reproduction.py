@@ -9,15 +9,17 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import safetensors.torch
+from matplotlib.figure import Figure
 
 from covalign.errors import InputError
-from covalign.figures.saving import save_figure
+from covalign.figures.saving import drawn
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
 from covalign.papers.differences import differences
@@ -28,16 +30,15 @@ from covalign.papers.scales.scale import DataSet, Scale
 from covalign.papers.verdicts import write_summary
 from covalign.progress import Told, untold
 from covalign.report.rendering import json_bytes
-from covalign.storage.atomic import write_durably
+from covalign.storage.folder import Folder
 from covalign.storage.provenance import environment
+from covalign.storage.results import DOCUMENT, SCHEMA_VERSION, TENSORS, parsed
 from covalign.training.cost import Cost, training_cost
 from covalign.training.many import train_population
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore, recipe_version
 from covalign.version import __version__
-
-SCHEMA_VERSION = 1
 
 CLASSES = 10
 """Assumed in estimates where a data set keeps all its classes; the last layer hardly counts."""
@@ -152,10 +153,10 @@ def reproduce(
             "differences": differences(each, chosen),
             "networks": {str(label): _run_facts(run) for label, run in own.items()},
         }
-        save_measurements(measured, out / each.name)
         # What is drawn now is what can be drawn later: the numbers as they were written.
-        kept = load_measurements(out / each.name)
-        found.append(_drawn(each, chosen, kept, provenance, out / each.name))
+        numbers = packed(measured)
+        kept = unpacked(out / each.name, numbers)
+        found.append(_drawn(each, chosen, kept, numbers, provenance, out / each.name))
         write_summary(out)
     return found
 
@@ -167,34 +168,48 @@ def redraw(name: str, out: Path) -> Reproduction:
         InputError: the folder does not hold that exhibit.
     """
     folder = out / name
+    if not (folder / DOCUMENT).is_file():
+        raise InputError(f"{folder}: holds no reproduction; run `covalign reproduce {name}` first")
+    content = Folder(folder).contents(DOCUMENT)
+    document = parsed(folder / DOCUMENT, content.pop(DOCUMENT), json.loads)
     try:
-        document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         size, provenance = scale(document["scale"]), document["provenance"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}: holds no reproduction ({error}); run `covalign reproduce {name}` first"
-        ) from error
-    each, kept = exhibit(name), load_measurements(folder)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder}: holds no reproduction ({error!r}); it holds other results") from error
+    each = exhibit(name)
+    numbers = {file: part for file, part in content.items() if file.endswith((".csv", ".safetensors"))}
+    kept = unpacked(folder, numbers)
     tables = completed(kept.tables, each.trainings(size), size.data)
-    found = _drawn(each, size, replace(kept, tables=tables), provenance, folder)
+    found = _drawn(each, size, replace(kept, tables=tables), numbers, provenance, folder)
     write_summary(out)
     return found
 
 
-def save_measurements(measured: Measurements, folder: Path) -> None:
-    """Write tables as CSV and tensors as one safetensors file."""
-    for name, table in measured.tables.items():
-        write_durably(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.8g").encode())
+def packed(measured: Measurements) -> dict[str, bytes]:
+    """Return tables as CSV and tensors as one safetensors file, by name."""
+    files = {
+        f"{name}.csv": table.to_csv(index=False, float_format="%.8g").encode()
+        for name, table in measured.tables.items()
+    }
     if measured.tensors:
         tensors = {name: tensor.contiguous() for name, tensor in measured.tensors.items()}
-        write_durably(folder / "tensors.safetensors", safetensors.torch.save(tensors))
+        files[TENSORS] = safetensors.torch.save(tensors)
+    return files
 
 
-def load_measurements(folder: Path) -> Measurements:
-    """Read what `save_measurements` wrote."""
-    tables = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))}
-    file = folder / "tensors.safetensors"
-    return Measurements(tables, safetensors.torch.load_file(file) if file.exists() else {})
+def unpacked(folder: Path, files: Mapping[str, bytes]) -> Measurements:
+    """Read what `packed` returned; ``folder`` is where it lies.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    tables = {
+        Path(name).stem: parsed(folder / name, content, lambda part: pd.read_csv(BytesIO(part)))
+        for name, content in sorted(files.items())
+        if name.endswith(".csv")
+    }
+    tensors = parsed(folder / TENSORS, files[TENSORS], safetensors.torch.load) if TENSORS in files else {}
+    return Measurements(tables, tensors)
 
 
 def _specs(found: Exhibit, bench: Bench) -> dict[Label, TrainingSpec]:
@@ -216,13 +231,19 @@ def _trained(
 
 
 def _drawn(
-    found: Exhibit, size: Scale, measured: Measurements, provenance: dict[str, Any], folder: Path
+    found: Exhibit,
+    size: Scale,
+    measured: Measurements,
+    numbers: Mapping[str, bytes],
+    provenance: dict[str, Any],
+    folder: Path,
 ) -> Reproduction:
+    """Draw and judge what was measured, and replace the folder; ``numbers`` are its files."""
     claims = tuple(_at_scale(claim, size) for claim in found.claims(measured))
     figures = found.draw(measured)
+    pictures: dict[str, bytes] = {}
     for name, figure in figures.items():
-        save_figure(figure, folder / name, {"exhibit": found.name, "scale": size.name})
-        plt.close(figure)
+        pictures |= _pictures(name, figure, {"exhibit": found.name, "scale": size.name})
     document = {
         "schema_version": SCHEMA_VERSION,
         "kind": "reproduction",
@@ -234,8 +255,14 @@ def _drawn(
         "claims": [asdict(claim) for claim in claims],
         "provenance": provenance,
     }
-    write_durably(folder / "results.json", json_bytes(document))
+    Folder(folder).replace({**numbers, **pictures, DOCUMENT: json_bytes(document)})
     return Reproduction(found.name, folder, claims)
+
+
+def _pictures(name: str, figure: Figure, provenance: dict[str, Any]) -> dict[str, bytes]:
+    files = {f"{name}.{kind}": content for kind, content in drawn(figure, provenance).items()}
+    plt.close(figure)
+    return files
 
 
 def _at_scale(claim: Claim, size: Scale) -> Claim:

@@ -1,6 +1,6 @@
 """Where does a report's content come from, and how does a reader take its numbers along?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from covalign.report.page import Download, Downloads, Facts, Section
@@ -11,7 +11,7 @@ CARRIED = 3_000_000
 """Bytes of downloads in one page, which stays below 10 MB (our choice)."""
 
 
-def origin_section(files: Sequence[Download], provenance: dict[str, Any]) -> Section:
+def origin_section(files: Sequence[Download], provenance: Mapping[str, Any]) -> Section:
     """Return the last section of a report: the numbers as files, then where they come from.
 
     Args:
@@ -29,7 +29,7 @@ def origin_section(files: Sequence[Download], provenance: dict[str, Any]) -> Sec
     )
 
 
-def provenance_facts(provenance: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def provenance_facts(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return nested provenance as pairs of a path and a text; what holds values alone is one line.
 
     Args:
@@ -39,10 +39,10 @@ def provenance_facts(provenance: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, dict) and path and not any(map(_nested, value.values())):
+    if isinstance(value, Mapping) and path and not any(map(_nested, value.values())):
         stated = {key: entry for key, entry in value.items() if entry not in EMPTY}
         yield from _leaves("; ".join(f"{_words(key)} {_text(entry)}" for key, entry in stated.items()), path)
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for key, entry in value.items():
             yield from _leaves(entry, (*path, _words(key)))
     elif _nested(value):
@@ -54,7 +54,7 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def _nested(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list | tuple) and any(map(_nested, value)))
+    return isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(map(_nested, value)))
 
 
 def _text(value: Any) -> str:

@@ -25,7 +25,7 @@ def frame_table(
         caption: of the table.
         folded: shown only when opened.
     """
-    present = [heading for heading in map(Heading._make, headings) if heading.name in frame]
+    present = [heading for heading in headings if heading.name in frame]
     columns: list[list[Any]] = [
         (frame[each.name].fillna("") if each.digits is None else frame[each.name]).tolist()
         for each in present

@@ -1,4 +1,8 @@
-"""How is a file written so that a crash leaves the old one or the new one, never half of it?"""
+"""How is a file written so that a crash leaves the old one or the new one, never half of it?
+
+In steps that several files can share: `stage` writes under a temporary name, `publish` puts it in its place, `settle`
+makes the names of a folder durable.
+"""
 
 import os
 from pathlib import Path
@@ -6,6 +10,12 @@ from pathlib import Path
 
 def write_durably(path: Path, content: bytes | memoryview) -> None:
     """Write a whole file or none: temporary name, fsync, rename, fsync of the folder."""
+    publish(stage(path, content), path)
+    settle(path.parent)
+
+
+def stage(path: Path, content: bytes | memoryview) -> Path:
+    """Write what ``path`` shall hold under a temporary name beside it, durably, and return that name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -13,13 +23,28 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError:
+        discard(temporary)
+        raise
+    return temporary
+
+
+def publish(staged: Path, path: Path) -> None:
+    """Put a staged file in its place, in one step."""
+    staged.replace(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, where it is."""
+    path.unlink(missing_ok=True)
+
+
+def settle(folder: Path) -> None:
+    """Make renames within a folder durable."""
     if os.name != "posix":  # elsewhere a folder cannot be opened, and renames are durable by themselves
         return
-    folder = os.open(path.parent, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

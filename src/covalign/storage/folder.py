@@ -1,21 +1,32 @@
 """How does a folder of files survive a kill at any moment?
 
-One file, ``manifest.json``, lists every other file with its SHA-256 and is replaced in one step. A commit
-writes the new files under names that the manifest does not list yet, makes them durable, replaces the
-manifest, and only then removes what it no longer lists. Whatever moment the process dies at, the manifest
-describes a complete state, old or new; files that it does not list are leftovers.
+One file, ``manifest.json``, lists every other file with its SHA-256 and is replaced in one step, last. A commit
+writes the new files and the new manifest under temporary names and makes them durable; only then do they get
+their places, the manifest after all others. Where new files have new names, whatever moment the process dies at,
+the manifest describes a complete state, old or new. Where they replace old ones, the state may also be neither:
+then the new manifest still lies there under its temporary name, and what is read says so. A file that no manifest
+lists is no part of the state.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
-from covalign.errors import InputError
-from covalign.storage.atomic import write_durably
+from filelock import FileLock
+
+from covalign.errors import InputError, UncheckedWarning
+from covalign.storage import atomic
 
 MANIFEST = "manifest.json"
+NEXT = "manifest.json.next"
+"""The manifest of a state that is being written."""
+LOCK = ".lock"
+DATA = (".json", ".csv", ".parquet", ".safetensors")
+"""What is read of a folder that has no manifest."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +41,38 @@ class Folder:
         if not manifest.exists():
             return {}
         try:
-            files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-            return {str(name): str(digest) for name, digest in files.items()}
+            text = manifest.read_text(encoding="utf-8")
+            files = {str(name): str(digest) for name, digest in json.loads(text)["files"].items()}
+            if text != _listing(files):
+                raise ValueError("not as it was written")
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"{manifest}: damaged ({error}); the run's files cannot be trusted without it: move "
-                f"{self.path} away and train again"
-            ) from error
+            raise InputError(f"{manifest}: damaged ({error}); {_remedy(self.path)}") from error
+        return files
 
     def commit(self, new: Mapping[str, bytes], drop: frozenset[str] = frozenset()) -> None:
         """Add or replace files and drop others, all at once.
 
         Args:
-            new: contents by relative path, which no committed file has.
+            new: contents by relative path.
             drop: relative paths to remove.
         """
-        files = {name: digest for name, digest in self.files().items() if name not in drop}
-        for name, content in new.items():
-            write_durably(self.path / name, content)
-            files[name] = hashlib.sha256(content).hexdigest()
-        manifest = json.dumps({"files": files}, indent=1, sort_keys=True)
-        write_durably(self.path / MANIFEST, manifest.encode())
-        for name in drop:
-            (self.path / name).unlink(missing_ok=True)
+        kept = {name: digest for name, digest in self.files().items() if name not in drop}
+        self._write(kept, new, drop)
+
+    def replace(self, new: Mapping[str, bytes]) -> None:
+        """Make ``new`` the whole state; files that were never committed stay. Waits while another one does it.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path / LOCK):
+                self._write({}, new, self._listed() - new.keys())
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be written ({error.strerror or error}); give a writable folder"
+            ) from error
 
     def read(self, name: str) -> bytes:
         """Return a committed file's bytes.
@@ -60,26 +80,114 @@ class Folder:
         Raises:
             InputError: the file is not committed, missing, truncated or altered.
         """
+        files = self.files()
+        if name not in files:
+            raise InputError(
+                f"{self.path / name}: not part of a committed state, which is: {', '.join(files)}"
+            )
+        return self._checked(name, files[name])
+
+    def contents(self, needed: str) -> dict[str, bytes]:
+        """Return every committed file's bytes; of a folder without a manifest, the data files in it, unchecked.
+
+        Args:
+            needed: a file without which the folder is not what is asked for.
+
+        Raises:
+            InputError: a file is missing, truncated or altered, or the folder is half replaced.
+        """
+        while True:
+            files = self.files()
+            try:
+                self._expect(needed, files)
+                return {name: self._checked(name, files[name]) for name in files} or self._unchecked()
+            except InputError:
+                if self.files() == files:  # otherwise it was replaced while it was read
+                    raise
+
+    def leftovers(self) -> list[Path]:
+        """Return files that no committed state lists, except the lock."""
+        known = {self.path / name for name in (*self.files(), MANIFEST, "lock", LOCK)}
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
+
+    def _write(self, kept: Mapping[str, str], new: Mapping[str, bytes], drop: Set[str]) -> None:
+        """Go from one state to the next, which consists of what is kept and what is new."""
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}
+        staged = self._stage({**kept, **digests}, new)
+        for path, temporary in staged.items():
+            atomic.publish(temporary, path)
+        for folder in {path.parent for path in staged}:
+            atomic.settle(folder)
+        atomic.publish(self.path / NEXT, self.path / MANIFEST)
+        atomic.settle(self.path)
+        for name in drop:
+            atomic.discard(self.path / name)
+
+    def _stage(self, files: Mapping[str, str], new: Mapping[str, bytes]) -> dict[Path, Path]:
+        """Write everything under temporary names, the manifest last; return those of the files."""
+        staged: dict[Path, Path] = {}
+        try:
+            for name, content in new.items():
+                path = self.path / name
+                for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+                    atomic.discard(leftover)
+                staged[path] = atomic.stage(path, content)
+            atomic.write_durably(self.path / NEXT, _listing(files).encode())
+        except OSError:
+            for temporary in staged.values():
+                atomic.discard(temporary)
+            raise
+        return staged
+
+    def _listed(self) -> frozenset[str]:
+        """Return the names in the manifest; none where it is damaged, since it is about to be replaced."""
+        try:
+            return frozenset(self.files())
+        except InputError:
+            return frozenset()
+
+    def _expect(self, needed: str, files: Mapping[str, str]) -> None:
+        if not (needed in files if files else (self.path / needed).is_file()):
+            where = f"{MANIFEST} lists" if files else "holds"
+            raise self._interrupted() or InputError(
+                f"{self.path}: {where} no {needed}; expected a folder of results"
+            )
+
+    def _checked(self, name: str, digest: str) -> bytes:
         path = self.path / name
-        digest = self.files().get(name)
-        if digest is None:
-            raise InputError(f"{path}: not part of a committed state; the run has: {', '.join(self.files())}")
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error}); {_remedy(self.path)}") from error
+            raise self._interrupted() or InputError(
+                f"{path}: cannot be read ({error}), though {MANIFEST} lists it; {_remedy(self.path)}"
+            ) from error
         if hashlib.sha256(content).hexdigest() != digest:
-            raise InputError(
+            raise self._interrupted() or InputError(
                 f"{path}: damaged ({len(content)} bytes whose SHA-256 is not the one in {MANIFEST}); "
                 f"{_remedy(self.path)}"
             )
         return content
 
-    def leftovers(self) -> list[Path]:
-        """Return files that no committed state lists, except the lock."""
-        known = {self.path / name for name in self.files()} | {self.path / MANIFEST, self.path / "lock"}
-        return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
+    def _unchecked(self) -> dict[str, bytes]:
+        if error := self._interrupted():
+            raise error
+        warnings.warn(
+            f"{self.path}: has no {MANIFEST} with checksums (earlier versions wrote none), so that damage would "
+            "not be noticed",
+            UncheckedWarning,
+            stacklevel=5,
+        )
+        return {path.name: path.read_bytes() for path in sorted(self.path.iterdir()) if path.suffix in DATA}
+
+    def _interrupted(self) -> InputError | None:
+        if not (self.path / NEXT).exists():
+            return None
+        return InputError(f"{self.path}: was being replaced when its writer stopped: run the command again")
+
+
+def _listing(files: Mapping[str, str]) -> str:
+    return json.dumps({"files": files}, indent=1, sort_keys=True)
 
 
 def _remedy(folder: Path) -> str:
-    return f"restore it from a copy, or move {folder} away and train again"
+    return f"restore it from a copy, or move {folder} away and run the command again"

@@ -1,104 +1,222 @@
-"""How is a comparison kept on disk, so that it can be read by anything and redrawn without its weights?
+"""How is any record kept on disk, so that it can be read by anything and redrawn without its weights?
 
-One folder: ``table`` and ``layers`` as parquet (and the table as CSV), all tensors in one safetensors file,
-and ``results.json`` with everything else, a schema version, and which tensor belongs where. Every file is
-written whole or not at all.
+One folder, replaced as a whole (`covalign.storage.folder`): every data frame among the fields as parquet and as CSV,
+all tensors in one safetensors file, and ``results.json`` with everything else, the rows of the frames for people,
+and a schema version. What JSON has no form for is an object with one key:
+
+    {"$tuple": [...]}      a tuple
+    {"$pairs": [[k, v]]}   a dictionary whose keys are not all plain text
+    {"$float": "nan"}      a number that is not finite
+    {"$tensor": name}      a tensor of the safetensors file
+    {"$record": name, ..}  a frozen record, whose fields follow
+
+Nothing that is read is executed; only records whose classes the reader hands in are made.
 """
 
 import json
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import safetensors.torch
+import torch
+from pyarrow import ArrowException
 from safetensors import SafetensorError
+from torch import Tensor
 
-from covalign.encoding.spatial import SpatialCovariance
 from covalign.errors import InputError
-from covalign.storage.atomic import write_durably
-from covalign.studies.comparison.record import Comparison
+from covalign.storage.folder import Folder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+DOCUMENT, TENSORS = "results.json", "tensors.safetensors"
+HEAD = ("schema_version", "kind")
 
 
-def save_comparison(comparison: Comparison, folder: Path) -> Path:
-    """Write a comparison into ``folder``, replacing an earlier one, and return the folder."""
-    tensors, keys = {}, {}
-    for group in ("spectra", "cosine_maps"):
-        keys[group] = [list(key) for key in getattr(comparison, group)]
-        for index, value in enumerate(getattr(comparison, group).values()):
-            tensors[f"{group}/{index}"] = value.contiguous()
-    keys["spatial"] = [[*key, list(c.kernel_size), c.kernels] for key, c in comparison.spatial.items()]
-    for index, c in enumerate(comparison.spatial.values()):
-        tensors[f"spatial/{index}/eigenvalues"] = c.eigenvalues.contiguous()
-        tensors[f"spatial/{index}/eigenvectors"] = c.eigenvectors.contiguous()
-    if comparison.filters is not None:
-        tensors["filters"] = comparison.filters.contiguous()
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "comparison",
-        "provenance": comparison.provenance,
-        "table": records(comparison.table),
-        "layers": records(comparison.layers),
-        "training": comparison.training,
-        "skipped": comparison.skipped,
-        "keys": keys,
-    }
-    for name, frame in (("table", comparison.table), ("layers", comparison.layers)):
-        write_durably(folder / f"{name}.parquet", frame.to_parquet(index=False))
-    write_durably(folder / "table.csv", comparison.table.to_csv(index=False).encode())
-    write_durably(folder / "tensors.safetensors", safetensors.torch.save(tensors))
-    write_durably(folder / "results.json", json.dumps(document, indent=1, allow_nan=False).encode())
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a folder of results holds.
+
+    Attributes:
+        folder: where it was read.
+        document: ``results.json``; of the first schema, with everything that its writers put there.
+        tables: data frames by name.
+        tensors: by name.
+    """
+
+    folder: Path
+    document: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    tensors: dict[str, Tensor]
+
+    @property
+    def version(self) -> int:
+        """The schema's version."""
+        return int(self.document["schema_version"])
+
+    def values(self, types: Sequence[type]) -> dict[str, Any]:
+        """Return the fields of the record.
+
+        Args:
+            types: classes of records that may occur inside it.
+        """
+        classes = {kind.__name__: kind for kind in types}
+        own = {name: value for name, value in self.document.items() if name not in HEAD}
+        return {
+            name: self.tables[name] if name in self.tables else decoded(value, self.tensors, classes)
+            for name, value in own.items()
+        }
+
+
+def save(record: Any, folder: Path, kind: str, extra: Mapping[str, bytes] | None = None) -> Path:
+    """Write a frozen record into ``folder``, replacing an earlier one, and return the folder.
+
+    Args:
+        record: a dataclass whose fields are data frames, tensors, numbers, texts, None, and tuples, lists,
+            dictionaries and frozen records of these; data frames stand at the top alone.
+        folder: files in it that were not written here are left alone.
+        kind: what it is, for the reader.
+        extra: other files of the same state, by name.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    files: dict[str, bytes] = {}
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "kind": kind}
+    for name, value in _fields(record).items():
+        if isinstance(value, pd.DataFrame):
+            files[f"{name}.parquet"] = value.to_parquet(index=False)
+            files[f"{name}.csv"] = value.to_csv(index=False).encode()
+            document[name] = records(value)
+        else:
+            document[name] = encoded(value, name, tensors)
+    if tensors:
+        files[TENSORS] = safetensors.torch.save(tensors)
+    files[DOCUMENT] = json.dumps(document, indent=1, allow_nan=False).encode()
+    Folder(folder).replace({**files, **(extra or {})})
     return folder
 
 
-def load_comparison(folder: str | Path) -> Comparison:
-    """Read what `Comparison.save` wrote.
+def load(folder: Path, kind: str) -> Stored:
+    """Read what `save` or an earlier version wrote.
 
     Raises:
-        InputError: the folder holds no comparison, or a damaged one.
+        InputError: the folder holds nothing of that kind, or something damaged.
     """
-    folder = Path(folder)
-    try:
-        document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        if document.get("kind") != "comparison" or document["schema_version"] > SCHEMA_VERSION:
-            raise InputError(
-                f"{folder}: got kind {document.get('kind')!r}, schema {document.get('schema_version')}, expected "
-                f"a comparison of schema {SCHEMA_VERSION} or older"
-            )
-        tensors = safetensors.torch.load_file(folder / "tensors.safetensors")
-        keys = document["keys"]
-        return Comparison(
-            pd.read_parquet(folder / "table.parquet"),
-            pd.read_parquet(folder / "layers.parquet"),
-            {tuple(key): tensors[f"spectra/{i}"] for i, key in enumerate(keys["spectra"])},
-            {
-                (network, layer): SpatialCovariance(
-                    tensors[f"spatial/{i}/eigenvalues"],
-                    tensors[f"spatial/{i}/eigenvectors"],
-                    tuple(size),
-                    kernels,
-                )
-                for i, (network, layer, size, kernels) in enumerate(keys["spatial"])
-            },
-            {tuple(key): tensors[f"cosine_maps/{i}"] for i, key in enumerate(keys["cosine_maps"])},
-            document["training"],
-            {name: [tuple(entry) for entry in entries] for name, entries in document["skipped"].items()},
-            document["provenance"],
-            tensors.get("filters"),
+    content = Folder(folder).contents(DOCUMENT)
+    document = parsed(folder / DOCUMENT, content[DOCUMENT], json.loads)
+    known = isinstance(document, dict) and document.get("kind") == kind
+    if not known or document.get("schema_version") not in range(1, SCHEMA_VERSION + 1):
+        found = (
+            [document.get(name) for name in ("kind", *HEAD[:1])] if isinstance(document, dict) else document
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
-            f"{folder}: no readable comparison ({error}); expected what Comparison.save wrote"
-        ) from error
+            f"{folder}: got kind and schema {found!r}, expected {kind!r} of schema {SCHEMA_VERSION} or older"
+        )
+    tables = {
+        Path(name).stem: parsed(folder / name, part, frame)
+        for name, part in content.items()
+        if name.endswith(".parquet")
+    }
+    packed = content.get(TENSORS)
+    tensors = {} if packed is None else parsed(folder / TENSORS, packed, safetensors.torch.load)
+    return Stored(folder, document, tables, tensors)
+
+
+def frame(content: bytes) -> pd.DataFrame:
+    """Return a data frame from parquet; cells that hold several values come back as tuples."""
+    found = pd.read_parquet(BytesIO(content))
+    several = [name for name in found if any(isinstance(cell, np.ndarray) for cell in found[name].head(1))]
+    return found.assign(**{name: found[name].map(tuple) for name in several})
+
+
+def parsed(path: Path, content: bytes, reader: Any) -> Any:
+    """Return what ``reader`` makes of a file's content.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return reader(content)
+    except (ValueError, KeyError, TypeError, OSError, ArrowException, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); restore it, or run the command again") from error
+
+
+def encoded(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
+    """Return a value as JSON; its tensors are added to ``tensors``.
+
+    Raises:
+        TypeError: a kind of value that is not kept.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, Tensor):
+        tensors[place] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {"$tensor": place}
+    if isinstance(value, list | tuple):
+        entries = [encoded(entry, f"{place}/{index}", tensors) for index, entry in enumerate(value)]
+        return entries if isinstance(value, list) else {"$tuple": entries}
+    if isinstance(value, Mapping):
+        return _mapping(value, place, tensors)
+    if is_dataclass(value):
+        inner = {name: encoded(part, f"{place}/{name}", tensors) for name, part in _fields(value).items()}
+        return {"$record": type(value).__name__, **inner}
+    raise TypeError(f"{place}: {type(value).__name__} cannot be kept; expected what `save` names")
+
+
+def decoded(value: Any, tensors: Mapping[str, Tensor], classes: Mapping[str, type]) -> Any:
+    """Return the value that `encoded` gave.
+
+    Args:
+        value: JSON.
+        tensors: of the safetensors file.
+        classes: of records, by name.
+    """
+    if isinstance(value, list):
+        return [decoded(entry, tensors, classes) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    match next(iter(value), None):
+        case "$tuple":
+            return tuple(decoded(value["$tuple"], tensors, classes))
+        case "$pairs":
+            return dict(tuple(pair) for pair in decoded(value["$pairs"], tensors, classes))
+        case "$float":
+            return float(value["$float"])
+        case "$tensor":
+            return tensors[value["$tensor"]]
+    inner = {name: decoded(part, tensors, classes) for name, part in value.items() if name != "$record"}
+    return classes[value["$record"]](**inner) if "$record" in value else inner
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table as rows that JSON can hold; NaN becomes null."""
     return [
-        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
         for row in frame.astype(object).to_dict("records")
     ]
+
+
+def _mapping(value: Mapping[Any, Any], place: str, tensors: dict[str, Tensor]) -> Any:
+    entries = [
+        (key, encoded(entry, f"{place}/{index}", tensors)) for index, (key, entry) in enumerate(value.items())
+    ]
+    if all(type(key) is str and not key.startswith("$") for key in value):
+        return dict(entries)
+    return {"$pairs": [[encoded(key, f"{place}/key", tensors), entry] for key, entry in entries]}
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record)}

@@ -21,7 +21,7 @@ from covalign.papers.encodings.fig1 import (
 )
 from covalign.papers.encodings.kernel_population import CONTROL, RANDOM, Kernels
 from covalign.papers.exhibit import Measurements
-from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.reproduction import packed, unpacked
 from covalign.papers.scales.named import SCALES
 from covalign.papers.scales.smoke import SMOKE
 
@@ -128,8 +128,7 @@ def test_intervals_are_over_networks_and_leave_the_control_out():
 
 @pytest.mark.slow
 def test_figure_1_redraws_from_its_files(tmp_path):
-    save_measurements(planted(), tmp_path)
-    again = load_measurements(tmp_path)
+    again = unpacked(tmp_path, packed(planted()))
     assert [claim.verdict for claim in claims(again)] == [claim.verdict for claim in claims(planted())]
     figures = draw(again)
     drawn = [ax for ax in figures["encodings-fig1"].axes if ax.images]

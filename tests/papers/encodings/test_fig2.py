@@ -7,7 +7,7 @@ import torch
 from covalign.papers.encodings import population
 from covalign.papers.encodings.fig2 import BASES, TRUNCATED, claims, correlated_ranks, draw, pair, trainings
 from covalign.papers.exhibit import Measurements
-from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.reproduction import packed, unpacked
 from covalign.papers.scales.named import SCALES
 
 
@@ -104,8 +104,7 @@ def test_ranks_beyond_the_map_are_said_to_be_unknown():
 
 
 def test_figure_2_redraws_from_its_files(tmp_path):
-    save_measurements(measured(), tmp_path)
-    again = load_measurements(tmp_path)
+    again = unpacked(tmp_path, packed(measured()))
     assert [claim.verdict for claim in claims(again)] == ["holds"] * 5
     titles = [ax.get_title() for ax in draw(again)["encodings-fig2"].axes]
     assert titles == [

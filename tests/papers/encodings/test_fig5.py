@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from covalign.papers.encodings import kernel_population
 from covalign.papers.encodings.fig5 import claims, draw, low_frequencies, low_frequency_share, mosaic
 from covalign.papers.exhibit import Measurements
-from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.reproduction import packed, unpacked
 from covalign.papers.scales.laptop import LAPTOP
 from covalign.papers.scales.named import SCALES
 from covalign.papers.scales.smoke import SMOKE
@@ -76,8 +76,7 @@ def test_a_mosaic_is_grey_at_zero_and_clipped_at_three_root_mean_squares():
 
 def test_figure_5_redraws_from_its_files(tmp_path):
     original = measured()
-    save_measurements(Measurements({"layers": original.tables["layers"]}, original.tensors), tmp_path)
-    again = load_measurements(tmp_path)
+    again = unpacked(tmp_path, packed(Measurements({"layers": original.tables["layers"]}, original.tensors)))
     figures = draw(again)
     assert set(figures) == {"encodings-fig5", "encodings-fig5-weights", "encodings-fig5-shares"}
     assert len([ax for ax in figures["encodings-fig5"].axes if ax.images]) == len(SIDES)

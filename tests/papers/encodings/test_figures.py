@@ -9,7 +9,7 @@ from covalign.papers.encodings.fig3 import claims as claims_of_maps
 from covalign.papers.encodings.fig3 import draw as draw_maps
 from covalign.papers.encodings.fig4 import claims, draw
 from covalign.papers.exhibit import Measurements
-from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.reproduction import packed, unpacked
 from covalign.papers.scales.laptop import LAPTOP
 
 NETWORKS = pd.DataFrame(
@@ -95,8 +95,7 @@ def test_each_claim_fails_where_its_numbers_do(sentence, kind, change):
 
 @pytest.mark.slow
 def test_figure_4_redraws_from_its_files(tmp_path):
-    save_measurements(measured(), tmp_path)
-    again = load_measurements(tmp_path)
+    again = unpacked(tmp_path, packed(measured()))
     assert set(draw(again)) == {"encodings-fig4", "encodings-fig4-controls"}
     assert [claim.verdict for claim in claims(again)] == [claim.verdict for claim in claims(measured())]
 
@@ -136,8 +135,7 @@ def test_maps_with_dark_diagonals_satisfy_every_claim_and_pale_ones_do_not():
 
 @pytest.mark.slow
 def test_figure_3_redraws_from_its_files(tmp_path):
-    save_measurements(maps(), tmp_path)
-    figure = draw_maps(load_measurements(tmp_path))["encodings-fig3"]
+    figure = draw_maps(unpacked(tmp_path, packed(maps())))["encodings-fig3"]
     drawn = [ax for ax in figure.axes if ax.images]
     groups = set(maps().tables["diagonals"]["group"])
     assert len(drawn) == 3 * len(groups)

@@ -6,7 +6,7 @@ from covalign.papers.catalogue import exhibit
 from covalign.papers.exhibit import Measurements
 from covalign.papers.first_layer import fig2, fig4, fig5, fig6
 from covalign.papers.first_layer.fig6 import CHANGE, PIXELS, TRAINED, UNTRAINED, WHITENER
-from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.reproduction import packed, unpacked
 from covalign.papers.scales.smoke import SMOKE
 from covalign.training.store import RunStore
 
@@ -134,8 +134,7 @@ def test_figures_redraw_from_what_is_kept(name, predictions, tmp_path):
         "fig6": autocorrelations(0.2, 0.48),
     }[name]
     found = exhibit(f"first-layer-{name}")
-    save_measurements(measured, tmp_path)
-    kept = load_measurements(tmp_path)
+    kept = unpacked(tmp_path, packed(measured))
     assert verdicts(found.claims(kept)) == verdicts(found.claims(measured))
     for figure in found.draw(kept).values():
         assert all(ax.has_data() for ax in figure.axes)

@@ -27,7 +27,7 @@ from covalign.papers.first_layer.transformations import (
     first_patches,
 )
 from covalign.papers.label import Label
-from covalign.papers.reproduction import load_measurements, save_measurements
+from covalign.papers.reproduction import packed, unpacked
 from covalign.papers.scales.laptop import LAPTOP
 from covalign.papers.scales.named import SCALES
 from covalign.papers.scales.smoke import SMOKE
@@ -402,8 +402,7 @@ def test_tables_and_curves_redraw_from_what_is_kept(name, population, patches, t
         "table3": lambda layers: fitting(layers, patches),
     }.get(name, lambda layers: drawn(layers, patches))(population)
     found = exhibit(f"first-layer-{name}")
-    save_measurements(measured, tmp_path)
-    kept = load_measurements(tmp_path)
+    kept = unpacked(tmp_path, packed(measured))
     assert [claim.verdict for claim in found.claims(kept)] == [
         claim.verdict for claim in found.claims(measured)
     ]

@@ -13,7 +13,7 @@ import torch
 from covalign.networks.network import Layer, Network
 from covalign.report.page import Plots, Table
 from covalign.studies.difference.measure import diff
-from covalign.studies.difference.page import difference_page, findings, write_report
+from covalign.studies.difference.words import findings
 
 SHAPES = {
     "conv1": (12, 3, 3, 3),
@@ -74,13 +74,13 @@ def test_layers_without_a_counterpart_are_told(change):
     table = pd.DataFrame(
         {"layer": ["a"], "kind": ["linear"], "neurons": [3], "d": [4], "reason": ["no such layer"]}
     )
-    page = difference_page(replace(change, table=table))
+    page = replace(change, table=table).page()
     assert page.summary[0].startswith("No layer of the two networks could be compared")
     assert "1 layer: no such layer." in page.summary
 
 
 def test_every_plot_is_valid_and_every_row_whole(change):
-    page = difference_page(change)
+    page = change.page()
     parts = [part for section in page.sections for part in section.parts]
     for plots in (part for part in parts if isinstance(part, Plots)):
         for panel in plots.panels:
@@ -91,7 +91,7 @@ def test_every_plot_is_valid_and_every_row_whole(change):
 
 
 def test_references_stand_beside_what_they_refer_to(change):
-    plots = next(part for part in difference_page(change).sections[1].parts if isinstance(part, Plots))
+    plots = next(part for part in change.page().sections[1].parts if isinstance(part, Plots))
     panel = next(panel for panel in plots.panels if panel.title == "Change of the neurons’ lengths")
     bars, course = panel.data
     table = change.table
@@ -102,7 +102,7 @@ def test_references_stand_beside_what_they_refer_to(change):
 
 
 def test_the_report_is_one_escaped_file_with_all_numbers(change, tmp_path):
-    html = write_report(change, tmp_path / "report.html").read_text("utf-8")
+    html = change.report(tmp_path / "report.html").read_text("utf-8")
     assert "tuned </script>" not in html
     assert len(html) < 10e6
     carried = re.search(r'download="difference.csv" href="data:[^,]*,([^"]*)"', html).group(1)

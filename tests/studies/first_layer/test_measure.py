@@ -113,7 +113,8 @@ def test_a_network_that_does_not_read_these_pixels_is_refused(images):
 def test_saved_tables_hold_every_profile_and_every_figure(planted, tmp_path):
     folder = planted.save(tmp_path / "out")
     results = json.loads((folder / "results.json").read_text())
-    assert (results["kind"], results["schema_version"], results["filters"]) == ("first layer", 1, 64)
+    assert (results["kind"], results["schema_version"]) == ("first layer", 2)
+    assert results["profile"]["filters"] == 64
     assert results["fit"]["correlation"] == planted.fit.correlation
     assert math.isclose(results["verdict"]["agreement"], planted.verdict.agreement)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "profiles.parquet"), planted.table)

@@ -12,9 +12,7 @@ from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import fit_energy, predicted_energy
 from covalign.first_layer.whitening import autocorrelation
 from covalign.report.page import Gallery, Plots, Table
-from covalign.studies.first_layer.page import energy_page, write_report
 from covalign.studies.first_layer.record import FirstLayerSummary
-from covalign.studies.first_layer.words import findings
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +49,25 @@ def study(images, alone):
 
 
 def test_a_profile_that_follows_the_formula_is_said_to(study):
-    first = findings(study)[0]
+    first = study.page().summary[0]
     assert first.startswith("What the first layer learned follows the formula")
     assert "correlates 1.00" in first
 
 
 def test_a_fit_like_random_weights_is_said_to_be_chance(study):
     fit = dataclasses.replace(study.fit, p_value=0.4, correlation=0.3)
-    assert "cannot be told from chance by the formula" in findings(dataclasses.replace(study, fit=fit))[0]
+    assert (
+        "cannot be told from chance by the formula" in dataclasses.replace(study, fit=fit).page().summary[0]
+    )
 
 
 def test_unknown_initial_weights_are_a_caution(study):
-    assert "lifts its tail" in findings(study)[1]
-    assert "lifts its tail" not in " ".join(findings(dataclasses.replace(study, before=study.profile)))
+    assert "lifts its tail" in study.page().summary[1]
+    assert "lifts its tail" not in " ".join(dataclasses.replace(study, before=study.profile).page().summary)
 
 
 def test_without_a_network_it_is_the_prediction_alone(alone):
-    page = energy_page(alone)
+    page = alone.page()
     assert page.title == "What will a first layer learn from these images?"
     assert page.summary == ("This is a prediction, from the images alone: no network was trained or read.",)
     assert [section.key for section in page.sections] == ["profile", "pictures", "method", "origin"]
@@ -85,7 +85,7 @@ def test_the_table_holds_every_profile_as_measured(study):
 
 
 def test_plots_divide_each_profile_by_its_maximum(study):
-    parts = [part for section in energy_page(study).sections for part in section.parts]
+    parts = [part for section in study.page().sections for part in section.parts]
     plots = [part for part in parts if isinstance(part, Plots)]
     for trace in plots[0].panels[0].data:
         assert max(trace["y"]) == pytest.approx(1.0)
@@ -97,7 +97,7 @@ def test_plots_divide_each_profile_by_its_maximum(study):
 
 def test_filters_and_components_are_colour_pictures(study):
     galleries = [
-        part for section in energy_page(study).sections for part in section.parts if isinstance(part, Gallery)
+        part for section in study.page().sections for part in section.parts if isinstance(part, Gallery)
     ]
     assert [len(gallery.rows[0][1]) for gallery in galleries] == [27, 27]
     assert galleries[0].rows[0][1][0].pixels.shape == (3, 3, 3)
@@ -109,7 +109,7 @@ def test_labels_are_judged_with_their_chance_level(alone):
         correlations, correlations + 1, correlations[0], correlations, correlations.T, 400
     )
     verdict = Verdict(False, 0.9, 0.8, 1.0, 0.0, 0.0, 0.05, "labels will not change the first layer")
-    page = energy_page(dataclasses.replace(alone, dependence=dependence, verdict=verdict))
+    page = dataclasses.replace(alone, dependence=dependence, verdict=verdict).page()
     assert page.summary[-1] == "Labels will not change the first layer."
     section = next(section for section in page.sections if section.key == "labels")
     assert "that of a linear network" in section.prose[1]
@@ -118,7 +118,7 @@ def test_labels_are_judged_with_their_chance_level(alone):
 
 
 def test_the_report_is_one_escaped_file(study, tmp_path):
-    html = write_report(study, tmp_path / "report.html").read_text("utf-8")
+    html = study.report(tmp_path / "report.html").read_text("utf-8")
     assert "</script><b>" not in html
     assert json.dumps("covalign energy")[1:-1] in html
     assert len(html) < 10e6

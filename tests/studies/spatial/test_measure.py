@@ -120,10 +120,10 @@ def test_it_is_kept_on_disk(summary, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "layers.parquet"), summary.layers)
     assert list(pd.read_csv(folder / "table.csv").columns) == list(summary.table.columns)
     document = json.loads((folder / "results.json").read_text())
-    assert (document["schema_version"], document["kind"]) == (1, "spatial")
-    assert len(document["eigenvalues"]) == len(document["layers"]) == 6
+    assert (document["schema_version"], document["kind"]) == (2, "spatial")
+    assert len(document["spatial"]["$pairs"]) == len(document["layers"]) == 6
     tensors = load_file(folder / "tensors.safetensors")
-    assert torch.equal(tensors["5/eigenvectors"], list(summary.spatial.values())[5].eigenvectors)
+    assert torch.equal(tensors["spatial/5/eigenvectors"], list(summary.spatial.values())[5].eigenvectors)
 
 
 def test_bare_weight_files_are_enough(tmp_path, summary):

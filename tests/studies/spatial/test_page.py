@@ -8,7 +8,8 @@ from covalign.networks.network import Layer, Network
 from covalign.report.page import Download, Gallery, Table
 from covalign.report.provenance import CARRIED, origin_section
 from covalign.studies.spatial.measure import spatial_summary
-from covalign.studies.spatial.page import by_networks, findings, spatial_page, write_spatial_report
+from covalign.studies.spatial.page import by_networks
+from covalign.studies.spatial.words import findings
 
 
 def network(name, seed):
@@ -32,14 +33,14 @@ def summary():
 
 
 def test_shared_patterns_are_found_shared_beyond_the_first_layer(summary):
-    first = findings(summary)[0]
+    first = findings(summary.table)[0]
     assert "subspaces of 6 pairs of layers share 1.00 on average and 1.00 at least" in first
     assert "unrelated ones would share 0.33" in first
 
 
 def test_one_layer_has_nothing_to_be_compared_with():
     lone = Network("lone", network("lone", 0).layers[:1])
-    page = spatial_page(spatial_summary([lone]))
+    page = spatial_summary([lone]).page()
     assert page.summary == (
         "There are no two layers beyond the first with kernels of equal size: nothing to compare.",
     )
@@ -53,7 +54,7 @@ def test_averages_leave_out_first_layers(summary):
 
 
 def test_the_overlap_picture_is_symmetric_with_black_where_equal(summary):
-    parts = [part for section in spatial_page(summary).sections for part in section.parts]
+    parts = [part for section in summary.page().sections for part in section.parts]
     galleries = [part for part in parts if isinstance(part, Gallery)]
     pixels = galleries[1].rows[0][1][0].pixels
     assert pixels.shape == (6, 6)
@@ -65,7 +66,7 @@ def test_the_overlap_picture_is_symmetric_with_black_where_equal(summary):
 
 
 def test_the_report_is_one_escaped_file(summary, tmp_path):
-    html = write_spatial_report(summary, tmp_path / "report.html").read_text("utf-8")
+    html = summary.report(tmp_path / "report.html").read_text("utf-8")
     assert "a <i>" not in html
     assert "a &lt;i&gt;" in html
     assert len(html) < 10e6

@@ -15,7 +15,7 @@ LAYERS = ["stages.1.convolution", "stages.3.convolution"]
 @pytest.fixture(scope="module")
 def short(trained):
     run, images, _ = trained
-    return trajectory(run, images, layers=LAYERS, draws=2)
+    return trajectory(run, images, layers=LAYERS, draws=2).table
 
 
 def test_a_row_per_kept_epoch_and_layer(short):
@@ -57,7 +57,7 @@ def test_rows_are_those_of_a_comparison(trained, short):
 def test_another_network_is_a_reference_of_its_own(trained):
     run, images, _ = trained
     other = dataclasses.replace(run.at_epoch(3), name="other")
-    table = trajectory(run, images, other=other, epochs=[0, 8], layers=LAYERS, draws=2)
+    table = trajectory(run, images, other=other, epochs=[0, 8], layers=LAYERS, draws=2).table
     assert list(table["reference"].drop_duplicates()) == ["final", "other"]
     ours = table[(table["epoch"] == 8) & (table["reference"] == "other")]
     assert (ours["cosine"] < 1 - 1e-6).all()

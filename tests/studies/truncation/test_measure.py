@@ -18,7 +18,7 @@ def curves(trained):
     run, _, test = trained
     d = run.network.layer(LAYER).dimension
     ranks = [0, 1, 2, 4, 8, 16, d]
-    return {basis: rank_truncation(run, LAYER, ranks, test, basis=basis) for basis in BASES}
+    return {basis: rank_truncation(run, LAYER, ranks, test, basis=basis).table for basis in BASES}
 
 
 def test_all_directions_give_the_accuracy_of_the_network_and_none_that_of_guessing(curves):
@@ -41,7 +41,7 @@ def test_ranks_beyond_that_of_the_weights_change_nothing(trained):
     run, _, test = trained
     layer = run.network.layer(LAYER)
     assert layer.neurons < layer.dimension
-    table = rank_truncation(run, LAYER, [layer.neurons, layer.dimension], test)
+    table = rank_truncation(run, LAYER, [layer.neurons, layer.dimension], test).table
     assert list(table["accuracy"]) == [table["untruncated"][0]] * 2
 
 
@@ -52,7 +52,7 @@ def test_the_projection_is_on_the_eigenvectors_of_the_weight_covariance(trained)
         weight = dict(by_hand.named_modules())[LAYER].weight
         basis = weight_covariance(weight).eigenvectors[:, :2]
         weight.copy_((weight.flatten(1).double() @ basis @ basis.T).view_as(weight))
-    table = rank_truncation(run, LAYER, [2], test)
+    table = rank_truncation(run, LAYER, [2], test).table
     assert table["accuracy"][0] == accuracy(by_hand, run.network.normalization, test)
     assert table.iloc[0][["network", "layer", "depth", "d"]].tolist() == [run.name, LAYER, 3, 90]
 
@@ -88,14 +88,14 @@ def test_random_directions_follow_the_seed(trained):
     run, _, test = trained
     ranks = range(1, 30, 3)
     one, same, other = (
-        rank_truncation(run, LAYER, ranks, test, basis="random", seed=seed) for seed in (0, 0, 1)
+        rank_truncation(run, LAYER, ranks, test, basis="random", seed=seed).table for seed in (0, 0, 1)
     )
     assert one.equals(same)
     assert not one["accuracy"].equals(other["accuracy"])
 
 
 def test_a_readout_can_be_truncated():
-    table = rank_truncation(read(module()), "head", [0, 8], images(40), basis="activations")
+    table = rank_truncation(read(module()), "head", [0, 8], images(40), basis="activations").table
     assert table["accuracy"][1] == table["untruncated"][1]
 
 

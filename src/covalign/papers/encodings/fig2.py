@@ -85,7 +85,7 @@ def measure(bench: Bench) -> Measurements:
             for basis in BASES:
                 tried = _ranks(a.layer(row.layer_a), basis, detected)
                 cut = rank_truncation(a, row.layer_a, tried, images, basis=basis, seed=bench.seed)
-                cuts.append(cut)
+                cuts.append(cut.table)
             bench.progress("cut ranks", len(cuts) / (len(TRUNCATED) * len(BASES)))
     tables = {
         "layers": pd.DataFrame(layers),

@@ -24,10 +24,9 @@ from covalign.papers.exhibit import Training
 from covalign.papers.intervals import over_networks
 from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
-from covalign.storage.results import load_comparison
 from covalign.studies.comparison.measure import compare
 from covalign.studies.comparison.orders import mean_of_orders
-from covalign.studies.comparison.record import Comparison
+from covalign.studies.comparison.record import Comparison, load_comparison
 
 SAME, ACROSS = "same data", "two data sets"
 TRUE, TRUE_RANDOM, RANDOM = "true labels", "true and random labels", "random labels a and b"

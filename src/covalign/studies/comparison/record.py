@@ -2,23 +2,28 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from jaxtyping import Float, Float64
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from covalign.encoding.debiased.shared_variance import SharedVariance
+from covalign.encoding.reasons import Reason
 from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.columns import completed
 from covalign.report.page import Page
-from covalign.report.rendering import write_page
+from covalign.storage.results import Stored
+from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.conditions import condition_table
 from covalign.studies.comparison.page import comparison_page
-from covalign.studies.comparison.sheets import save_figures
+from covalign.studies.comparison.sheets import save_figures, similarity_figure
+from covalign.studies.result import Result
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
     """Everything measured on a set of networks.
 
     Attributes:
@@ -37,6 +42,9 @@ class Comparison:
         provenance: where all this comes from, JSON-serializable.
     """
 
+    KIND: ClassVar[str] = "comparison"
+    PARTS: ClassVar[tuple[type, ...]] = (SpatialCovariance, SharedVariance)
+
     table: pd.DataFrame
     layers: pd.DataFrame
     spectra: dict[tuple[str, str], Float64[Tensor, " r"]]
@@ -49,15 +57,9 @@ class Comparison:
     provenance: dict[str, Any] = field(default_factory=dict)
     filters: Float[Tensor, "count k k"] | None = None
 
-    def save(self, folder: str | Path) -> Path:
-        """Write tables (parquet and CSV), tensors (safetensors) and ``results.json`` into a folder."""
-        from covalign.storage.results import save_comparison
-
-        return save_comparison(self, Path(folder))
-
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML page."""
-        return write_page(self.page(), path)
+    def figure(self) -> Figure:
+        """Return the similarity of every pair against depth."""
+        return similarity_figure(self.table)
 
     @property
     def by_condition(self) -> pd.DataFrame:
@@ -92,3 +94,44 @@ class Comparison:
             provenance=self.provenance,
             filters=self.filters,
         )
+
+    @classmethod
+    def first_schema(cls, stored: Stored) -> dict[str, Any]:
+        """Return the fields, from what version 0.1 wrote."""
+        document, tensors, keys = stored.document, stored.tensors, stored.document["keys"]
+        return {
+            "table": _of_first_schema(stored.tables["table"]),
+            "layers": stored.tables["layers"],
+            "spatial": {
+                (network, layer): SpatialCovariance(
+                    tensors[f"spatial/{index}/eigenvalues"],
+                    tensors[f"spatial/{index}/eigenvectors"],
+                    (height, width),
+                    kernels,
+                )
+                for index, (network, layer, (height, width), kernels) in enumerate(keys["spatial"])
+            },
+            **{
+                name: {tuple(key): tensors[f"{name}/{index}"] for index, key in enumerate(keys[name])}
+                for name in ("spectra", "cosine_maps")
+            },
+            "skipped": {name: [tuple(entry) for entry in left] for name, left in document["skipped"].items()},
+            "training": document["training"],
+            "provenance": document["provenance"],
+            "filters": tensors.get("filters"),
+        }
+
+
+def load_comparison(folder: str | Path) -> Comparison:
+    """Read what `Comparison.save` wrote, by version 0.1 too.
+
+    Raises:
+        InputError: the folder holds no comparison, a damaged one, or one that was being replaced.
+    """
+    return Comparison.load(folder)
+
+
+def _of_first_schema(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of version 0.1, which kept reasons as text alone, with the columns that came later."""
+    kinds = [(Reason.STATED.code,) if reason else () for reason in table["reason"].fillna("")]
+    return completed(table, PairRow).assign(reason_codes=kinds)

@@ -1,20 +1,18 @@
 """Which layer of one network is most like which layer of another?"""
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from covalign.figures.style import PALETTE
-from covalign.studies.cross_layer.measure import CrossLayerMap
 
 
-def cross_layer_similarity(cross: CrossLayerMap, ax: Axes, measure: str | None = None) -> Axes:
+def cross_layer_similarity(square: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the map as grey squares, white at chance (0) and black at 1; a ring marks each row's best match.
 
     Args:
-        cross: the map; pairs of layers without a value are hatched.
+        square: layers of a down and layers of b across; pairs without a value (NaN) are hatched.
         ax: where to draw.
-        measure: see `CrossLayerMap.matrix`.
     """
-    square = cross.matrix(measure)
     ax.set_facecolor("white")
     ax.patch.set(hatch="////", edgecolor="0.85")
     ax.imshow(square.to_numpy(), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")

@@ -109,7 +109,11 @@ def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, Basi
     readout = last if last != first and base.layers[-1].kind == "linear" else ""
     tests = {
         name: basis_test(
-            base.layer(name), counterpart, outputs=name != readout, inputs=name != first, seed=seed
+            base.layer(name).weight,
+            counterpart.weight,
+            outputs=name != readout,
+            inputs=name != first and base.layer(name).groups == 1,
+            seed=seed,
         )
         for name, counterpart in found.items()
     }
@@ -137,9 +141,10 @@ def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, Basi
 def _measured(layer: Layer, other: Layer, draws: int, seed: int) -> dict[str, Any]:
     """Return every measure of one layer's update, with mean and extremes of the random turns."""
     weight = other.weight.detach().double()
-    learned, rule = learned_directions(layer)
-    measures = measure_update(layer, weight, learned)
-    turns = pd.DataFrame(random_turns(layer, weight, learned, draws, seed))
+    learned, rule = learned_directions(layer.matrix, layer.init_variance)
+    grouped = layer.groups > 1
+    measures = measure_update(layer.weight, weight, learned, grouped)
+    turns = pd.DataFrame(random_turns(layer.weight, weight, learned, draws, seed, grouped))
     row: dict[str, Any] = {"relative_change": measures["relative_change"]}
     for name in REFERRED:
         row[name] = measures[name]
@@ -168,8 +173,8 @@ def _basis_columns(test: BasisTest, relative_change: float) -> dict[str, Any]:
 def _spread(layer: Layer, other: Layer, again: Layer, row: dict[str, Any]) -> dict[str, float]:
     """Return the spread from seed to seed of every measure, and the cosine of the two updates."""
     before, one, two = (part.weight.detach().double() for part in (layer, other, again))
-    learned, _ = learned_directions(layer)
-    second = measure_update(layer, two, learned)
+    learned, _ = learned_directions(layer.matrix, layer.init_variance)
+    second = measure_update(layer.weight, two, learned, layer.groups > 1)
     spread = {f"{name}_spread": abs(row[name] - second[name]) / math.sqrt(2) for name in REFERRED}
     apart = float((one - two).norm()) / (math.sqrt(2) * float(before.norm()))
     lengths = float((one - before).norm() * (two - before).norm())

@@ -1,17 +1,18 @@
 """What changed between two networks?"""
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from covalign.storage.atomic import write_durably
+from covalign.report.page import Page
+from covalign.studies.difference.page import difference_page
+from covalign.studies.result import Result
 
 
-@dataclass(frozen=True, eq=False)
-class Difference:
+@dataclass(frozen=True, eq=False, repr=False)
+class Difference(Result):
     """What changed between two networks.
 
     Attributes:
@@ -24,6 +25,8 @@ class Difference:
         provenance: draws, seed and where the networks come from, JSON-serializable.
     """
 
+    KIND: ClassVar[str] = "difference"
+
     table: pd.DataFrame
     base: str
     other: str
@@ -34,20 +37,10 @@ class Difference:
         """The largest relative change of a layer."""
         return float(self.table["relative_change"].max())
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the table (parquet and CSV) and ``results.json`` into ``folder``; return the folder."""
-        from covalign.storage.results import SCHEMA_VERSION, records
+    def figure(self) -> Figure | None:
+        """Return None: every measure has its panel in the page."""
+        return None
 
-        folder = Path(folder)
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "difference",
-            "base": self.base,
-            "other": self.other,
-            "provenance": self.provenance,
-            "table": records(self.table),
-        }
-        write_durably(folder / "table.parquet", self.table.to_parquet(index=False))
-        write_durably(folder / "table.csv", self.table.to_csv(index=False).encode())
-        write_durably(folder / "results.json", json.dumps(document, indent=1, allow_nan=False).encode())
-        return folder
+    def page(self) -> Page:
+        """Return the difference as a page."""
+        return difference_page(self.table, self.base, self.other, self.provenance)

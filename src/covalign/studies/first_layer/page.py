@@ -1,115 +1,165 @@
 """What does a person read about a first layer and its prediction?
 
-`energy_page` arranges a `FirstLayerSummary` as a `Page`. Without a network it is the prediction alone.
+`first_layer_page` arranges patches, profiles and predictions as a `Page`. Without a network it is the prediction
+alone.
 """
 
 import html
-import os
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
 from torch import Tensor
 
 from covalign.figures.first_layer import mosaic
+from covalign.first_layer.dependence import LabelDependence, Verdict
 from covalign.first_layer.energy import EnergyProfile
+from covalign.first_layer.fourier import FourierAgreement
 from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import EnergyFit
 from covalign.first_layer.whitening import Autocorrelation
-from covalign.report.page import (
-    Download,
-    Downloads,
-    Facts,
-    Gallery,
-    Notes,
-    Page,
-    Panel,
-    Part,
-    Plots,
-    Raster,
-    Section,
-)
+from covalign.report.columns import Heading
+from covalign.report.page import Download, Gallery, Notes, Page, Panel, Part, Plots, Raster, Section
 from covalign.report.plots import legend, line, logarithmic, shorten_escaped
-from covalign.report.provenance import provenance_facts
-from covalign.report.rendering import json_bytes, write_page
-from covalign.report.tables import Heading, csv_bytes, frame_table, left_out
-from covalign.studies.first_layer.record import FirstLayerSummary
-from covalign.studies.first_layer.words import LINEAR_ONLY, findings, label_sentence
+from covalign.report.provenance import origin_section
+from covalign.report.rendering import json_bytes
+from covalign.report.tables import csv_bytes, frame_table, left_out
+from covalign.studies.first_layer.words import LINEAR_ONLY, MEASURED, findings, label_sentence
 
 PICTURES = 64
 
 
-def write_report(study: FirstLayerSummary, path: str | os.PathLike[str]) -> Path:
-    """Write the report of a first layer into one HTML file and return its path.
+def first_layer_page(
+    images: str,
+    patches: PatchCovariance,
+    profiles: Mapping[str, EnergyProfile],
+    table: pd.DataFrame,
+    *,
+    network: str = "",
+    weight: Float[Tensor, "K c k k"] | None = None,
+    fit: EnergyFit | None = None,
+    scaled_time: float | None = None,
+    linear_cnn_time: float | None = None,
+    fourier: FourierAgreement | None = None,
+    autocorrelations: Mapping[str, Autocorrelation] | None = None,
+    dependence: LabelDependence | None = None,
+    verdict: Verdict | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Page:
+    """Arrange a first layer beside its prediction as a page; without a network, the prediction alone.
 
     Args:
-        study: measured, predicted, or both.
-        path: the file to write; missing folders are made.
-
-    Raises:
-        InputError: the path cannot be written.
+        images: what they are called.
+        patches: their patch covariance.
+        profiles: measured, fitted and predicted ones by name.
+        table: a row per component, all profiles.
+        network, weight, fit, scaled_time, linear_cnn_time, fourier, autocorrelations, dependence, verdict,
+            provenance: as in `FirstLayerSummary`.
     """
-    return write_page(energy_page(study), path)
-
-
-def energy_page(study: FirstLayerSummary) -> Page:
-    """Arrange a study as a page."""
-    patches = study.patches
+    curves = autocorrelations or {}
+    numbers = {
+        "network": network,
+        "images": images,
+        "scaled_time": scaled_time,
+        "linear_cnn_time": linear_cnn_time,
+        "patches": {"count": patches.patches, "images": patches.images, "kernel_size": patches.kernel_size},
+        **measured_numbers(fit, verdict, curves),
+        "provenance": provenance or {},
+    }
     sections = (
-        profile_section(study),
-        picture_section(study),
-        whitening_section(study.autocorrelations),
-        label_section(study),
+        profile_section(patches, profiles, table, fourier, fit),
+        picture_section(patches, weight),
+        whitening_section(curves),
+        label_section(dependence, verdict),
         Section(
             "method",
             "How this was measured",
             (),
             (Notes(("energy", "prediction", "whitening", "labels", "references")),),
         ),
-        origin_section(study),
+        origin_section(files(table, numbers), provenance or {}),
     )
     return Page(
         kicker="first-layer report",
         title="What did the first layer learn, and could it be foreseen?"
-        if study.network
+        if network
         else "What will a first layer learn from these images?",
-        subtitle=f"{study.network} on {study.images}" if study.network else study.images,
-        summary=findings(study),
+        subtitle=f"{network} on {images}" if network else images,
+        summary=findings(network, profiles, fit, scaled_time, linear_cnn_time, curves, verdict),
         facts=(
-            ("Images", f"{study.images}, {patches.images:,}"),
+            ("Images", f"{images}, {patches.images:,}"),
             ("Patches", f"{patches.patches:,} of {patches.kernel_size} × {patches.kernel_size} pixels"),
             ("Components", f"{patches.dimension:,}"),
-            ("Filters", "none" if study.weight is None else f"{len(study.weight):,}"),
+            ("Filters", "none" if weight is None else f"{len(weight):,}"),
         ),
         sections=tuple(section for section in sections if section is not None),
     )
 
 
-def profile_section(study: FirstLayerSummary) -> Section:
+def measured_numbers(
+    fit: EnergyFit | None, verdict: Verdict | None, curves: Mapping[str, Autocorrelation]
+) -> dict[str, Any]:
+    """Return what a first layer was judged by, JSON-serializable."""
+    return {
+        "fit": fit
+        and {
+            "tau": fit.tau,
+            "correlation": fit.correlation,
+            "p_value": fit.p_value,
+            "baseline_mean": fit.baseline.mean,
+            "baseline_spread": fit.baseline.spread,
+            "baseline": fit.baseline.correlations.tolist(),
+        },
+        "verdict": verdict and asdict(verdict),
+        "autocorrelations": {
+            name: {"horizontal": curve.horizontal.tolist(), "vertical": curve.vertical.tolist()}
+            for name, curve in curves.items()
+        },
+    }
+
+
+def files(table: pd.DataFrame, numbers: dict[str, Any]) -> tuple[Download, ...]:
+    """Return the numbers as files."""
+    meaning = "fit, baseline, autocorrelation, provenance"
+    return (
+        Download("profiles.csv", "text/csv", csv_bytes(table), "every component, all profiles"),
+        Download("results.json", "application/json", json_bytes(numbers), meaning),
+    )
+
+
+def profile_section(
+    patches: PatchCovariance,
+    profiles: Mapping[str, EnergyProfile],
+    table: pd.DataFrame,
+    fourier: FourierAgreement | None,
+    fit: EnergyFit | None,
+) -> Section:
     """Measured and predicted profiles on one plot, the fit's baseline, and the table."""
     parts: list[Part] = []
-    if study.profiles:
+    if profiles:
         caption = (
             "Energy profiles, each divided by its maximum, over the principal components of the patches."
         )
-        parts.append(Plots((profile_panel(study.profiles),), caption, legend(list(study.profiles))))
-    panels = [deviation_panel(study.patches)]
+        parts.append(Plots((profile_panel(profiles),), caption, legend(list(profiles))))
+    panels = [deviation_panel(patches)]
     caption = "Standard deviation of the patches along each component, from which the formula is computed."
-    if study.fourier is not None:
+    if fourier is not None:
         caption += (
-            f" Components are nearly Fourier modes: one mode holds {study.fourier.shares.median():.0%} of a "
-            f"component’s power (median); rank and frequency correlate {study.fourier.rank_correlation:.2f}."
+            f" Components are nearly Fourier modes: one mode holds {fourier.shares.median():.0%} of a "
+            f"component’s power (median); rank and frequency correlate {fourier.rank_correlation:.2f}."
         )
-    if study.fit is not None:
-        panels.append(baseline_panel(study.fit))
-        draws = len(study.fit.baseline.correlations)
+    if fit is not None:
+        panels.append(baseline_panel(fit))
+        draws = len(fit.baseline.correlations)
         caption += f" Right: the fit’s correlation among those of {draws} random initializations."
     parts.append(Plots(tuple(panels), caption))
-    headings: tuple[Heading, ...] = (("component", 0, "component", ""),)
-    headings += tuple((name, 4, name, "") for name in study.table.columns[1:])
-    parts.append(frame_table(study.table, headings, "Every component; energies are not normalized."))
-    title = "Measured and predicted" if study.profile is not None else "The prediction"
+    headings: tuple[Heading, ...] = (Heading("component", 0, "component", ""),)
+    headings += tuple(Heading(name, 4, name, "") for name in table.columns[1:])
+    parts.append(frame_table(table, headings, "Every component; energies are not normalized."))
+    title = "Measured and predicted" if MEASURED in profiles else "The prediction"
     return Section("profile", title, (), tuple(parts))
 
 
@@ -166,14 +216,14 @@ def baseline_panel(fit: EnergyFit) -> Panel:
     )
 
 
-def picture_section(study: FirstLayerSummary) -> Section:
+def picture_section(patches: PatchCovariance, weight: Float[Tensor, "K c k k"] | None) -> Section:
     """Filters and patch components as pictures."""
     galleries = []
-    if study.weight is not None:
+    if weight is not None:
         caption = "The filters of the first layer, each on its own scale; mid-grey is zero."
-        galleries.append(picture_gallery("Filters", study.weight, caption, "filters"))
+        galleries.append(picture_gallery("Filters", weight, caption, "filters"))
     caption = "Principal components of the patches, the strongest first; their sign is a convention."
-    galleries.append(picture_gallery("Patch components", study.patches.components, caption, "components"))
+    galleries.append(picture_gallery("Patch components", patches.components, caption, "components"))
     return Section("pictures", "Filters and patch components", (), tuple(galleries))
 
 
@@ -213,11 +263,10 @@ def whitening_section(curves: Mapping[str, Autocorrelation]) -> Section | None:
     return Section("whitening", "Does it whiten?", (), (Plots((panel,), caption, legend(list(curves))),))
 
 
-def label_section(study: FirstLayerSummary) -> Section | None:
+def label_section(dependence: LabelDependence | None, verdict: Verdict | None) -> Section | None:
     """Correlation of classes with components, and the verdict."""
-    if study.dependence is None:
+    if dependence is None:
         return None
-    dependence = study.dependence
     components = list(range(1, dependence.correlations.shape[1] + 1))
     points = [
         {
@@ -252,21 +301,5 @@ def label_section(study: FirstLayerSummary) -> Section | None:
         "Correlation of every class with the average patch’s component. Grey: where 95 % of them would lie for "
         f"random labels, n = {dependence.images:,}."
     )
-    prose = () if study.verdict is None else (label_sentence(study), LINEAR_ONLY)
+    prose = () if verdict is None else (label_sentence(verdict), LINEAR_ONLY)
     return Section("labels", "Will labels change it?", prose, (Plots((panel,), caption),))
-
-
-def origin_section(study: FirstLayerSummary) -> Section:
-    """Provenance and downloads."""
-    files = (
-        Download("profiles.csv", "text/csv", csv_bytes(study.table), "every component, all profiles"),
-        Download(
-            "results.json",
-            "application/json",
-            json_bytes(study.numbers()),
-            "fit, baseline, autocorrelation, provenance",
-        ),
-    )
-    return Section(
-        "origin", "Origin and numbers", (), (Downloads(files), Facts(provenance_facts(study.provenance)))
-    )

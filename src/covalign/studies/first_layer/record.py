@@ -1,29 +1,31 @@
 """What is known of a first layer: measured, predicted, or both?"""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import pandas as pd
-import safetensors.torch
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from covalign.first_layer.dependence import LabelDependence, Verdict
 from covalign.first_layer.energy import EnergyProfile, profile_correlation, sampling_limit
 from covalign.first_layer.fourier import FourierAgreement
 from covalign.first_layer.patches import PatchCovariance
-from covalign.first_layer.prediction import EnergyFit
+from covalign.first_layer.prediction import Baseline, EnergyFit
 from covalign.first_layer.whitening import Autocorrelation
-from covalign.storage.atomic import write_durably
+from covalign.report.page import Page
+from covalign.storage.results import Stored
+from covalign.studies.first_layer.figures import energy_profiles
+from covalign.studies.first_layer.first_schema import first_schema
+from covalign.studies.first_layer.page import first_layer_page
+from covalign.studies.first_layer.words import BEFORE, FITTED, MEASURED
+from covalign.studies.result import Result
 
-SCHEMA_VERSION = 1
 
-
-@dataclass(frozen=True, eq=False)
-class FirstLayerSummary:
+@dataclass(frozen=True, eq=False, repr=False)
+class FirstLayerSummary(Result):
     """A first layer beside its prediction; without a network, the prediction alone.
 
     Attributes:
@@ -45,6 +47,18 @@ class FirstLayerSummary:
         provenance: JSON-serializable.
     """
 
+    KIND: ClassVar[str] = "first layer"
+    PARTS: ClassVar[tuple[type, ...]] = (
+        PatchCovariance,
+        EnergyProfile,
+        EnergyFit,
+        Baseline,
+        FourierAgreement,
+        Autocorrelation,
+        LabelDependence,
+        Verdict,
+    )
+
     images: str
     patches: PatchCovariance
     predictions: Mapping[str, EnergyProfile] = field(default_factory=dict)
@@ -65,9 +79,9 @@ class FirstLayerSummary:
     def profiles(self) -> dict[str, EnergyProfile]:
         """Measured, fitted and predicted profiles by name, the measured one first."""
         known = {
-            "measured": self.profile,
-            "before training": self.before,
-            "formula, fitted": self.fit.predicted if self.fit else None,
+            MEASURED: self.profile,
+            BEFORE: self.before,
+            FITTED: self.fit.predicted if self.fit else None,
         }
         return {name: profile for name, profile in known.items() if profile} | dict(self.predictions)
 
@@ -76,7 +90,7 @@ class FirstLayerSummary:
         """Correlation of the measured profile with each of the others; empty without a network."""
         if self.profile is None:
             return {}
-        others = {name: profile for name, profile in self.profiles.items() if name != "measured"}
+        others = {name: profile for name, profile in self.profiles.items() if name != MEASURED}
         return {name: profile_correlation(self.profile, other) for name, other in others.items()}
 
     @property
@@ -92,59 +106,42 @@ class FirstLayerSummary:
         deviations = self.patches.standard_deviations.tolist()
         return pd.DataFrame({"component": rank, "standard deviation": deviations, **columns})
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``results.json``, the table (parquet and CSV) and tensors (safetensors) into a folder."""
-        target = Path(folder)
-        write_durably(target / "profiles.parquet", self.table.to_parquet(index=False))
-        write_durably(target / "profiles.csv", self.table.to_csv(index=False).encode())
-        write_durably(target / "tensors.safetensors", safetensors.torch.save(self._tensors()))
-        document = {"schema_version": SCHEMA_VERSION, "kind": "first layer", **self.numbers()}
-        text = json.dumps(document, indent=1, allow_nan=False)
-        write_durably(target / "results.json", text.encode())
-        return target
+    def figure(self) -> Figure | None:
+        """Return the profiles, measured and predicted; None where there are none."""
+        if not self.profiles:
+            return None
+        figure = Figure(layout="constrained")
+        energy_profiles(self.profiles, figure.subplots())
+        return figure
 
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML page."""
-        from covalign.studies.first_layer.page import write_report
+    def page(self) -> Page:
+        """Return the summary as a page."""
+        return first_layer_page(
+            self.images,
+            self.patches,
+            self.profiles,
+            self.table,
+            network=self.network,
+            weight=self.weight,
+            fit=self.fit,
+            scaled_time=self.scaled_time,
+            linear_cnn_time=self.linear_cnn_time,
+            fourier=self.fourier,
+            autocorrelations=self.autocorrelations,
+            dependence=self.dependence,
+            verdict=self.verdict,
+            provenance=self.provenance,
+        )
 
-        return write_report(self, path)
-
-    def numbers(self) -> dict[str, Any]:
-        """Return every figure that is not in the table, JSON-serializable."""
-        patches, fit = self.patches, self.fit
+    def derived(self) -> dict[str, bytes]:
+        """Return the table of profiles, as parquet and CSV."""
+        table = self.table
         return {
-            "network": self.network,
-            "images": self.images,
-            "patches": {
-                "count": patches.patches,
-                "images": patches.images,
-                "kernel_size": patches.kernel_size,
-                "centred": patches.centred,
-                "frequency_rank_correlation": self.fourier and self.fourier.rank_correlation,
-            },
-            "filters": None if self.weight is None else len(self.weight),
-            "initial_weights_subtracted": self.before is not None,
-            "fit": fit
-            and {
-                "tau": fit.tau,
-                "correlation": fit.correlation,
-                "p_value": fit.p_value,
-                "baseline_mean": fit.baseline.mean,
-                "baseline_spread": fit.baseline.spread,
-                "baseline": fit.baseline.correlations.tolist(),
-                "sampling_limit": self.sampling_limit,
-            },
-            "scaled_time": self.scaled_time,
-            "linear_cnn_time": self.linear_cnn_time,
-            "agreements": self.agreements,
-            "verdict": self.verdict and asdict(self.verdict),
-            "autocorrelations": {
-                name: {"horizontal": curve.horizontal.tolist(), "vertical": curve.vertical.tolist()}
-                for name, curve in self.autocorrelations.items()
-            },
-            "provenance": self.provenance,
+            "profiles.parquet": table.to_parquet(index=False),
+            "profiles.csv": table.to_csv(index=False).encode(),
         }
 
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {"components": self.patches.components, "weight": self.weight}
-        return {name: value.contiguous() for name, value in tensors.items() if value is not None}
+    @classmethod
+    def first_schema(cls, stored: Stored) -> dict[str, Any]:
+        """Return the fields, from what version 0.1 wrote; `first_schema` of this folder says what that lacks."""
+        return first_schema(stored)

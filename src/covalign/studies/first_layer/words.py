@@ -1,108 +1,130 @@
 """What does a first layer show, in plain words?"""
 
 import math
+from collections.abc import Mapping
 
+from covalign.first_layer.dependence import Verdict
+from covalign.first_layer.energy import EnergyProfile, profile_correlation, sampling_limit
+from covalign.first_layer.prediction import EnergyFit
+from covalign.first_layer.whitening import Autocorrelation
 from covalign.report.words import number
-from covalign.studies.first_layer.record import FirstLayerSummary
+
+MEASURED, BEFORE, FITTED = "measured", "before training", "formula, fitted"
+"""Names of profiles that are no predictions from the images alone."""
 
 LINEAR_ONLY = (
     "The predicted agreement is that of a linear network. Nonlinear networks that we trained on eight labelings "
     "agreed more than predicted in each case."
 )
 
-
 CLOSE = 0.9
 """Correlation from which a profile is said to follow its prediction (our choice)."""
 
 
-def findings(study: FirstLayerSummary) -> tuple[str, ...]:
-    """Return what a study shows, in plain words."""
+def findings(
+    network: str,
+    profiles: Mapping[str, EnergyProfile],
+    fit: EnergyFit | None,
+    scaled_time: float | None,
+    linear_cnn_time: float | None,
+    autocorrelations: Mapping[str, Autocorrelation],
+    verdict: Verdict | None,
+) -> tuple[str, ...]:
+    """Return what a first layer and its prediction show, in plain words.
+
+    Args:
+        network: what it is called; empty without one.
+        profiles: by name; `MEASURED`, `BEFORE` and `FITTED` apart, predictions.
+        fit, scaled_time, linear_cnn_time, autocorrelations, verdict: as in `FirstLayerSummary`.
+    """
     sentences = (
-        fit_sentence(study),
-        peak_sentence(study),
-        time_sentence(study),
-        exact_sentence(study),
-        hidden_sentence(study),
-        white_sentence(study),
+        fit_sentence(network, profiles.get(MEASURED), fit),
+        peak_sentence(profiles),
+        time_sentence(scaled_time, linear_cnn_time, fit is not None),
+        exact_sentence(profiles),
+        hidden_sentence(profiles.get(MEASURED)),
+        white_sentence(autocorrelations),
+        label_sentence(verdict),
     )
-    return tuple(sentence for sentence in (*sentences, label_sentence(study)) if sentence)
+    return tuple(sentence for sentence in sentences if sentence)
 
 
-def fit_sentence(study: FirstLayerSummary) -> str:
+def fit_sentence(network: str, measured: EnergyProfile | None, fit: EnergyFit | None) -> str:
     """Say how well the published formula fits, against random weights."""
-    if study.fit is None:
+    if fit is None:
         return (
-            ""
-            if study.network
-            else "This is a prediction, from the images alone: no network was trained or read."
+            "" if network else "This is a prediction, from the images alone: no network was trained or read."
         )
-    fit, baseline = study.fit, study.fit.baseline
+    baseline = fit.baseline
     verb = "follows" if fit.correlation >= CLOSE else "partly follows"
+    limit = sampling_limit(measured, fit.predicted) if measured else math.nan
     return (
         f"What the first layer learned {verb if fit.p_value < 0.05 else 'cannot be told from chance by'} the formula "
         "computed from the images alone: the fitted prediction "
         f"correlates {number(fit.correlation)} with the measured profile, where random weights reach "
         f"{number(baseline.mean)} ± {number(baseline.spread)} (p = {fit.p_value:.2g}). Sampling alone limits "
-        f"{study.profile and study.profile.filters} filters to about {number(study.sampling_limit or math.nan)}."
+        f"{measured and measured.filters} filters to about {number(limit)}."
     )
 
 
-def peak_sentence(study: FirstLayerSummary) -> str:
+def peak_sentence(profiles: Mapping[str, EnergyProfile]) -> str:
     """Say where the profile peaks, and what an unknown initialization does to it."""
-    if study.profile is None:
+    if MEASURED not in profiles:
         return ""
-    peak = int(study.profile.energy.argmax()) + 1
+    energy = profiles[MEASURED].energy
     caution = (
         ""
-        if study.before is not None
+        if BEFORE in profiles
         else " The initial weights are not known: their noise is still in the profile and lifts its tail."
     )
-    return f"The filters respond most strongly to component {peak} of {study.patches.dimension}.{caution}"
+    return f"The filters respond most strongly to component {int(energy.argmax()) + 1} of {len(energy)}.{caution}"
 
 
-def exact_sentence(study: FirstLayerSummary) -> str:
-    """Say how the other predictions agree with the measurement."""
-    measured = study.profile
-    if measured is None or not study.predictions:
+def exact_sentence(profiles: Mapping[str, EnergyProfile]) -> str:
+    """Say how the predictions that were not fitted agree with the measurement."""
+    others = {name: profile for name, profile in profiles.items() if name not in (MEASURED, BEFORE, FITTED)}
+    if MEASURED not in profiles or not others:
         return ""
-    agreements = [f"{name} {number(study.agreements[name])}" for name in study.predictions]
+    agreements = [
+        f"{name} {number(profile_correlation(profiles[MEASURED], other))}" for name, other in others.items()
+    ]
     return f"Other predictions correlate with the measured profile as follows: {', '.join(agreements)}."
 
 
-def time_sentence(study: FirstLayerSummary) -> str:
+def time_sentence(scaled_time: float | None, linear_cnn_time: float | None, fitted: bool) -> str:
     """Say at what training time predictions are made, and what the training would imply."""
-    if study.scaled_time is None:
+    if scaled_time is None:
         return ""
     implied = (
         ""
-        if study.linear_cnn_time is None
-        else f"; rate, width and steps of this training would imply {study.linear_cnn_time:.3g} for a linear network"
+        if linear_cnn_time is None
+        else f"; rate, width and steps of this training would imply {linear_cnn_time:.3g} for a linear network"
     )
-    source = "fitted" if study.fit else "where the formula fits published networks"
-    return f"Training time τλ₁² of all predictions: {study.scaled_time:.3g} ({source}){implied}."
+    source = "fitted" if fitted else "where the formula fits published networks"
+    return f"Training time τλ₁² of all predictions: {scaled_time:.3g} ({source}){implied}."
 
 
-def hidden_sentence(study: FirstLayerSummary) -> str:
+def hidden_sentence(measured: EnergyProfile | None) -> str:
     """Say how much of the filters' covariance a profile does not show."""
-    if study.profile is None or study.profile.off_diagonal is None:
+    if measured is None or measured.off_diagonal is None:
         return ""
     return (
-        f"A profile shows the diagonal only: {study.profile.off_diagonal:.0%} of the squared filter covariance lies "
+        f"A profile shows the diagonal only: {measured.off_diagonal:.0%} of the squared filter covariance lies "
         "between different components."
     )
 
 
-def white_sentence(study: FirstLayerSummary) -> str:
+def white_sentence(curves: Mapping[str, Autocorrelation]) -> str:
     """Say how far each bank is from whitening."""
-    if not study.autocorrelations:
+    if not curves:
         return ""
-    parts = [f"{name} {number(curve.off_peak)}" for name, curve in study.autocorrelations.items()]
+    parts = [f"{name} {number(curve.off_peak)}" for name, curve in curves.items()]
     return f"Remaining autocorrelation between neighbouring positions (root mean square): {', '.join(parts)}."
 
 
-def label_sentence(study: FirstLayerSummary) -> str:
+def label_sentence(verdict: Verdict | None) -> str:
     """Say whether labels will change the profile."""
-    if study.verdict is None:
+    if verdict is None:
         return ""
-    sentence = study.verdict.sentence
+    sentence = verdict.sentence
     return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."

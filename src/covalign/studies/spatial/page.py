@@ -1,85 +1,81 @@
 """What does a person read about the spatial patterns of a set of networks?
 
-`spatial_page` arranges a `SpatialSummary` as a `Page`: whether layers share their patterns, the patterns
+`spatial_page` arranges tables and spatial covariances as a `Page`: whether layers share their patterns, the patterns
 themselves, and the overlap of every layer with every other.
 """
 
-import os
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from covalign.encoding.spatial import SpatialCovariance
+from covalign.report.columns import Heading
 from covalign.report.galleries import spatial_eigenvectors
 from covalign.report.page import Download, Gallery, Notes, Page, Part, Raster, Section
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes, write_page
+from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section
-from covalign.report.tables import Heading, csv_bytes, frame_table
-from covalign.report.words import count, number
-from covalign.studies.spatial.record import SpatialSummary
+from covalign.report.tables import csv_bytes, frame_table
+from covalign.report.words import number
+from covalign.studies.spatial.words import findings
 
 LAYER_COLUMNS: tuple[Heading, ...] = (
-    ("network", None, "network", ""),
-    ("layer", None, "layer", ""),
-    ("depth", 0, "depth", ""),
-    ("of", None, "of", "weights, or the update: what training added to the initial weights"),
-    ("kernel", None, "kernel", ""),
-    ("kernels", 0, "kernels", "how many the covariance averages over"),
+    Heading("network", None, "network", ""),
+    Heading("layer", None, "layer", ""),
+    Heading("depth", 0, "depth", ""),
+    Heading("of", None, "of", "weights, or the update: what training added to the initial weights"),
+    Heading("kernel", None, "kernel", ""),
+    Heading("kernels", 0, "kernels", "how many the covariance averages over"),
     *(
-        (f"share {rank}", 3, f"share_{rank}", "of the variance along this eigenvector")
+        Heading(f"share {rank}", 3, f"share_{rank}", "of the variance along this eigenvector")
         for rank in range(1, 10)
     ),
 )
 
 PAIR_COLUMNS: tuple[Heading, ...] = (
-    ("network a", None, "a", ""),
-    ("network b", None, "b", ""),
-    ("kernel", None, "kernel", ""),
-    ("rank", 0, "rank", "dimension of the compared subspaces"),
-    ("overlap", 3, "overlap", "mean over pairs of layers beyond the first"),
-    ("lowest", 3, "lowest", "over pairs of layers beyond the first"),
-    ("chance", 3, "chance", "for unrelated subspaces"),
-    ("cosine", 3, "cosine", "of matched eigenvectors, mean"),
-    ("pairs", 0, "pairs", "pairs of layers"),
+    Heading("network a", None, "a", ""),
+    Heading("network b", None, "b", ""),
+    Heading("kernel", None, "kernel", ""),
+    Heading("rank", 0, "rank", "dimension of the compared subspaces"),
+    Heading("overlap", 3, "overlap", "mean over pairs of layers beyond the first"),
+    Heading("lowest", 3, "lowest", "over pairs of layers beyond the first"),
+    Heading("chance", 3, "chance", "for unrelated subspaces"),
+    Heading("cosine", 3, "cosine", "of matched eigenvectors, mean"),
+    Heading("pairs", 0, "pairs", "pairs of layers"),
 )
 
 
-def write_spatial_report(summary: SpatialSummary, path: str | os.PathLike[str]) -> Path:
-    """Write the report of spatial patterns into one HTML file and return its path.
+def spatial_page(
+    layers: pd.DataFrame,
+    table: pd.DataFrame,
+    spatial: Mapping[tuple[str, str], SpatialCovariance],
+    skipped: dict[str, list[tuple[str, str]]],
+    provenance: dict[str, Any],
+) -> Page:
+    """Arrange spatial patterns as a page.
 
     Args:
-        summary: what `covalign.studies.spatial.measure.spatial_summary` returned.
-        path: the file to write; missing folders are made.
-
-    Raises:
-        InputError: the path cannot be written.
+        layers, table, spatial, skipped, provenance: as in `SpatialSummary`.
     """
-    return write_page(spatial_page(summary), path)
-
-
-def spatial_page(summary: SpatialSummary) -> Page:
-    """Arrange a summary as a page."""
-    layers = summary.layers
     names = list(dict.fromkeys(layers["network"]))
-    overlap = overlap_gallery(summary)
-    pairs = frame_table(
-        by_networks(summary.table), PAIR_COLUMNS, "Every pair of networks, and each with itself."
-    )
-    patterns: list[Part] = [part for part in (spatial_eigenvectors(summary.spatial),) if part is not None]
+    overlap = overlap_gallery(layers, table)
+    pairs = frame_table(by_networks(table), PAIR_COLUMNS, "Every pair of networks, and each with itself.")
+    patterns: list[Part] = [part for part in (spatial_eigenvectors(spatial),) if part is not None]
     patterns.append(frame_table(layers, LAYER_COLUMNS, "How the variance of the kernels is shared out."))
     sections = (
         Section("patterns", "The patterns", (), tuple(patterns)),
         Section("overlap", "How alike are they?", (), (overlap, pairs)) if overlap is not None else None,
-        skipped_section(summary.skipped),
+        skipped_section(skipped),
         Section("method", "How this was measured", (), (Notes(("spatial", "overlap", "references")),)),
-        origin_section(files(summary), summary.provenance),
+        origin_section(files(layers, table, spatial, provenance), provenance),
     )
     return Page(
         kicker="spatial report",
         title="Do all layers use the same spatial patterns?",
         subtitle=" · ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""),
-        summary=findings(summary),
+        summary=findings(table),
         facts=(
             ("Networks", f"{len(names):,}"),
             ("Layers", f"{len(layers):,}"),
@@ -88,28 +84,6 @@ def spatial_page(summary: SpatialSummary) -> Page:
         ),
         sections=tuple(section for section in sections if section is not None),
     )
-
-
-def findings(summary: SpatialSummary) -> tuple[str, ...]:
-    """Return what a summary shows, in plain words: one sentence for each kernel size and rank."""
-    table = summary.table
-    beyond = table[table["beyond_first"].astype(bool)] if len(table) else table
-    if beyond.empty:
-        return ("There are no two layers beyond the first with kernels of equal size: nothing to compare.",)
-    sentences = [
-        f"For {kernel} kernels, the leading {rank}-dimensional subspaces of {count(len(rows), 'pair')} of layers "
-        f"share {number(rows['overlap'].mean())} on average and {number(rows['overlap'].min())} at least, where "
-        f"unrelated ones would share {number(rows['chance'].iloc[0])}."
-        for (kernel, rank), rows in beyond.groupby(["kernel", "rank"], sort=False)
-    ]
-    across = beyond[beyond["a"] != beyond["b"]]
-    within = beyond[beyond["a"] == beyond["b"]]
-    if len(across) and len(within):
-        sentences.append(
-            f"Layers of different networks share {number(across['overlap'].mean())}, layers of the same network "
-            f"{number(within['overlap'].mean())}, over all ranks."
-        )
-    return tuple(sentences)
 
 
 def by_networks(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,11 +102,11 @@ def by_networks(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def overlap_gallery(summary: SpatialSummary) -> Gallery | None:
+def overlap_gallery(layers: pd.DataFrame, table: pd.DataFrame) -> Gallery | None:
     """Return the overlap of every layer with every other, a picture for each kernel size and rank."""
     rows = []
-    for kernel, table in summary.table.groupby("kernel", sort=False):
-        own = summary.layers[summary.layers["kernel"] == kernel]
+    for kernel, pairs in table.groupby("kernel", sort=False):
+        own = layers[layers["kernel"] == kernel]
         places = {key: index for index, key in enumerate(zip(own["network"], own["layer"], strict=True))}
         tiles = tuple(
             Raster(
@@ -140,7 +114,7 @@ def overlap_gallery(summary: SpatialSummary) -> Gallery | None:
                 f"Overlap of {kernel} layers at rank {rank}.",
                 f"rank {rank}, chance {number(part['chance'].iloc[0])}",
             )
-            for rank, part in table.groupby("rank", sort=False)
+            for rank, part in pairs.groupby("rank", sort=False)
         )
         rows.append((f"{kernel} kernels, {len(own)} layers", tiles))
     caption = (
@@ -166,17 +140,22 @@ def overlap_pixels(table: pd.DataFrame, places: dict[tuple[str, str], int]) -> n
     return pixels
 
 
-def files(summary: SpatialSummary) -> tuple[Download, ...]:
+def files(
+    layers: pd.DataFrame,
+    table: pd.DataFrame,
+    spatial: Mapping[tuple[str, str], SpatialCovariance],
+    provenance: dict[str, Any],
+) -> tuple[Download, ...]:
     """Return the numbers as files."""
     numbers = {
-        "provenance": summary.provenance,
+        "provenance": provenance,
         "spatial": [
             {"network": name, "layer": layer, "eigenvalues": space.eigenvalues.tolist()}
-            for (name, layer), space in summary.spatial.items()
+            for (name, layer), space in spatial.items()
         ],
     }
     return (
-        Download("layers.csv", "text/csv", csv_bytes(summary.layers), "every network and layer"),
+        Download("layers.csv", "text/csv", csv_bytes(layers), "every network and layer"),
         Download("results.json", "application/json", json_bytes(numbers), "eigenvalues, provenance"),
-        Download("pairs.csv", "text/csv", csv_bytes(summary.table), "every pair of layers and rank"),
+        Download("pairs.csv", "text/csv", csv_bytes(table), "every pair of layers and rank"),
     )

@@ -1,20 +1,25 @@
 """What are the spatial patterns of a set of networks?"""
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
-import safetensors.torch
+from matplotlib.figure import Figure
 
 from covalign.encoding.spatial import SpatialCovariance
-from covalign.storage.atomic import write_durably
-from covalign.storage.results import SCHEMA_VERSION, records
+from covalign.figures.spatial import spatial_eigenvectors
+from covalign.figures.style import plain
+from covalign.report.page import Page
+from covalign.storage.results import Stored
+from covalign.studies.result import Result
+from covalign.studies.spatial.page import spatial_page
+
+LAYERS, PATTERNS = 12, 6
+"""How many the figure shows."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpatialSummary:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpatialSummary(Result):
     """The spatial patterns of a set of networks.
 
     Attributes:
@@ -29,37 +34,48 @@ class SpatialSummary:
         provenance: where all this comes from, JSON-serializable.
     """
 
+    KIND: ClassVar[str] = "spatial"
+    PARTS: ClassVar[tuple[type, ...]] = (SpatialCovariance,)
+
     layers: pd.DataFrame
     table: pd.DataFrame
     spatial: dict[tuple[str, str], SpatialCovariance]
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write tables (parquet and CSV), eigenvectors (safetensors) and ``results.json``; return the folder."""
-        folder = Path(folder)
-        tensors = {}
-        for index, space in enumerate(self.spatial.values()):
-            tensors[f"{index}/eigenvalues"] = space.eigenvalues.contiguous()
-            tensors[f"{index}/eigenvectors"] = space.eigenvectors.contiguous()
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "spatial",
-            "provenance": self.provenance,
-            "layers": records(self.layers),
-            "table": records(self.table),
-            "eigenvalues": [space.eigenvalues.tolist() for space in self.spatial.values()],
-            "skipped": self.skipped,
+    def figure(self) -> Figure:
+        """Return the leading patterns of every layer, a row a layer."""
+        shown = list(self.spatial.items())[:LAYERS]
+        figure = Figure(figsize=(1.1 * PATTERNS + 1.5, 1.1 * len(shown)), layout="constrained")
+        axes = figure.subplots(len(shown), PATTERNS, squeeze=False)
+        for row, ((network, layer), space) in zip(axes, shown, strict=True):
+            spatial_eigenvectors(space, row.tolist())
+            row[0].set_ylabel(f"{plain(network)}\n{plain(layer)}", fontsize="small")
+        return figure
+
+    def page(self) -> Page:
+        """Return the summary as a page."""
+        return spatial_page(self.layers, self.table, self.spatial, self.skipped, self.provenance)
+
+    @classmethod
+    def first_schema(cls, stored: Stored) -> dict[str, Any]:
+        """Return the fields, from what version 0.1 wrote: covariances in the order of the layers' rows."""
+        rows = stored.tables["layers"].to_dict("records")
+        spatial = {
+            (row["network"], row["layer"]): _covariance(stored, index, row) for index, row in enumerate(rows)
         }
-        for name, frame in (("layers", self.layers), ("table", self.table)):
-            write_durably(folder / f"{name}.parquet", frame.to_parquet(index=False))
-            write_durably(folder / f"{name}.csv", frame.to_csv(index=False).encode())
-        write_durably(folder / "tensors.safetensors", safetensors.torch.save(tensors))
-        write_durably(folder / "results.json", json.dumps(document, indent=1, allow_nan=False).encode())
-        return folder
+        skipped = {
+            name: [tuple(entry) for entry in left] for name, left in stored.document["skipped"].items()
+        }
+        return {
+            **stored.tables,
+            "spatial": spatial,
+            "skipped": skipped,
+            "provenance": stored.document["provenance"],
+        }
 
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML page."""
-        from covalign.studies.spatial.page import write_spatial_report
 
-        return write_spatial_report(self, Path(path))
+def _covariance(stored: Stored, index: int, row: dict[str, Any]) -> SpatialCovariance:
+    height, width = (int(side) for side in row["kernel"].split("x"))
+    values, vectors = (stored.tensors[f"{index}/{name}"] for name in ("eigenvalues", "eigenvectors"))
+    return SpatialCovariance(values, vectors, (height, width), row["kernels"])

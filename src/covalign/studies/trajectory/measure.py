@@ -23,6 +23,7 @@ from covalign.studies.comparison.columns import MEASURED
 from covalign.studies.comparison.measure import compare
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.subjects import Source, open_subject
+from covalign.studies.trajectory.record import Trajectory
 from covalign.training.run import Run
 
 FINAL, CHECKPOINT = "final", "checkpoint"
@@ -55,7 +56,7 @@ def trajectory(
     controls: bool = False,
     calibrate: bool = False,
     progress: Told = untold,
-) -> pd.DataFrame:
+) -> Trajectory:
     """Measure the checkpoints of a training, by themselves and against where they lead.
 
     Args:
@@ -70,15 +71,6 @@ def trajectory(
         controls: also fit alignments to shuffled images.
         calibrate: also estimate the calibrated similarity.
         progress: told the stage and the share of it that is done.
-
-    Returns:
-        A row per epoch, reference and layer: ``network, epoch, reference`` ("final", or the name of ``other``); of
-        the checkpoint itself ``layer, depth, d, neurons, kept, effective_rank, participation_ratio,
-        entropy_rank, stable_rank, bulk_ok, bulk_reason, relative_change, energy_moved``; and of its comparison
-        with the reference ``layer_b, alignment_correlation, cosine, chance, ceiling, similarity,
-        similarity_reversed, calibrated, low, high, p_value, unaligned, shuffled, reason`` as in
-        `Comparison.table`, the checkpoint being a. Checkpoints of one training are no independent samples: close
-        to the end eq. 6 exceeds 1 against "final", because its ceiling is that of an independent copy.
 
     Raises:
         InputError: an unfinished training, or an epoch whose weights were not kept.
@@ -108,7 +100,9 @@ def trajectory(
         start = {"network": run.name, "epoch": epoch, "reference": name}
         rows += [start | row for row in _rows(checkpoint, comparison)]
         progress("checkpoints", (done + 1) / len(steps))
-    return pd.DataFrame(rows)
+    return Trajectory(
+        pd.DataFrame(rows), {"run": run.key, "draws": draws, "seed": seed, "max_images": max_images}
+    )
 
 
 def relative_change(layer: Layer) -> float:

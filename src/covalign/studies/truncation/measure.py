@@ -30,6 +30,7 @@ from covalign.networks.readers.tracing import evaluation
 from covalign.progress import Told, untold
 from covalign.studies.streaming import layer_inputs
 from covalign.studies.subjects import Source, open_subject
+from covalign.studies.truncation.record import Truncation
 
 BASES = ("weights", "random", "activations")
 BATCH_SIZE = 250
@@ -46,7 +47,7 @@ def rank_truncation(
     basis: str = "weights",
     seed: int = 0,
     progress: Told = untold,
-) -> pd.DataFrame:
+) -> Truncation:
     """Measure accuracy with one layer's weights projected onto r directions, for every r in ``ranks``.
 
     The network itself stays as it is.
@@ -62,10 +63,6 @@ def rank_truncation(
             the layer receives for ``images``; no labels are used).
         seed: of the random directions.
         progress: told the share of the ranks that is done.
-
-    Returns:
-        A row per rank: ``network, layer, depth, basis, d, rank, accuracy``, and ``untruncated``, the accuracy of
-        the network as it is.
 
     Raises:
         InputError: an unknown layer or basis, a layer that cannot be projected, ranks outside 0 ... d, a network
@@ -89,7 +86,8 @@ def rank_truncation(
         progress("ranks", done / len(ranks))
     depth = [entry.name for entry in found.layers].index(layer) + 1
     same = {"network": found.name, "layer": layer, "depth": depth, "basis": basis, "d": target.dimension}
-    return pd.DataFrame([{**same, **row, "untruncated": untruncated} for row in rows])
+    table = pd.DataFrame([{**same, **row, "untruncated": untruncated} for row in rows])
+    return Truncation(table, {"images": images.name, "count": len(images), "seed": seed})
 
 
 def accuracy(module: nn.Module, normalization: Normalization, images: Images) -> float:

@@ -1,0 +1,139 @@
+"""What does every result of a study offer?
+
+A `Result` is a frozen record that saves itself into a folder, loads from one, writes its page, and shows itself in a
+line or two and in a notebook. What it is made of, its page and its figure are the study's own; everything else is
+here.
+"""
+
+import base64
+import html
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from covalign.errors import InputError
+from covalign.report.page import Page, Spark, Table
+from covalign.report.rendering import render, write_page
+from covalign.storage.results import Stored, load, save
+
+REPORT = "report.html"
+TEXT, WIDTH, ROWS = 40, 100, 12
+Kept = TypeVar("Kept", bound="Result")
+
+
+class Result(ABC):
+    """What was measured, kept on disk and shown.
+
+    Attributes:
+        KIND: what it is called in ``results.json``.
+        PARTS: classes of the frozen records that may occur inside it.
+    """
+
+    KIND: ClassVar[str]
+    PARTS: ClassVar[tuple[type, ...]] = ()
+
+    @abstractmethod
+    def page(self) -> Page:
+        """Return the result as a page."""
+
+    @abstractmethod
+    def figure(self) -> Figure | None:
+        """Return the main figure; None where only the page has one."""
+
+    def save(self, folder: str | Path, *, report: bool = False) -> Path:
+        """Write everything into a folder, replacing an earlier result as a whole, and return the folder.
+
+        Args:
+            folder: gets tables (parquet and CSV), tensors (safetensors), ``results.json`` and a manifest.
+            report: also write the page, as ``report.html``.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        page = {REPORT: render(self.page()).encode("utf-8", errors="replace")} if report else {}
+        return save(self, Path(folder), self.KIND, {**self.derived(), **page})
+
+    @classmethod
+    def load(cls: type[Kept], folder: str | Path) -> Kept:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the folder holds no such result, a damaged one, or one that was being replaced.
+        """
+        stored = load(Path(folder), cls.KIND)
+        try:
+            return cls(**(cls.first_schema(stored) if stored.version == 1 else stored.values(cls.PARTS)))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{folder}: no readable {cls.KIND} ({error!r}); expected what {cls.__name__}.save wrote"
+            ) from error
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML page and return its path.
+
+        Raises:
+            InputError: the path cannot be written.
+        """
+        return write_page(self.page(), path)
+
+    def derived(self) -> dict[str, bytes]:
+        """Return files that are written for other programs and never read back, by name."""
+        return {}
+
+    @classmethod
+    def first_schema(cls, stored: Stored) -> dict[str, Any]:
+        """Return the fields, from what version 0.1 wrote."""
+        return stored.values(cls.PARTS)
+
+    def __repr__(self) -> str:
+        """Return what it holds, in a few lines."""
+        held = ((each.name, described(getattr(self, each.name))) for each in fields(self))  # type: ignore[arg-type]
+        text = f"{type(self).__name__}({'; '.join(f'{name}: {what}' for name, what in held if what)})"
+        return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False))
+
+    def _repr_html_(self) -> str:
+        """Return summary, figure and first table of the page, for notebooks."""
+        page, figure = self.page(), self.figure()
+        tables = (part for section in page.sections for part in section.parts if isinstance(part, Table))
+        parts = [f"<h4>{html.escape(page.title)}</h4>"]
+        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in page.summary]
+        parts += [picture(figure)] if figure else []
+        parts += [table_html(table) for table in list(tables)[:1]]
+        return "\n".join(parts)
+
+
+def described(value: Any) -> str:
+    """Return a field's value in a few words; nothing for nothing."""
+    if isinstance(value, pd.DataFrame):
+        return f"{len(value)} rows x {len(value.columns)} columns"
+    if isinstance(value, Tensor):
+        return "x".join(map(str, value.shape))
+    if is_dataclass(value):
+        return type(value).__name__
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
+        return f"{len(value)} entries" if value else ""
+    return "" if value in (None, "") else textwrap.shorten(str(value), TEXT, placeholder="…")
+
+
+def picture(figure: Figure) -> str:
+    """Return a figure as an HTML image."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def table_html(table: Table) -> str:
+    """Return the head of a table as HTML, sparklines left out."""
+    frame = pd.DataFrame(list(table.rows), columns=[column.title for column in table.columns])
+    kept = [
+        not any(isinstance(cell, Spark) for cell in frame.iloc[:, index]) for index in range(frame.shape[1])
+    ]
+    return str(frame.loc[:, kept].to_html(index=False, max_rows=ROWS, float_format="{:.4g}".format))
