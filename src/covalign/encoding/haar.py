@@ -70,4 +70,5 @@ def haar_block(
 def haar_frame(dimension: int, count: int, generator: torch.Generator) -> Float64[Tensor, "d r"]:
     """Return ``count`` orthonormal columns, uniformly distributed: the Q of a Gaussian's QR with positive R."""
     q, r = torch.linalg.qr(normal(dimension, count, generator=generator))
-    return q * torch.sign(r.diagonal())
+    frame: Tensor = q * torch.sign(r.diagonal())
+    return frame

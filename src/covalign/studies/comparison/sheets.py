@@ -33,7 +33,7 @@ STYLE = journal(columns=2.0, ratio=0.5)
 
 def similarity_figure(table: pd.DataFrame) -> Figure:
     """Draw the similarity of every pair, and its calibrated value beside it where one was given."""
-    panels: list[Callable] = [similarity_against_depth]
+    panels = [similarity_against_depth]
     if table["calibrated"].notna().any():
         panels.append(calibrated_against_depth)
     figure = Figure(layout="constrained")

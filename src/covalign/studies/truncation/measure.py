@@ -11,7 +11,7 @@ the controls.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import torch
@@ -162,7 +162,7 @@ def _check(layer: Layer, ranks: Sequence[int], basis: str) -> None:
         )
 
 
-def _batches(images: Images) -> zip:
+def _batches(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(images.pixels.split(BATCH_SIZE), images.labels.split(BATCH_SIZE), strict=True)
 
 
