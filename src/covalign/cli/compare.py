@@ -18,6 +18,7 @@ def compare(
     label_column: options.LabelColumn = None,
     resolution: int | None = None,
     max_images: int = 10_000,
+    by: list[str] | None = None,
     controls: bool = True,
     calibrate: bool = True,
     threads: options.Threads = None,
@@ -26,16 +27,19 @@ def compare(
 ) -> None:
     """Compare networks layer by layer: did they learn the same thing?
 
-    Hidden representations are aligned by a rotation, fitted to the images; then the covariances of the learned
-    weights are compared between a chance level and a ceiling. Without images, only what needs no alignment is
-    compared: spectra, spatial patterns, first layers.
+    Hidden representations are aligned by a rotation, fitted to the images; then the learned weights are compared:
+    R says how much of what neurons have in common is common to both networks (0 unrelated, 1 the same), beside
+    controls and the published similarity. Without images, only what needs no alignment is compared: spectra, spatial
+    patterns, first layers.
 
     Args:
         models: two or more MODELs.
         images: DATA that alignments are fitted to; repeated sets are mixed in equal parts.
         resolution: side in pixels to which images are brought; the networks' own by default.
         max_images: at most this many images, drawn at random.
-        controls: also compare with alignments fitted to shuffled images.
+        by: compare conditions as well, by Q over seeds: `--by training` takes images and labels of stored runs, or
+            one name per model, in order (`--by cats --by cats --by dogs --by dogs`).
+        controls: also compare with alignments fitted to shuffled images, and to features centred at each position.
         calibrate: also estimate the calibrated similarity with its interval.
     """
     options.set_threads(threads)
@@ -51,6 +55,7 @@ def compare(
             found,
             mixture(sets, max_images=max_images, seed=seed) if sets else None,
             layers,
+            by=by[0] if by is not None and len(by) == 1 else by,
             max_images=max_images,
             seed=seed,
             controls=controls,

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 import torch
 from cyclopts import Parameter
 
 from covalign.errors import InputError
 from covalign.storage.provenance import environment
+from covalign.studies.result import Result
 from covalign.studies.subjects import Subject, open_subject
 from covalign.training.store import RunStore
 from covalign.version import __version__
@@ -37,14 +38,6 @@ Store = Annotated[
     Path, Parameter(help="Folder of stored trainings.", env_var="COVALIGN_STORE", show_env_var=True)
 ]
 STORE = Path("covalign-runs")
-
-
-@runtime_checkable
-class Written(Protocol):
-    """A record of a study."""
-
-    def save(self, folder: Path, *, report: bool) -> object:
-        """Write tables, ``results.json`` and the page."""
 
 
 def opened(
@@ -90,7 +83,7 @@ def provenance() -> dict[str, Any]:
     return {"command": typed(), "covalign": __version__, "environment": environment()}
 
 
-def write(result: Written, out: Path) -> None:
+def write(result: Result, out: Path) -> None:
     """Save tables and report, and say where they are."""
     result.save(out, report=True)
     print(out / "report.html")

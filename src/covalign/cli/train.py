@@ -78,7 +78,9 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
     with shown() as told:
         trained = train_population(specs, RunStore(out / "runs"), workers=workers, progress=told)
         images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
-        comparison = compare(trained, images, seed=seed, provenance=options.provenance(), progress=told)
+        comparison = compare(
+            trained, images, by="training", seed=seed, provenance=options.provenance(), progress=told
+        )
     options.write(comparison, out)
 
 
