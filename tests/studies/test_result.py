@@ -72,8 +72,8 @@ def results():
     return {
         "difference": diff(base, moved, draws=2),
         "spatial": spatial_summary([base, other]),
-        "first layer": first_layer_summary(images(40), base, draws=3),
-        "prediction": first_layer_summary(images(40), kernel_size=3),
+        "first layer": first_layer_summary(base, images(40), draws=3),
+        "prediction": first_layer_summary(images=images(40), kernel_size=3),
         "cross-layer map": cross_layer_map(base, other, images(40), draws=2),
         "trajectory": course(),
         "truncation": truncation(),
