@@ -50,7 +50,9 @@ class Reason(Enum):
         "not independent: the noise of both networks has correlation {:.2f}; was one trained from the other?"
     )
     OWN_LEVEL = "calibrated in units of the bulks' own noise, {:.2f} and {:.2f} times the initial one"
-    WIDENED = "calibrated interval widened {:.1f} times: no simulated pair of spiked populations looks like this one"
+    MISFIT = (
+        "no calibrated value: no simulated pair of spiked populations looks like this one (misfit {:.0f})"
+    )
 
     @property
     def code(self) -> str:

@@ -32,8 +32,9 @@ A misfit of the simulation to the observed pair is looked for and not hidden: wi
 
 Trained networks often fail this: training raises their bulk above the level of the initial weights, by 4 to 60 % in
 networks of ours (see docs/results/calibration). Beyond `MISFIT` both covariances are therefore taken in units
-of the level that their own bulks show, if that fits better; what is still beyond has its interval widened by
-√(D²/2), the factor that Birge (1932) proposed for results which scatter more than their errors. The reason says so.
+of the level that their own bulks show, if that fits better; what is still beyond is withheld, with that reason: a
+value that no simulated pair resembles says nothing about S*. Everything here holds inside the family of spiked
+populations only; what needs no model of the noise is `covalign.encoding.debiased`.
 
 Where weak directions cannot be seen, whether they agree is not in the data: the estimate then assumes that they
 agree as often as the simulated ones do (see docs/results/calibration).
@@ -86,8 +87,8 @@ class Calibration:
         low: lower end of the 95 % interval.
         high: upper end.
         p_value: share of random rotations that agree at least as well, from 1/(rotations + 1).
-        remarks: why the value is withheld, what it means, in which units of noise it is, or that its interval was
-            widened; empty for an ordinary estimate.
+        remarks: why the value is withheld, what it means, or in which units of noise it is; empty for an ordinary
+            estimate.
         detectable: populations of this strength that agree fully would be told from chance (at 5 %) in at
             least half of all samples.
         misfit: D² of the observed statistics from the simulated ones; NaN where withheld.
@@ -145,7 +146,7 @@ def calibrated_similarity(
 def _misfitting(
     found: Calibration, c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int
 ) -> Calibration:
-    """Return the estimate in units of the bulks' own levels where that fits better; widened where neither does."""
+    """Return the estimate in units of the bulks' own levels where that fits; withheld where neither unit does."""
     levels = [noise_level(c.eigenvalues, c.neurons, c.noise_dimension) for c in (c1, c2)]
     own1, own2 = (
         replace(c, eigenvalues=c.eigenvalues / level) for c, level in zip((c1, c2), levels, strict=True)
@@ -156,13 +157,7 @@ def _misfitting(
             found = replace(other, remarks=(Remark(Reason.OWN_LEVEL, tuple(levels)),))
     if not found.misfit > MISFIT:
         return found
-    widening = math.sqrt(found.misfit / 2)
-    return replace(
-        found,
-        low=found.value - widening * (found.value - found.low),
-        high=found.value + widening * (found.high - found.value),
-        remarks=(*found.remarks, Remark(Reason.WIDENED, (widening,))),
-    )
+    return replace(_withheld(Remark(Reason.MISFIT, (found.misfit,)), found.p_value), misfit=found.misfit)
 
 
 def _estimate(c1: WeightCovariance, c2: WeightCovariance, draws: int, seed: int) -> Calibration:
