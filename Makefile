@@ -14,10 +14,10 @@ demo: .venv/demo  ## Train four small networks on embedded photographs, compare 
 	$(BIN)/covalign demo --out covalign-demo
 
 test: .venv/dev  ## Run all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 quick: .venv/dev  ## Run the tests that are neither slow nor in need of shared data, between two edits
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) -m 'not slow and not shared'
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not slow and not shared'
 
 check: .venv/dev  ## Lint, format, types, doctests
 	$(BIN)/ruff check .
