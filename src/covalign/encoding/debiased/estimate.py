@@ -101,7 +101,8 @@ def debiased_similarity(
         slots: K of a factorized layer whose alignment keeps slots, columns ordered (channel, slot).
         input_scales: root-mean-square of every input channel of both networks, where channels can be rescaled; the
             rotation is then the alignment of inputs divided by them. With it z is approximate.
-        remove_top: leading common directions (of channels) to remove first; the interval takes them as given.
+        remove_top: leading common directions (of channels) to remove first; the interval takes them as given, and
+            there is no test against chance.
 
     Raises:
         InputError: unusable rows, shapes that do not fit, or both ``spatial`` and ``slots``.
