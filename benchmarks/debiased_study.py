@@ -367,6 +367,7 @@ def summary(cell: Cell, rows: pd.DataFrame) -> dict:
         found |= {
             "calibrated_given": first["calibrated"].notna().mean(),
             "value_first": first["value"].mean(),
+            "bures_truth": first["bures_truth"].mean(),
         }
     return asdict(cell) | found
 

@@ -110,6 +110,7 @@ def debiased_similarity(
     Example:
         A network and its copy with neurons in another order and of other lengths:
 
+        >>> import torch
         >>> rows = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)).double()
         >>> rows[:, :3] *= 3
         >>> found = debiased_similarity(rows, 2 * rows.flip(0))

@@ -14,6 +14,10 @@ have the inner product - H_ij tr, and unit-length ones the correlation
 Squared and averaged this is a bias of all U by up to r (tr / n)^2 / 4, with which unrelated networks look alike. The
 kernel is therefore that of w . v + l . l': rows get the columns l (for convolutions U / sqrt(s), place by place).
 
+This holds where all neurons have the same length *outside* the removed directions; at unit length those that lie
+almost inside have nearly none, and what is fitted to the others would dominate them. Directions are therefore those
+of neurons divided by what is left of them, found by `REWEIGHTINGS` repetitions.
+
 The neurons are written in coordinates of what is left by r Householder reflections; a d x d matrix is never formed.
 """
 
@@ -25,6 +29,12 @@ from torch import Tensor
 
 from covalign.encoding.debiased.coordinates import DUST, Layer, remaining
 from covalign.errors import InputError
+
+REWEIGHTINGS = 4
+"""After these directions change little; our choice."""
+
+SHORTEST = 0.01
+"""Share of the median below which what is left of a neuron counts as no shorter; our choice."""
 
 
 def without_leading(
@@ -44,8 +54,7 @@ def without_leading(
         )
     if not len(first.blocks) or not len(second.blocks):
         return first, second, axes
-    columns = torch.cat([layer.blocks.movedim(1, 0).flatten(1) for layer in (first, second)], dim=1)
-    directions = leading_directions(columns, count)
+    directions, columns = _fitted(torch.cat([first.blocks, second.blocks]), count, REWEIGHTINGS * unit_length)
     reflectors = torch.geqrf(directions)
     layers = []
     for layer, part in zip((first, second), _leverages(columns, directions, first, second), strict=True):
@@ -55,6 +64,20 @@ def without_leading(
     if axes is not None:
         axes = _outside(axes[:, :, None], *reflectors)[:, :, 0]
     return layers[0], layers[1], axes
+
+
+def _fitted(
+    blocks: Float64[Tensor, "n c s"], count: int, repetitions: int
+) -> tuple[Float64[Tensor, "c r"], Float64[Tensor, "c m"]]:
+    """Return leading directions, and the weighted neurons (a column for each place) that they are those of."""
+    columns = blocks.movedim(1, 0).flatten(1)
+    directions = leading_directions(columns, count)
+    for _ in range(repetitions):
+        left = (blocks - directions @ (directions.T @ blocks)).flatten(1).norm(dim=1)
+        weighted = blocks / left.clamp(min=SHORTEST * float(left.median()))[:, None, None]
+        columns = weighted.movedim(1, 0).flatten(1)
+        directions = leading_directions(columns, count)
+    return directions, columns
 
 
 def leading_directions(columns: Float64[Tensor, "c m"], count: int) -> Float64[Tensor, "c r"]:
