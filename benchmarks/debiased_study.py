@@ -526,11 +526,11 @@ Is R unbiased, do its intervals cover, and does its test against chance keep its
     python benchmarks/debiased_study.py run
     python benchmarks/debiased_study.py report
 
-**Extent.** {cells} of {cells_planned} planned cells. Repeats of pairs that agree: {repeats} (planned: 200). Repeats of
-unrelated pairs: {repeats_unrelated} (planned: 2,000). Whether a bias is below .03 is resolved only where its
-`bias_error` in `cells.csv` is small; coverage and false alarms are judged by their 99 % intervals.
+**Extent.** {cells} of {cells_planned} planned cells. Repeats of pairs that agree: {repeats} (planned: 200).
+Repeats of unrelated pairs: {repeats_unrelated} (planned: 2,000). Whether a bias is below .03 is resolved only where
+its `bias_error` in `cells.csv` is small; coverage and false alarms are judged by their 99 % intervals.
 
-| neurons | cells with a value | abs. bias <= .03 | mean | largest | coverage agrees | mean coverage | false alarms, range |
+| neurons | cells with a value | abs. bias <= .03 | mean | largest | coverage agrees | its mean | false alarms, range |
 |---|---|---|---|---|---|---|---|
 {table}
 
@@ -566,19 +566,20 @@ Cells beyond .03:
 
 {short}
 
-All are near the limit of detection, with half-widths of {narrowest:.2f} or more: where a value is given only if U_11 and U_22 are
-significantly positive, the given values are those with large denominators, and the second-order correction of the
-ratio overshoots. The intervals cover there all the same. Dividing by 1 + 3/8 (V_1/U_11^2 + V_2/U_22^2) instead of subtracting
-would reduce these biases by a quarter to a half (tried in eleven cells, 150 draws each).
+All are near the limit of detection, with half-widths of {narrowest:.2f} or more: where a value is given only if U_11
+and U_22 are significantly positive, the given values are those with large denominators, and the second-order
+correction of the ratio overshoots. The intervals cover there all the same. Dividing by 1 + 3/8 (V_1/U_11^2 +
+V_2/U_22^2) instead of subtracting would reduce these biases by a quarter to a half (tried in eleven cells, 150 draws
+each).
 """
 
 
 def page(table: pd.DataFrame, verdict: dict) -> str:
     """The words around the figures."""
     lines = [
-        f"| {n} | {v['with_a_value']} | {v['bias_within']:.0%} | {v['mean_absolute_bias']:.3f} | {v['largest_bias']:.2f} | "
-        f"{v['coverage_agrees']:.0%} | {v['coverage_mean']:.1%} | {v['alarms_mean']:.1%}, {v['alarms_lowest']:.1%} to "
-        f"{v['alarms_highest']:.1%} |"
+        f"| {n} | {v['with_a_value']} | {v['bias_within']:.0%} | {v['mean_absolute_bias']:.3f} | "
+        f"{v['largest_bias']:.2f} | {v['coverage_agrees']:.0%} | {v['coverage_mean']:.1%} | "
+        f"{v['alarms_mean']:.1%}, {v['alarms_lowest']:.1%} to {v['alarms_highest']:.1%} |"
         for n, v in [*verdict["by_neurons"].items(), ("all", verdict["all_but_known_misses"])]
     ]
     rival_lines = [
@@ -595,8 +596,11 @@ def page(table: pd.DataFrame, verdict: dict) -> str:
     counts = beyond.groupby("neurons").size().items()
     short = "; ".join(f"{count} with {n} neurons" for n, count in counts)
     large = beyond[beyond["neurons"] >= 64]
-    named = [f"- {row.kind} {row.parameter:g}, {row.neurons} neurons, d = {row.dimension}, {row.agreement}: "
-             f"{row.bias:.2f}, half-width {row.half_width:.2f}, withheld {row.withheld:.0%}" for row in large.itertuples()]  # fmt: skip
+    named = [
+        f"- {row.kind} {row.parameter:g}, {row.neurons} neurons, d = {row.dimension}, {row.agreement}: "
+        f"{row.bias:.2f}, half-width {row.half_width:.2f}, withheld {row.withheld:.0%}"
+        for row in large.itertuples()
+    ]
     first = next(iter(verdict["rivals_by_agreement"].values()))
     return WORDS.format(
         cells=verdict["cells"],
