@@ -530,7 +530,7 @@ Is R unbiased, do its intervals cover, and does its test against chance keep its
 Repeats of unrelated pairs: {repeats_unrelated} (planned: 2,000). Whether a bias is below .03 is resolved only where
 its `bias_error` in `cells.csv` is small; coverage and false alarms are judged by their 99 % intervals.
 
-| neurons | cells with a value | abs. bias <= .03 | mean | largest | coverage agrees | its mean | false alarms, range |
+| neurons | cells with a value | abs. bias <= .03 | mean | largest | coverage agrees | its mean | false alarms |
 |---|---|---|---|---|---|---|---|
 {table}
 

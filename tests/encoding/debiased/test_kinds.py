@@ -154,6 +154,20 @@ def test_folded_kernel_leaves_out_what_is_diagonal_in_the_channels_of_either_net
     assert back.cross == pytest.approx(found.cross, abs=1e-11)
 
 
+def test_folded_layers_of_different_widths_leave_out_the_axes_of_both():
+    one, two = draw(6, power_law(6, 7), 0), draw(7, power_law(6, 9), 1)
+    rms_1, rms_2 = (torch.rand(d, generator=generator(d)).double() + 0.5 for d in (7, 9))
+    frame = haar_frame(9, 7, generator(3))
+    shapes = [torch.outer(axis, axis) for axis in (*torch.eye(7).double(), *frame)]
+    rows = reference.unit(one * rms_1), reference.unit((two * rms_2) @ frame)
+    k = reference.gram(*[[reference.without(w, shapes) for w in each] for each in rows])
+    found = debiased_similarity(one, two, frame, input_scales=(rms_1, rms_2))
+    assert found.cross == pytest.approx(float(k.mean()), abs=1e-11)
+    assert math.isnan(found.coverage)
+    few = debiased_similarity(one[:, :3], two[:, :3], torch.eye(3), input_scales=(rms_1[:3], rms_2[:3]))
+    assert few.reason is Reason.NO_CHANNELS
+
+
 @pytest.mark.parametrize("spatial", [1, 4])
 def test_folding_noise_leaves_nothing_to_agree_on(spatial):
     """Nothing learned, unequal scales: the folded noise alone agrees, the kernel does not count it."""

@@ -74,7 +74,8 @@ class Measured:
 
 def incomparable(pair: Pair) -> Reason:
     """Return why not even U_12 exists."""
-    if pair.first.blocks.shape[1] < 2:
+    channels = pair.first.blocks.shape[1]
+    if channels < 2 or (pair.axes is not None and len(pair.axes) >= channels * (channels + 1) / 2):
         return Reason.NO_CHANNELS
     return Reason.NONE if len(pair.first.kept) and len(pair.second.kept) else Reason.TOO_FEW_NEURONS
 
