@@ -3,9 +3,13 @@
 import torch
 from torch import Tensor
 
-from covalign.encoding.update import haar_frame
-
 from ..planted import generator
+
+
+def haar_frame(dimension: int, count: int, generator: torch.Generator) -> Tensor:
+    """Orthonormal columns, uniformly distributed: the Q of a Gaussian's QR with positive R."""
+    q, r = torch.linalg.qr(torch.randn(dimension, count, generator=generator, dtype=torch.float64))
+    return q * r.diagonal().sign()
 
 
 def power_law(n: int, d: int, exponent: float = 1.0, strength: float = 8.0) -> Tensor:

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from covalign.encoding.debiased.estimate import DebiasedSimilarity, debiased_similarity
 from covalign.encoding.debiased.reasons import SENTENCES, Reason
-from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
 
 from ..planted import generator
 from . import reference
-from .planted import draw, power_law, similarity, turned
+from .planted import draw, haar_frame, power_law, similarity, turned
 
 SEEDS = st.integers(0, 10_000)
 FIELDS = ("value", "low", "high", "z", "cross", "within_1", "within_2", "plug_in", "coverage")

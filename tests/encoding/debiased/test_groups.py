@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from covalign.encoding.debiased.estimate import debiased_similarity
 from covalign.encoding.debiased.groups import group_similarity, neuron_independence
 from covalign.encoding.debiased.reasons import Reason
-from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
 
 from ..planted import generator
 from . import reference
-from .planted import draw, power_law
+from .planted import draw, haar_frame, power_law
 
 
 def averages(first, second):

@@ -14,12 +14,11 @@ from covalign.encoding.debiased.last_layer import last_layer, matched_class_cosi
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.debiased.stored import direction_moment, stored_similarity
-from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
 
 from ..planted import generator
 from . import reference
-from .planted import draw, power_law, turned
+from .planted import draw, haar_frame, power_law, turned
 
 SEEDS = st.integers(0, 10_000)
 

@@ -12,10 +12,9 @@ from covalign.encoding.debiased.kernels import channel_features
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.relatives import counterparts
 from covalign.encoding.debiased.statistics import paired
-from covalign.encoding.update import haar_frame
 
 from ..planted import generator
-from .planted import draw, power_law
+from .planted import draw, haar_frame, power_law
 
 SEEDS = st.integers(0, 10_000)
 

@@ -2,11 +2,10 @@ import pytest
 import torch
 
 from covalign.encoding.debiased.shared_variance import shared_variance
-from covalign.encoding.update import haar_frame
 from covalign.errors import InputError
 
 from ..planted import generator
-from .planted import draw, turned
+from .planted import draw, haar_frame, turned
 
 
 def neurons(n, d, directions, spike, seed):
