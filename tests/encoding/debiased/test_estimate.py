@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covalign.encoding.debiased.estimate import debiased_similarity
+from covalign.encoding.debiased.estimate import DebiasedSimilarity, debiased_similarity
 from covalign.encoding.debiased.reasons import SENTENCES, Reason
-from covalign.encoding.update import haar_frame
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 from samples import pairs as reference
 from samples.planted import draw, generator, power_law, turned
@@ -226,6 +226,13 @@ def test_unusable_input_is_named_in_one_line(arguments, options, message):
     with pytest.raises(InputError, match=message) as caught:
         debiased_similarity(*arguments, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_fields_have_the_names_that_outside_checks_call():
+    names = list(DebiasedSimilarity.__dataclass_fields__)
+    assert names[:6] == ["value", "low", "high", "z", "p_value", "reason"]
+    assert names[6:11] == ["cross", "within_1", "within_2", "plug_in", "coverage"]
+    assert names[11:] == ["neurons_1", "neurons_2", "dimension", "dropped", "matched"]
 
 
 def test_every_reason_has_a_sentence_and_only_none_is_empty():

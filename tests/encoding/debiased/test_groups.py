@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from covalign.encoding.debiased.estimate import debiased_similarity
 from covalign.encoding.debiased.groups import group_similarity, neuron_independence
 from covalign.encoding.debiased.reasons import Reason
-from covalign.encoding.update import haar_frame
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 from samples import pairs as reference
 from samples.planted import draw, generator, power_law

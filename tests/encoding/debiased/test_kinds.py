@@ -14,7 +14,7 @@ from covalign.encoding.debiased.last_layer import last_layer, matched_class_cosi
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.debiased.stored import direction_moment, stored_similarity
-from covalign.encoding.update import haar_frame
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 from samples import pairs as reference
 from samples.planted import draw, generator, power_law, turned
@@ -156,7 +156,20 @@ def test_folded_kernel_leaves_out_what_is_diagonal_in_the_channels_of_either_net
     assert back.cross == pytest.approx(found.cross, abs=1e-11)
 
 
-@pytest.mark.slow
+def test_folded_layers_of_different_widths_leave_out_the_axes_of_both():
+    one, two = draw(6, power_law(6, 7), 0), draw(7, power_law(6, 9), 1)
+    rms_1, rms_2 = (torch.rand(d, generator=generator(d)).double() + 0.5 for d in (7, 9))
+    frame = haar_frame(9, 7, generator(3))
+    shapes = [torch.outer(axis, axis) for axis in (*torch.eye(7).double(), *frame)]
+    rows = reference.unit(one * rms_1), reference.unit((two * rms_2) @ frame)
+    k = reference.gram(*[[reference.without(w, shapes) for w in each] for each in rows])
+    found = debiased_similarity(one, two, frame, input_scales=(rms_1, rms_2))
+    assert found.cross == pytest.approx(float(k.mean()), abs=1e-11)
+    assert math.isnan(found.coverage)
+    few = debiased_similarity(one[:, :3], two[:, :3], torch.eye(3), input_scales=(rms_1[:3], rms_2[:3]))
+    assert few.reason is Reason.NO_CHANNELS
+
+
 @pytest.mark.parametrize("spatial", [1, 4])
 def test_folding_noise_leaves_nothing_to_agree_on(spatial):
     """Nothing learned, unequal scales: the folded noise alone agrees, the kernel does not count it."""
@@ -251,16 +264,32 @@ def test_neurons_outside_the_range_of_the_alignment_are_dropped():
 @pytest.mark.parametrize("count", [1, 5])
 def test_one_dominating_direction_cannot_pass_for_agreement_once_it_is_removed(count):
     kept, left = [], []
-    for seed in range(20):
-        variances = power_law(64, 64, 1.0, 6)
+    for seed in range(30):
+        variances = power_law(64, 96, 0.7, 12)
         one, two = draw(64, variances, 2 * seed), turned(draw(64, variances, 2 * seed + 1), seed)
-        for rows in (one, two):
-            rows[:, 0] = draw(64, torch.full((1,), 600.0), 3 * seed)[torch.randperm(64), 0]
+        for k, rows in enumerate((one, two)):
+            rows[:, 0] = draw(64, torch.full((1,), 600.0), 900 + 2 * seed + k)[:, 0]
         kept.append(debiased_similarity(one, two).value)
-        left.append(debiased_similarity(one, two, remove_top=count).value)
-    given = [value for value in left if not math.isnan(value)]
-    assert sum(kept) / 20 > 0.95
-    assert abs(sum(given) / len(given)) < 0.2
+        found = debiased_similarity(one, two, remove_top=count)
+        left.append((found.cross, found.within_1, found.within_2))
+    cross, first, second = torch.tensor(left).mean(0).tolist()
+    assert sum(kept) / 30 > 0.9
+    assert abs(cross / math.sqrt(first * second)) < 0.15
+
+
+def test_removing_a_common_direction_leaves_noise_unrelated():
+    """What a fitted direction does to all neurons is taken out of their inner products: U of noise stays at zero."""
+    found = []
+    for seed in range(120):
+        rows = [draw(20, torch.ones(40), 2 * seed + k) for k in (0, 1)]
+        for k, each in enumerate(rows):
+            each[:, 0] = draw(20, torch.full((1,), 900.0), 5000 + 2 * seed + k)[:, 0]
+        each = debiased_similarity(*rows, remove_top=1)
+        assert math.isnan(each.z)
+        found.append((each.cross, each.within_1, each.within_2))
+    means, errors = torch.tensor(found).mean(0), torch.tensor(found).std(0) / 120**0.5
+    assert bool((means.abs() < 3 * errors).all())
+    assert float(means.abs().max()) < (1 / 20) ** 2 / 4
 
 
 def test_removing_directions_keeps_agreement_and_invariance():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from covalign.encoding.debiased.shared_variance import shared_variance
-from covalign.encoding.update import haar_frame
+from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
 from samples.planted import draw, generator, turned
 

@@ -36,11 +36,15 @@ class Layer:
         blocks: ``[n, c, s]``, one matrix a neuron.
         kept: which row each neuron was.
         dropped: number of rows that were zero, or are zero in common coordinates.
+        unit: whether every neuron has length 1.
+        leverage: ``[n, m]``, minus whose inner products a projection made neurons correlated; None without one.
     """
 
     blocks: Float64[Tensor, "n c s"]
     kept: Int64[Tensor, " n"]
     dropped: int = 0
+    unit: bool = False
+    leverage: Float64[Tensor, "n m"] | None = None
 
     @property
     def rows(self) -> Float64[Tensor, "n d"]:
@@ -49,7 +53,11 @@ class Layer:
 
     def only(self, mask: Bool[Tensor, " n"]) -> "Layer":
         """Return the neurons for which ``mask`` is true; the others count as dropped."""
-        return Layer(self.blocks[mask], self.kept[mask], self.dropped + int((~mask).sum()))
+        if bool(mask.all()):
+            return self
+        dropped = self.dropped + int((~mask).sum())
+        leverage = self.leverage if self.leverage is None else self.leverage[mask]
+        return Layer(self.blocks[mask], self.kept[mask], dropped, self.unit, leverage)
 
 
 def layer(rows: ArrayLike, name: str, places: int = 1, *, unit_length: bool = True) -> Layer:
@@ -72,10 +80,10 @@ def layer(rows: ArrayLike, name: str, places: int = 1, *, unit_length: bool = Tr
 
 def with_unit_length(layer: Layer) -> Layer:
     """Divide every neuron by its length; the largest entry goes first, so that nothing over- or underflows."""
-    if not len(layer.blocks):
+    if layer.unit or not len(layer.blocks):
         return layer
     scaled = layer.blocks / layer.blocks.abs().amax((1, 2), keepdim=True)
-    return replace(layer, blocks=scaled / scaled.flatten(1).norm(dim=1)[:, None, None])
+    return replace(layer, blocks=scaled / scaled.flatten(1).norm(dim=1)[:, None, None], unit=True)
 
 
 def checked_rotation(rotation: ArrayLike | None, wide: int, narrow: int) -> Float64[Tensor, "c2 c1"] | None:
@@ -149,5 +157,5 @@ def on_range(
 def remaining(layer: Layer, blocks: Float64[Tensor, "n c s"], *, unit_length: bool = True) -> Layer:
     """Replace the neurons by their projections; those of which only rounding is left are dropped."""
     before, after = (x.flatten(1).norm(dim=1) for x in (layer.blocks, blocks))
-    left = replace(layer, blocks=blocks).only(after > DUST * before)
+    left = replace(layer, blocks=blocks, unit=False).only(after > DUST * before)
     return with_unit_length(left) if unit_length else left

@@ -101,7 +101,8 @@ def debiased_similarity(
         slots: K of a factorized layer whose alignment keeps slots, columns ordered (channel, slot).
         input_scales: root-mean-square of every input channel of both networks, where channels can be rescaled; the
             rotation is then the alignment of inputs divided by them. With it z is approximate.
-        remove_top: leading common directions (of channels) to remove first; the interval takes them as given.
+        remove_top: leading common directions (of channels) to remove first; the interval takes them as given, and
+            there is no test against chance.
 
     Raises:
         InputError: unusable rows, shapes that do not fit, or both ``spatial`` and ``slots``.
@@ -109,6 +110,7 @@ def debiased_similarity(
     Example:
         A network and its copy with neurons in another order and of other lengths:
 
+        >>> import torch
         >>> rows = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)).double()
         >>> rows[:, :3] *= 3
         >>> found = debiased_similarity(rows, 2 * rows.flip(0))

@@ -62,11 +62,12 @@ def channel_axes(channels: int, rotation: Float64[Tensor, "c2 c1"] | None) -> Fl
 
 def diagonal_features(
     blocks: Float64[Tensor, "n c s"], axes: Float64[Tensor, "f c"]
-) -> Float64[Tensor, "n fss"]:
+) -> Float64[Tensor, "n m"]:
     """Coordinates of W W^T, place by place, in an orthonormal basis of the matrices that are diagonal on either side.
 
     For neuron W these are L^-1 (f_j^T W_a)(f_j^T W_b), G = L L^T, for all places a and b.
     """
+    axes = axes.to(blocks)
     gram = (axes @ axes.T).square()
     lower = torch.linalg.cholesky(gram + RIDGE * torch.eye(len(gram)).to(gram))
     seen = (axes @ blocks).movedim(1, 0)

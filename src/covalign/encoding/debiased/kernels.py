@@ -46,6 +46,12 @@ class Features:
         """Return the features of some neurons."""
         return Features(self.rows[index], self.linear[index], self.sign)
 
+    def widened(self, columns: Float64[Tensor, "n m"] | None) -> "Features":
+        """Return features whose rows have further columns, which add to inner products."""
+        if columns is None:
+            return self
+        return Features(torch.cat([self.rows, columns], 1), self.linear, self.sign)
+
     @property
     def own(self) -> Float64[Tensor, " n"]:
         """Kernel of every neuron with itself."""

@@ -74,14 +74,17 @@ class Measured:
 
 def incomparable(pair: Pair) -> Reason:
     """Return why not even U_12 exists."""
-    if pair.first.blocks.shape[1] < 2:
+    channels = pair.first.blocks.shape[1]
+    if channels < 2 or (pair.axes is not None and len(pair.axes) >= channels * (channels + 1) / 2):
         return Reason.NO_CHANNELS
     return Reason.NONE if len(pair.first.kept) and len(pair.second.kept) else Reason.TOO_FEW_NEURONS
 
 
 def measured(pair: Pair) -> Measured:
     """Measure one pair of layers."""
-    features_1, features_2 = (pair.features(layer.blocks) for layer in (pair.first, pair.second))
+    features_1, features_2 = (
+        pair.features(layer.blocks).widened(layer.leverage) for layer in (pair.first, pair.second)
+    )
     first, second, cross = within(features_1), within(features_2), between(features_1, features_2)
     averages = independent(cross, first, second)
     matches = counterparts(pair.first, pair.second)
@@ -106,7 +109,12 @@ def without_pairs(
 
 
 def chance_moments(pair: Pair, first: Within, second: Within) -> tuple[float, float]:
-    """Return variance and skewness of U_12 over random rotations."""
+    """Return variance and skewness of U_12 over random rotations; NaN where common directions were removed.
+
+    What is fitted to both networks and removed leaves them slightly alike: rotations of one would not be its chance.
+    """
+    if pair.first.leverage is not None:
+        return math.nan, 0.0
     blocks_1, blocks_2 = pair.first.blocks, pair.second.blocks
     if pair.slots:
         return chance.slot_variance(blocks_1, blocks_2), 0.0

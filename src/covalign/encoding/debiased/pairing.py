@@ -42,9 +42,9 @@ class Pair:
 
     first: Layer
     second: Layer
-    wide: Float64[Tensor, "n c s"] | None = None
+    wide: Float64[Tensor, "n wide s"] | None = None
     covered: Float64[Tensor, "n narrow s"] | None = None
-    axes: Float64[Tensor, "f c"] | None = None
+    axes: Float64[Tensor, "f narrow"] | None = None
     slots: bool = False
 
     def features(self, blocks: Float64[Tensor, "n c s"]) -> Features:

@@ -31,7 +31,7 @@ class Reason(StrEnum):
 SENTENCES = {
     Reason.NONE: "",
     Reason.LAST_LAYER: "rows of the last layer are paired by class and share a shift: compare them class by class",
-    Reason.NO_CHANNELS: "a neuron with one input channel has no direction in which it could differ",
+    Reason.NO_CHANNELS: "too few input channels: nothing is left in which neurons could differ from all others",
     Reason.TOO_FEW_NEURONS: "fewer than four neurons that are not zero: their common directions are not measurable",
     Reason.NO_PAIRS: "every pair of networks was left out",
     Reason.TOO_LITTLE_LEARNED: "neurons of one network have too little in common to tell how much is shared",

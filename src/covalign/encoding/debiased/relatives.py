@@ -19,6 +19,7 @@ neurons of a layer are no independent draws either.
 """
 
 import math
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float64, Int64
@@ -70,7 +71,7 @@ def same_order(first: Layer, second: Layer) -> Int64[Tensor, "m 2"]:
 def any_order(rows_1: Float64[Tensor, "n1 d"], rows_2: Float64[Tensor, "n2 d"]) -> Int64[Tensor, "m 2"]:
     """Return pairs of mutually nearest neurons that are closer than density explains."""
     nothing = torch.empty(0, 2, dtype=torch.int64)
-    (near_1, gaps_1, steps_1), (near_2, gaps_2, steps_2) = _nearest(rows_1, rows_2), _nearest(rows_2, rows_1)
+    (near_1, gaps_1, steps_1), (near_2, gaps_2, steps_2) = _both_nearest(rows_1, rows_2)
     needed = FACTOR + DEVIATIONS / math.sqrt(min(len(rows_1), len(rows_2)))
     mean_1, mean_2 = float(steps_1.mean()), float(steps_2.mean())
     if float(gaps_1.mean()) < needed * mean_1 or float(gaps_2.mean()) < needed * mean_2:
@@ -82,19 +83,32 @@ def any_order(rows_1: Float64[Tensor, "n1 d"], rows_2: Float64[Tensor, "n2 d"]) 
     return _completed(found, rows_1, rows_2)
 
 
-def _nearest(
-    rows: Float64[Tensor, "n1 d"], others: Float64[Tensor, "n2 d"]
-) -> tuple[Int64[Tensor, " n1"], Float64[Tensor, " n1"], Float64[Tensor, " n1"]]:
-    """Index of the nearest, log(e_2 / e_1), and 2 log(e_3 / e_2); distances below rounding count as rounding."""
+Nearest: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Index of the nearest, log(e_2 / e_1), and 2 log(e_3 / e_2), of every neuron."""
+
+
+def _both_nearest(
+    rows_1: Float64[Tensor, "n1 d"], rows_2: Float64[Tensor, "n2 d"]
+) -> tuple[Nearest, Nearest]:
+    if len(rows_1) * len(rows_2) > BLOCK:
+        return _nearest(rows_1, rows_2), _nearest(rows_2, rows_1)
+    cosines = (rows_1 @ rows_2.T).abs()
+    return _ordered(cosines), _ordered(cosines.T)
+
+
+def _nearest(rows: Float64[Tensor, "n1 d"], others: Float64[Tensor, "n2 d"]) -> Nearest:
+    """Nearest of many neurons, some at a time."""
     step = max(1, BLOCK // len(others))
-    indices, logs = [], []
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        cosines, index = (part @ others.T).abs().topk(3)
-        indices.append(index[:, 0])
-        logs.append((1 - cosines).clamp(min=1e-15).log() / 2)
-    e1, e2, e3 = torch.cat(logs).T
-    return torch.cat(indices), e2 - e1, 2 * (e3 - e2)
+    parts = [_ordered((rows[i : i + step] @ others.T).abs()) for i in range(0, len(rows), step)]
+    index, gaps, steps = (torch.cat(each) for each in zip(*parts, strict=True))
+    return index, gaps, steps
+
+
+def _ordered(cosines: Float64[Tensor, "n1 n2"]) -> Nearest:
+    """Distances below rounding count as rounding."""
+    largest, index = cosines.topk(3)
+    e1, e2, e3 = ((1 - largest).clamp(min=1e-15).log() / 2).T
+    return index[:, 0], e2 - e1, 2 * (e3 - e2)
 
 
 def _completed(
