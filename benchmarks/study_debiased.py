@@ -7,8 +7,8 @@ Further cells have heavy tails, neurons of unequal length, a raised bulk, spikes
 convolutions, slots, folded scales, and neurons that copy or repel each other (known misses). Truth is the R of the
 populations, from the exact moments E w_i^2/|w|^2 by quadrature.
 
-    python benchmarks/debiased_study.py run [--repeats 200] [--unrelated 2000] [--only PATTERN]    # resumable
-    python benchmarks/debiased_study.py report                                   # tables, page, figure
+    python benchmarks/study_debiased.py run [--repeats 200] [--unrelated 2000] [--only PATTERN]    # resumable
+    python benchmarks/study_debiased.py report                                   # tables, page, figure
 
 Asked of every cell that is no known miss: |bias| <= .03, coverage in 90-99 % and, of unrelated pairs, false alarms in
 3-8 % (each judged by whether its 99 % interval over repeats meets the range); at most 5 % withheld where n >= 64 and
@@ -520,11 +520,11 @@ def figure(table: pd.DataFrame, path: Path) -> None:
 WORDS = """# Study of the debiased similarity
 
 Is R unbiased, do its intervals cover, and does its test against chance keep its level? Design and rule:
-`benchmarks/debiased_study.py`, which wrote this page; figures by cell: `cells.csv`; verdict: `verdict.json`; picture:
+`benchmarks/study_debiased.py`, which wrote this page; figures by cell: `cells.csv`; verdict: `verdict.json`; picture:
 `debiased.png`.
 
-    python benchmarks/debiased_study.py run
-    python benchmarks/debiased_study.py report
+    python benchmarks/study_debiased.py run
+    python benchmarks/study_debiased.py report
 
 **Extent.** {cells} of {cells_planned} planned cells. Repeats of pairs that agree: {repeats} (planned: 200).
 Repeats of unrelated pairs: {repeats_unrelated} (planned: 2,000). Whether a bias is below .03 is resolved only where
