@@ -32,18 +32,10 @@ def read_network(
     """Read a network from a module, a file or a name; `covalign.load_network` knows stored runs as well.
 
     Args:
-        source: an `nn.Module`; a file (``.safetensors``; ``.pt``, ``.pth`` and other PyTorch weight files;
-            ``.onnx``); ``timm:NAME``; ``torchvision:NAME``; ``module.path:factory``; or a `Network`, to which the
-            options are applied.
-        architecture: for weight files, what they are the weights of: a module (it is filled), or a name as
-            above. Without it there are no layer inputs, and order and kinds are inferred.
-        name: short name for tables and captions; the default is taken from the source.
-        normalization: how this network's input pixels are normalized, by record or by name; the default is
-            what the source itself says (timm, torchvision, runs).
-
-    Returns:
-        The network; ``.skipped`` says what was left out and why, ``.details`` how it was read. The layer
-        inputs of a module come from the module itself: read it again after further training.
+        source: what `covalign.load_network` takes, but for runs.
+        architecture: of weight files; see there.
+        name: in tables and captions.
+        normalization: of the input pixels.
 
     Raises:
         InputError: what cannot be found, read or trusted; always one line that says what to do.

@@ -26,33 +26,16 @@ def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
 
 def agreement_panel(table: pd.DataFrame) -> Panel:
     """Plot R of every pair with its 95 % interval; thin lines: aligned on images in shuffled order."""
-    data, every = [], pairs(table)[:LINES]
-    for index, pair in enumerate(every):
+    shown = {"value": "debiased", "low": "debiased_low", "high": "debiased_high", "test": "debiased_z"}
+    data = _with_intervals(table, shown, "R", "z = %{customdata[4]:.1f}")
+    for index, pair in enumerate(pairs(table)[:LINES]):
         rows = rows_of(table, pair)
-        shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
-        hover = (
-            f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
-            "R <b>%{y:.3f}</b>, 95 % interval %{customdata[2]:.3f} to %{customdata[3]:.3f}<br>"
-            "z = %{customdata[4]:.1f}"
-        )
-        numbers = rows[["depth", "debiased_low", "debiased_high", "debiased_z"]].values.tolist()
-        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
-        bars = _interval(rows, "debiased", index)
-        data.append(
-            line(index, rows["depth"] + shift, rows["debiased"], hover, customdata=custom, error_y=bars)
-        )
-        if rows["debiased_shuffled"].notna().any():
-            hover = f"{html.escape(pair_title(pair))}<br>layer %{{x}}, aligned on other images: %{{y:.3f}}"
-            data.append(
-                line(index, rows["depth"], rows["debiased_shuffled"], hover, mode="lines", opacity=0.35)
-            )
-            data[-1]["line"] = data[-1]["line"] | {"width": 1}
+        data += _control(index, pair, rows["depth"], rows["debiased_shuffled"], "aligned on other images")
     top = max(1.2, min(2.0, float(table["debiased"].max(skipna=True)) * 1.15))
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "agreement R"}, "range": [-0.4, top]},
-        "shapes": level(0.0, "unrelated")["shapes"] + level(1.0, "the same")["shapes"],
-        "annotations": level(0.0, "unrelated")["annotations"] + level(1.0, "the same")["annotations"],
+        **_levels("unrelated", "the same"),
     }
     return Panel(tuple(data), layout, "Agreement of every pair of networks against depth.", height=440)
 
@@ -69,11 +52,8 @@ def condition_panel(by_condition: pd.DataFrame) -> Panel:
             "95 % interval %{customdata[0]:.3f} to %{customdata[1]:.3f}"
         )
         custom = rows[["low", "high"]].values.tolist()
-        data.append(
-            line(
-                index, rows["depth"], rows["q"], hover, customdata=custom, error_y=_interval(rows, "q", index)
-            )
-        )
+        bars = _interval(rows.rename(columns={"q": "value"}), index)
+        data.append(line(index, rows["depth"], rows["q"], hover, customdata=custom, error_y=bars))
     layout = {
         "xaxis": depth_axis(by_condition["depth"]),
         "yaxis": {"title": {"text": "Q"}, "rangemode": "tozero"},
@@ -82,14 +62,58 @@ def condition_panel(by_condition: pd.DataFrame) -> Panel:
     return Panel(tuple(data), layout, "Q of every pair of conditions against depth.", height=380)
 
 
-def _interval(rows: pd.DataFrame, name: str, index: int) -> dict[str, Any]:
-    """Return error bars from a value to the ends of its interval."""
-    low, high = (f"{name}_low", f"{name}_high") if name == "debiased" else ("low", "high")
+def _with_intervals(
+    table: pd.DataFrame, columns: dict[str, str], name: str, test: str
+) -> list[dict[str, Any]]:
+    """Return a trace per pair: values with their 95 % intervals, side by side at each layer.
+
+    Args:
+        table: `Comparison.table`.
+        columns: which of its columns are value, low, high and test.
+        name: of the value, when hovering.
+        test: what hovering says of the test.
+    """
+    traces, every = [], pairs(table)[:LINES]
+    for index, pair in enumerate(every):
+        rows = rows_of(table, pair).rename(columns={column: part for part, column in columns.items()})
+        shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
+        hover = (
+            f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
+            f"{name} <b>%{{y:.3f}}</b>, 95 % interval %{{customdata[2]:.3f}} to %{{customdata[3]:.3f}}<br>{test}"
+        )
+        numbers = rows[["depth", "low", "high", "test"]].values.tolist()
+        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
+        bars = _interval(rows, index)
+        traces.append(
+            line(index, rows["depth"] + shift, rows["value"], hover, customdata=custom, error_y=bars)
+        )
+    return traces
+
+
+def _control(
+    index: int, pair: tuple[str, str], depth: pd.Series, values: pd.Series, said: str
+) -> list[dict[str, Any]]:
+    """Return a thin, faint line; none where the control was not measured."""
+    if values.isna().all():
+        return []
+    hover = f"{html.escape(pair_title(pair))}<br>layer %{{x}}, {said}: %{{y:.3f}}"
+    trace = line(index, depth, values, hover, mode="lines", opacity=0.35)
+    return [trace | {"line": trace["line"] | {"width": 1}}]
+
+
+def _levels(low: str, high: str) -> dict[str, Any]:
+    """Return the lines at 0 and 1, with their names."""
+    zero, one = level(0.0, low), level(1.0, high)
+    return {name: zero[name] + one[name] for name in ("shapes", "annotations")}
+
+
+def _interval(rows: pd.DataFrame, index: int) -> dict[str, Any]:
+    """Return error bars from ``value`` to ``low`` and ``high``."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": (rows[high] - rows[name]).tolist(),
-        "arrayminus": (rows[name] - rows[low]).tolist(),
+        "array": (rows["high"] - rows["value"]).tolist(),
+        "arrayminus": (rows["value"] - rows["low"]).tolist(),
         "thickness": 1.2,
         "width": 3,
         "color": series(index)["color"],
@@ -110,17 +134,11 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
         custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers.values.tolist(), strict=True)]
         data.append(line(index, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
         _hollow(data[-1], rows)
-        control = unaligned(rows)
-        if control.notna().any():
-            hover = f"{name}<br>layer %{{x}}, without alignment: %{{y:.3f}}"
-            data.append(line(index, rows["depth"], control, hover, mode="lines", opacity=0.35))
-            data[-1]["line"] = data[-1]["line"] | {"width": 1}
-    chance, ceiling = level(0.0, "chance"), level(1.0, "ceiling")
+        data += _control(index, pair, rows["depth"], unaligned(rows), "without alignment")
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "normalized similarity"}},
-        "shapes": chance["shapes"] + ceiling["shapes"],
-        "annotations": chance["annotations"] + ceiling["annotations"],
+        **_levels("chance", "ceiling"),
     }
     return Panel(
         tuple(data), layout, "Normalized similarity of every pair of networks against depth.", height=440
@@ -129,21 +147,8 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
 
 def calibrated_panel(table: pd.DataFrame) -> Panel:
     """Plot the calibrated similarity of every pair with its 95 % interval; withheld values are gaps."""
-    data, every = [], pairs(table)[:LINES]
-    for index, pair in enumerate(every):
-        rows = rows_of(table, pair)
-        shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
-        hover = (
-            f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
-            "calibrated <b>%{y:.3f}</b>, 95 % interval %{customdata[2]:.3f} to %{customdata[3]:.3f}<br>"
-            "p = %{customdata[4]:.2g}"
-        )
-        numbers = rows[["depth", "low", "high", "p_value"]].values.tolist()
-        interval = _interval(rows, "calibrated", index)
-        custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
-        data.append(
-            line(index, rows["depth"] + shift, rows["calibrated"], hover, customdata=custom, error_y=interval)
-        )
+    shown = {"value": "calibrated", "low": "low", "high": "high", "test": "p_value"}
+    data = _with_intervals(table, shown, "calibrated", "p = %{customdata[4]:.2g}")
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "calibrated similarity"}},
