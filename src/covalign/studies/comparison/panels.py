@@ -75,7 +75,8 @@ def _with_intervals(
     """
     traces, every = [], pairs(table)[:LINES]
     for index, pair in enumerate(every):
-        rows = rows_of(table, pair).rename(columns={column: part for part, column in columns.items()})
+        rows = rows_of(table, pair)
+        rows = rows[["depth", "layer_a", "layer_b"]].assign(**{p: rows[c] for p, c in columns.items()})
         shift = 0.3 * ((index + 0.5) / len(every) - 0.5)
         hover = (
             f"<b>{html.escape(pair_title(pair))}</b><br>layer %{{customdata[1]}}: %{{customdata[0]}}<br>"
