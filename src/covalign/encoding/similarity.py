@@ -44,7 +44,8 @@ class Similarity:
         chance: mean cosine after Haar rotation.
         ceiling: mean cosine of c1 with a resampled self.
         remarks: why ``value`` is NaN; empty otherwise.
-        calibrated: unbiased estimate of the population's similarity; NaN where withheld.
+        calibrated: model-based estimate of the populations' similarity, unbiased inside the family of spiked
+            populations only; NaN where withheld.
         low, high: its 95 % interval.
         p_value: probability of so large a cosine by chance.
         calibrated_remarks: why ``calibrated`` is withheld, or what it means (same weights).
