@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from covalign.encoding.reasons import Reason
+from covalign.errors import InputError
 from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.studies.comparison.measure import align, compare
 from covalign.studies.coordinates import known_rotation, slot_permutation
+from covalign.studies.difference.measure import diff
 from samples.networks import images, module, read
 
 ORDER = torch.tensor([3, 0, 4, 1, 2])
@@ -95,7 +97,9 @@ def test_different_banks_are_aligned_on_images_and_say_so(original):
 def test_other_normalizations_share_nothing(original):
     a = read(original)
     b = replace(a, normalization=replace(a.normalization, mean=(0.1,)))
-    assert known_rotation(a, a.layers[0], b, b.layers[0]) == (None, ())
+    rotation, remarks = known_rotation(a, a.layers[0], b, b.layers[0])
+    assert rotation is None
+    assert [remark.reason for remark in remarks] == [Reason.OTHER_NORMALIZATION]
 
 
 def test_slots_are_matched_by_filter_and_sign():
@@ -107,11 +111,56 @@ def test_slots_are_matched_by_filter_and_sign():
     assert slot_permutation(analytic_filters(), FilterBank(analytic_filters().filters[:4], {})) is None
 
 
-def test_a_bank_that_lists_a_filter_twice_is_not_matched():
+def test_a_bank_that_lists_a_filter_twice_is_matched_place_by_place():
     twice = FilterBank(analytic_filters().filters[[0, 0, 1, 2, 3]], {})
-    assert slot_permutation(twice, twice) is None
+    apart = FilterBank(analytic_filters().filters[[0, 1, 0, 2, 3]], {})
+    assert torch.equal(slot_permutation(twice, twice), torch.eye(10, dtype=torch.float64))
+    found = slot_permutation(twice, apart)
+    torch.testing.assert_close(found @ twice.signed.double().flatten(1), apart.signed.double().flatten(1))
+
+
+def test_filters_of_another_length_are_other_filters():
+    bank = analytic_filters()
+    assert slot_permutation(bank, FilterBank(2 * bank.filters, {})) is None
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x):
+        return self.inside(x)
+
+
+def test_frozen_filters_count_inside_a_wrapper_too(original):
+    names = {"a": read(Wrapped(original)), "b": read(Wrapped(with_bank(original, reordered())))}
+    assert [layer.form for layer in names["a"].layers][:2] == ["factorized", "factorized"]
+    first = compare(names, images(100), draws=2, calibrate=False).table.iloc[0]
+    assert {Reason.SAME_WEIGHTS.code, Reason.MATCHED_FILTERS.code} <= set(first["reason_codes"])
+    beside = compare({"a": names["a"], "b": read(original)}, images(100), draws=2, calibrate=False).table
+    assert beside["reason_codes"].map(lambda codes: Reason.SAME_WEIGHTS.code in codes).all()
+
+
+def test_the_row_says_why_first_layers_were_aligned_on_images(original):
+    a = read(original)
+    fewer = read(module(widths=(12, 24, 24)))
+    few = FilterBank(analytic_filters().filters[:3], {})
+    _, remarks = known_rotation(a, a.layers[0], replace(fewer, filters=few), fewer.layers[0])
+    assert [remark.reason for remark in remarks] == [Reason.OTHER_FILTERS]
 
 
 def test_networks_know_their_frozen_filters(original):
     assert read(original).filters.fingerprint == analytic_filters().fingerprint
     assert read(module("joint")).filters is None
+
+
+def test_networks_behind_different_filters_are_not_subtracted(original):
+    other = copy.deepcopy(original)
+    with torch.no_grad():
+        for stage in other.stages:
+            stage.depthwise.weight.copy_(turned().signed.repeat(stage.depthwise.in_channels, 1, 1)[:, None])
+    with pytest.raises(InputError, match="frozen filters are other filters, expected the same bank"):
+        diff(read(original, "a"), read(other, "b"), draws=2)
+    with pytest.raises(InputError, match="stand in another order or with other signs"):
+        diff(read(original, "a"), read(with_bank(original, reordered()), "b"), draws=2)

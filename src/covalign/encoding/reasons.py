@@ -20,6 +20,9 @@ class Reason(Enum):
     ZERO_WEIGHTS = "all weights are zero"
     NOT_ALIGNED = "not aligned: a bare weight file has no forward pass, or no images were given"
     FEW_SAMPLES = "alignment fitted to {} samples in {} dimensions, expected at least {}: pass more images"
+    OTHER_NORMALIZATION = (
+        "the two networks normalize pixels differently: aligned on images like any other layer"
+    )
     OTHER_FILTERS = "the frozen filters of the two networks differ: aligned on images like any other layer"
     MATCHED_FILTERS = "the same frozen filters in another order or sign: slots matched one to one"
     SAME_WEIGHTS = "same weights up to a rotation, and so no independent sample"

@@ -25,6 +25,12 @@ MANIFEST = "manifest.json"
 NEXT = "manifest.json.next"
 """The manifest of a state that is being written."""
 LOCK = ".lock"
+TRAINING = "spec.json"
+"""What only the folder of a training holds."""
+EARLIER = frozenset(
+    f"{name}{suffix}" for name in ("table", "layers", "profiles") for suffix in (".parquet", ".csv")
+) | {"results.json", "tensors.safetensors", "report.html"}
+"""What version 0.1 wrote into a folder of results, without a manifest."""
 DATA = (".json", ".csv", ".parquet", ".safetensors")
 """What is read of a folder that has no manifest."""
 
@@ -63,12 +69,12 @@ class Folder:
         """Make ``new`` the whole state; files that were never committed stay. Waits while another one does it.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder cannot be written, or holds what is no result of ours.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / LOCK):
-                self._write({}, new, self._listed() - new.keys())
+                self._write({}, new, self._replaceable(new) - new.keys())
         except OSError as error:
             raise InputError(
                 f"{self.path}: cannot be written ({error.strerror or error}); give a writable folder"
@@ -139,6 +145,27 @@ class Folder:
             raise
         return staged
 
+    def _replaceable(self, new: Mapping[str, bytes]) -> frozenset[str]:
+        """Return the names of the state that is to be replaced; refuse what is somebody else's, or a training."""
+        listed = self._listed()
+        foreign = [name for name in new if (self.path / name).exists() and name not in listed]
+        if TRAINING in listed or (self.path / TRAINING).exists():
+            raise InputError(f"{self.path}: holds a training, which results would erase; give another folder")
+        if foreign and not self._is_earlier_result():
+            raise InputError(
+                f"{self.path / foreign[0]}: is there already and was not written by covalign; give another folder"
+            )
+        earlier = {name for name in EARLIER if (self.path / name).is_file()} if foreign else set()
+        return listed | earlier
+
+    def _is_earlier_result(self) -> bool:
+        """Whether the folder holds a result without a manifest, or with a damaged one."""
+        try:
+            document = json.loads((self.path / "results.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return (self.path / MANIFEST).is_file() or (self.path / NEXT).is_file()
+        return isinstance(document, dict) and {"schema_version", "kind"} <= document.keys()
+
     def _listed(self) -> frozenset[str]:
         """Return the names in the manifest; none where it is damaged, since it is about to be replaced."""
         try:
@@ -177,7 +204,8 @@ class Folder:
             UncheckedWarning,
             stacklevel=5,
         )
-        return {path.name: path.read_bytes() for path in sorted(self.path.iterdir()) if path.suffix in DATA}
+        found = (path for path in sorted(self.path.iterdir()) if path.suffix in DATA)
+        return {p.name: p.read_bytes() for p in found if p.suffix != ".parquet" or p.name in EARLIER}
 
     def _interrupted(self) -> InputError | None:
         if not (self.path / NEXT).exists():

@@ -7,6 +7,7 @@ another order or sign a permutation of slots, and different banks nothing, so th
 
 import torch
 from jaxtyping import Float64
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from covalign.encoding.reasons import Reason, Remark, Remarks
@@ -19,28 +20,40 @@ def known_rotation(
 ) -> tuple[Float64[Tensor, "d_b d_a"] | None, Remarks]:
     """Return the rotation of a's inputs into b's where it is known, and what is to be said of it."""
     first = layer_a.name == a.layers[0].name and layer_b.name == b.layers[0].name
-    if not first or layer_a.channels != layer_b.channels or a.normalization != b.normalization:
+    if not first:
         return None, ()
-    if not (layer_a.factorized and layer_b.factorized) or a.filters is None or b.filters is None:
-        return torch.eye(layer_a.channels, dtype=torch.float64), ()
-    slots = slot_permutation(a.filters, b.filters)
+    if a.normalization != b.normalization:
+        return None, (Remark(Reason.OTHER_NORMALIZATION),)
+    if layer_a.factorized or layer_b.factorized:
+        return _through_filters(a.filters, b.filters, layer_a.channels)
+    if layer_a.channels != layer_b.channels:
+        return None, ()
+    return torch.eye(layer_a.channels, dtype=torch.float64), ()
+
+
+def _through_filters(
+    one: FilterBank | None, other: FilterBank | None, channels: int
+) -> tuple[Float64[Tensor, "d_b d_a"] | None, Remarks]:
+    """Return the permutation of all slots where both read through the same filters."""
+    slots = None if one is None or other is None else slot_permutation(one, other)
     if slots is None:
         return None, (Remark(Reason.OTHER_FILTERS),)
-    images = layer_a.channels // len(slots)
-    rotation = torch.kron(torch.eye(images, dtype=torch.float64), slots)
-    same = bool(slots.diagonal().all())
-    return rotation, () if same else (Remark(Reason.MATCHED_FILTERS),)
+    rotation = torch.kron(torch.eye(channels // len(slots), dtype=torch.float64), slots)
+    return rotation, () if bool(slots.diagonal().all()) else (Remark(Reason.MATCHED_FILTERS),)
 
 
 def slot_permutation(one: FilterBank, other: FilterBank) -> Float64[Tensor, "slots slots"] | None:
     """Return the permutation that carries the slots of one bank (`FilterBank.signed`) into those of another.
 
-    None where the banks are not the same filters, up to their order and signs.
+    None where the banks are not the same filters, up to their order and signs; a filter of another length is another
+    one, since nothing may normalize what it gives. Among equal filters those in equal places are matched.
     """
     if one.filters.shape != other.filters.shape:
         return None
     left, right = (bank.signed.double().flatten(1) for bank in (one, other))
-    unit = (slots / slots.norm(dim=1, keepdim=True) for slots in (left, right))
-    first, second = unit
-    same = (second @ first.T > 1 - 1e-6).double()
-    return same if bool((same.sum(0) == 1).all() and (same.sum(1) == 1).all()) else None
+    apart = torch.cdist(right, left) / left.norm(dim=1).mean()
+    equal = (apart < 1e-4).double() + 0.5 * torch.diag((apart.diagonal() < 1e-4).double())
+    rows, columns = linear_sum_assignment(equal.numpy(), maximize=True)
+    found = torch.zeros_like(equal)
+    found[torch.as_tensor(rows), torch.as_tensor(columns)] = 1
+    return found if bool((found * equal).sum(1).min() >= 1) else None

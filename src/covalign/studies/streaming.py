@@ -227,7 +227,8 @@ def layer_inputs(
         if network.normalization is None:
             raise InputError(
                 f"network {network.name!r}: it is not known how its input pixels are normalized; "
-                "state a normalization (imagenet, cifar or none)"
+                "read it with load_network(network, normalization=...), or state --normalization (imagenet, cifar, "
+                "none)"
             )
         names = list(dict.fromkeys(layer.name for owner, layer in layers if owner is network))
         inputs = network.source.inputs(

@@ -82,7 +82,7 @@ def test_conditions_are_given_by_order_by_name_or_by_training():
         conditions_of(opened, ["x"])
     with pytest.raises(InputError, match="'two' has no condition"):
         conditions_of(opened, {"one": "x"})
-    with pytest.raises(InputError, match="got 'training' for 'one', expected 'training' for stored runs"):
+    with pytest.raises(InputError, match="got 'training', but 'one' is no stored run"):
         conditions_of(opened, "training")
 
 

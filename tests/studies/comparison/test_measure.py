@@ -218,7 +218,7 @@ def test_what_cannot_be_compared_is_named():
     with pytest.raises(InputError, match="got 1 network, expected at least two"):
         compare([net], images(10))
     nothing_known = dataclasses.replace(net, normalization=None)
-    with pytest.raises(InputError, match="state a normalization"):
+    with pytest.raises(InputError, match="state --normalization"):
         compare([net, nothing_known], images(20))
     with pytest.raises(InputError, match="cannot run on images of 3x1x1"):
         compare([read(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 2, 3)))] * 2, images(20, side=1))

@@ -69,17 +69,25 @@ def read_module(module: nn.Module, resolution: int | None = None) -> Reading:
         )
     followed, how = _trace(module, found, norms, resolution)
     layers = [_layer(name, found[name]) for name in followed.order if name not in followed.altered]
-    layers = [_with_norms(layer, followed, norms) for layer in layers]
+    behind_banks = {id(stage.pointwise) for stage in factorized_stages(module)}
+    layers = [
+        replace(_with_norms(layer, followed, norms), factorized=id(found[layer.name]) in behind_banks)
+        for layer in layers
+    ]
     skipped += _not_followed(found, norms, followed)
     variances = _init_variances(module)
     named = [replace(layer, **variances.get(layer.name, {})) for layer in layers]
     return Reading(tuple(named), tuple(skipped), frozen_filters(module), {"order": how})
 
 
+def factorized_stages(module: nn.Module) -> Iterator[FactorizedStage]:
+    """Return the stages with frozen filters, wherever in a module they are."""
+    return (part for part in module.modules() if isinstance(part, FactorizedStage))
+
+
 def frozen_filters(module: nn.Module) -> FilterBank | None:
     """Return the bank of the first factorized stage; None where there is none."""
-    stages = (part for part in module.modules() if isinstance(part, FactorizedStage))
-    first = next(stages, None)
+    first = next(factorized_stages(module), None)
     return None if first is None else FilterBank(first.filters, {"name": "from the network's weights"})
 
 
@@ -91,7 +99,7 @@ def _sorted_parts(
     norms: dict[str, nn.Module] = {}
     skipped: list[Skipped] = []
     owners: dict[int, str] = {}
-    banks = {id(part.depthwise) for part in module.modules() if isinstance(part, FactorizedStage)}
+    banks = {id(stage.depthwise) for stage in factorized_stages(module)}
     for name, part, first in _parts(module):
         if first:
             skipped.append(Skipped(name, f"tied: the same module as {first}"))
@@ -278,12 +286,11 @@ def _not_followed(layers: dict[str, Readable], norms: dict[str, nn.Module], foll
 
 
 def _init_variances(module: nn.Module) -> dict[str, dict[str, Any]]:
-    """Where the initializer is known (covalign's own networks): variance 1 / (3 fan_in), and the form."""
+    """Where the initializer is known (covalign's own networks): variance 1 / (3 fan_in)."""
     if not isinstance(module, VGG):
         return {}
-    known: dict[str, dict[str, Any]] = {}
-    for name, part in module.named_modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            fan_in = part.weight[0].numel()
-            known[name] = {"init_variance": 1 / (3 * fan_in), "factorized": name.endswith(".pointwise")}
-    return known
+    return {
+        name: {"init_variance": 1 / (3 * part.weight[0].numel())}
+        for name, part in module.named_modules()
+        if isinstance(part, nn.Conv2d | nn.Linear)
+    }

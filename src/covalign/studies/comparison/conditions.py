@@ -76,8 +76,8 @@ def conditions_of(
 def _stated(subject: Subject, by: str) -> str:
     if by != BY_TRAINING or subject.run is None:
         raise InputError(
-            f"by: got {by!r} for {subject.name!r}, expected {BY_TRAINING!r} for stored runs, or one condition per "
-            "network in order"
+            f"by: got {by!r}, but {subject.name!r} is no stored run, which alone states its condition; give one "
+            "condition per network, in order"
         )
     spec = subject.run.spec
     return spec.images if spec.labels == "true" else f"{spec.images}, {spec.labels} labels"

@@ -20,6 +20,7 @@ from covalign.encoding.update import MEASURES, learned_directions, measure_updat
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
+from covalign.studies.coordinates import slot_permutation
 from covalign.studies.difference.record import Difference
 from covalign.studies.subjects import Source, open_subject
 
@@ -102,8 +103,21 @@ def _counterparts(base: Network, other: Network) -> dict[str, Layer]:
     }
 
 
+def _check_filters(one: Network, other: Network) -> None:
+    """Refuse networks whose learned weights multiply the responses to different frozen filters."""
+    if one.filters is None or other.filters is None or one.filters.fingerprint == other.filters.fingerprint:
+        return
+    slots = slot_permutation(one.filters, other.filters)
+    how = "are other filters" if slots is None else "stand in another order or with other signs"
+    raise InputError(
+        f"{one.name} and {other.name} do not share a basis: their frozen filters {how}, expected the same bank; "
+        "such networks cannot be subtracted: use compare with images"
+    )
+
+
 def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, BasisTest], dict[str, Layer]]:
     """Return, by the names of the base's layers, basis tests and counterparts; refuse what is no relative."""
+    _check_filters(base, other)
     found = _counterparts(base, other)
     first, last = base.layers[0].name, base.layers[-1].name
     readout = last if last != first and base.layers[-1].kind == "linear" else ""
