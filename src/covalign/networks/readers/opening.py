@@ -4,6 +4,7 @@ What has a forward pass (modules, factories, published networks, runs, ONNX file
 with an architecture) comes with its layer inputs; a weight file alone gives weights only.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from covalign.networks.readers.hub import Built, build, is_factory
 from covalign.networks.readers.module import read_module, require_finite, unwrap
 from covalign.networks.readers.onnx import read_onnx
 from covalign.networks.readers.torch_file import TORCH_SUFFIXES, WeightFile, read_weight_file
+
+WEIGHT_FILES: dict[str, Callable[[Path], WeightFile]] = {
+    ".safetensors": read_weight_file,
+    **dict.fromkeys(TORCH_SUFFIXES, read_weight_file),
+}
+"""What reads a weight file, by its ending."""
 
 
 def read_network(
@@ -48,7 +55,7 @@ def read_network(
 
 def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -> Network:
     path = Path(str(source)) if isinstance(source, str | Path) else None
-    if architecture is not None and not (path and path.suffix in (".safetensors", *TORCH_SUFFIXES)):
+    if architecture is not None and not (path and path.suffix in WEIGHT_FILES):
         raise InputError(
             f"architecture: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); "
             "leave it out, since everything else brings its own"
@@ -76,7 +83,7 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
 def _of_file(path: Path, architecture: str | nn.Module | None, name: str) -> Network:
     if path.suffix == ".onnx":
         return read_onnx(path, name)
-    file = read_weight_file(path)
+    file = WEIGHT_FILES.get(path.suffix, read_weight_file)(path)
     details = {"source": str(path), **file.details}
     try:
         if architecture is None:
