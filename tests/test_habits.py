@@ -35,7 +35,7 @@ def private_names(source: str) -> set[str]:
             found.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.add(node.attr)
-    return {name for name in found if re.fullmatch(r"_[^_]\w*", name)}
+    return {name for name in found if re.fullmatch(r"_[^_]\w*", name)} - {"_repr_html_"}
 
 
 def private_uses(source: str, private: set[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from covalign.cli.app import app
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-COMMANDS = re.findall(r"^covalign .*(?:\\\n.*)*", README.read_text(encoding="utf-8"), re.MULTILINE)
+COMMANDS = re.findall(r"^covalign (?:.*\\\n)*.*", README.read_text(encoding="utf-8"), re.MULTILINE)
 PROGRAMS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 

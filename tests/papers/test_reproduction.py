@@ -54,7 +54,7 @@ def test_each_exhibit_leaves_figure_numbers_and_claims(smoke, name):
     document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert (folder / f"{name}.png").stat().st_size > 5000
     assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    assert (document["kind"], document["schema_version"], document["scale"]) == ("reproduction", 1, "smoke")
+    assert (document["kind"], document["schema_version"], document["scale"]) == ("reproduction", 2, "smoke")
     for claim in document["claims"]:
         assert claim["verdict"] in VERDICTS
         assert claim["verdict"] == "not testable"

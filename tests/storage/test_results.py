@@ -211,9 +211,9 @@ class Interposed:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, steps: float = math.inf) -> None:
         self.left, self.taken = steps, 0
         for name in ("stage", "publish", "discard", "settle"):
-            monkeypatch.setattr(atomic, name, self._counted(getattr(atomic, name)))
+            monkeypatch.setattr(atomic, name, self.counted(getattr(atomic, name)))
 
-    def _counted(self, step):
+    def counted(self, step):
         def counted(*arguments):
             if self.left <= 0:
                 if step.__name__ == "stage" and self.left == 0:  # dies in the middle of a file

@@ -67,14 +67,12 @@ class Fit:
         alignment: fitted to the same images in both networks, or known.
         shuffled: fitted to pairs of different images; these share the average image, and so their mean features.
         centred: fitted to what is left of the features less their mean at each position.
-        centred_shuffled: the same for pairs of different images, which then share nothing.
         remarks: what is to be said of the coordinates.
     """
 
     alignment: Alignment
     shuffled: Alignment | None = None
     centred: Alignment | None = None
-    centred_shuffled: Alignment | None = None
     remarks: Remarks = ()
 
 
@@ -183,7 +181,6 @@ class Sums:
             found,
             shuffled=procrustes(self.shuffled.moment),
             centred=procrustes(self.fitted.centred),
-            centred_shuffled=procrustes(self.shuffled.centred),
         )
 
 

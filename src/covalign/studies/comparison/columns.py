@@ -87,9 +87,6 @@ class PairRow:
         digits=2,
         default=math.nan,
     )
-    debiased_centred_shuffled: float = column(
-        "the same, of images in shuffled order", title="R centred, shuffled", digits=2, default=math.nan
-    )
     debiased_slots: float = column(
         "part of R that stays when channels are turned at random and filter slots kept",
         title="R slots",
