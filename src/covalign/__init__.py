@@ -17,7 +17,7 @@ _MOVED = {
     "covalign.encoding.calibration.estimate": "Calibration calibrated_similarity corrected_eigenvector_cosines",
     "covalign.encoding.shrinkage": "cross_validated_eigenvalues",
     "covalign.encoding.spatial": "matched_cosines subspace_overlap",
-    "covalign.networks.architectures.resnet": "resnet resnet20 resnet32 resnet44 resnet56",
+    "covalign.networks.architectures.resnet": "resnet",
     "covalign.networks.architectures.vgg": "vgg",
     "covalign.networks.filters": "analytic_filters",
     "covalign.networks.folding": "fold_batch_norm",

@@ -32,6 +32,10 @@ from covalign.first_layer.patches import PatchCovariance as PatchCovariance
 from covalign.first_layer.patches import patch_covariance as patch_covariance
 from covalign.first_layer.prediction import fit_energy as fit_energy
 from covalign.first_layer.prediction import predicted_energy as predicted_energy
+from covalign.networks.architectures.resnet import resnet20 as resnet20
+from covalign.networks.architectures.resnet import resnet32 as resnet32
+from covalign.networks.architectures.resnet import resnet44 as resnet44
+from covalign.networks.architectures.resnet import resnet56 as resnet56
 from covalign.networks.architectures.vgg import vgg11 as vgg11
 from covalign.networks.filters import FilterBank as FilterBank
 from covalign.networks.network import Layer as Layer
