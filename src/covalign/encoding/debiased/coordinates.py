@@ -150,7 +150,8 @@ def on_range(
 ) -> Float64[Tensor, "n c1 s"]:
     """Return A^T v for every neuron v ``[c2, s]``, or A_s^T v_s slot by slot."""
     if rotation.ndim == 2:
-        return rotation.T @ blocks
+        turned: Tensor = (blocks.mT @ rotation).mT
+        return turned
     return torch.einsum("sij,nis->njs", rotation, blocks)
 
 
