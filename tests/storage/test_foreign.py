@@ -73,3 +73,22 @@ def test_other_tables_beside_an_earlier_result_do_not_matter(tmp_path):
     pd.DataFrame({"x": [1]}).to_csv(folder / "mine.csv")
     with pytest.warns(UncheckedWarning):
         assert len(covalign.load_comparison(folder).table) == 48
+
+
+def test_other_programs_read_what_was_skipped_as_plain_lists(result, tmp_path):
+    result.save(tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    name, entries = next(iter(document["skipped"].items()))
+    assert entries[0] == list(result.skipped[name][0])
+    assert covalign.load_comparison(tmp_path / "out").skipped == result.skipped
+
+
+def test_results_of_a_first_layer_hold_the_numbers_that_follow(tmp_path):
+    with pytest.warns(UncheckedWarning):
+        summary = covalign.FirstLayerSummary.load(STORED / "first-layer")
+    summary.save(tmp_path)
+    numbers = json.loads((tmp_path / "results.json").read_text())["numbers"]
+    old = json.loads((STORED / "first-layer" / "results.json").read_text())
+    assert numbers["agreements"] == pytest.approx(old["agreements"])
+    assert (numbers["filters"], numbers["initial_weights_subtracted"]) == (16, False)
+    assert covalign.FirstLayerSummary.load(tmp_path).agreements == summary.agreements

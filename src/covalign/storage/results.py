@@ -34,7 +34,9 @@ from covalign.storage.folder import Folder
 
 SCHEMA_VERSION = 2
 DOCUMENT, TENSORS = "results.json", "tensors.safetensors"
-HEAD = ("schema_version", "kind")
+HEAD = ("schema_version", "kind", "numbers")
+PLAIN = frozenset({"skipped"})
+"""Fields whose pairs are written as plain lists, so that any program reads them: by network, name and reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +68,20 @@ class Stored:
         """
         classes = {kind.__name__: kind for kind in types}
         own = {name: value for name, value in self.document.items() if name not in HEAD}
-        return {
+        found = {
             name: self.tables[name] if name in self.tables else decoded(value, self.tensors, classes)
             for name, value in own.items()
         }
+        return found | {name: _pairs(found[name]) for name in PLAIN & found.keys()}
 
 
-def save(record: Any, folder: Path, kind: str, extra: Mapping[str, bytes] | None = None) -> Path:
+def save(
+    record: Any,
+    folder: Path,
+    kind: str,
+    extra: Mapping[str, bytes] | None = None,
+    numbers: Mapping[str, Any] | None = None,
+) -> Path:
     """Write a frozen record into ``folder``, replacing an earlier one, and return the folder.
 
     Args:
@@ -81,6 +90,7 @@ def save(record: Any, folder: Path, kind: str, extra: Mapping[str, bytes] | None
         folder: files in it that were not written here are left alone.
         kind: what it is, for the reader.
         extra: other files of the same state, by name.
+        numbers: what follows from the record, for programs that read ``results.json`` alone; never read back.
 
     Raises:
         InputError: the folder cannot be written.
@@ -94,7 +104,8 @@ def save(record: Any, folder: Path, kind: str, extra: Mapping[str, bytes] | None
             files[f"{name}.csv"] = value.to_csv(index=False).encode()
             document[name] = records(value)
         else:
-            document[name] = encoded(value, name, tensors)
+            document[name] = encoded(_listed(value) if name in PLAIN else value, name, tensors)
+    document |= {"numbers": dict(numbers)} if numbers else {}
     if tensors:
         files[TENSORS] = safetensors.torch.save(tensors)
     files[DOCUMENT] = json.dumps(document, indent=1, allow_nan=False).encode()
@@ -207,6 +218,14 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in frame.astype(object).to_dict("records")
     ]
+
+
+def _listed(entries: Mapping[str, list[tuple[str, ...]]]) -> dict[str, list[list[str]]]:
+    return {name: [[*entry] for entry in pairs] for name, pairs in entries.items()}
+
+
+def _pairs(entries: Mapping[str, list[list[str]]]) -> dict[str, list[tuple[str, ...]]]:
+    return {name: [tuple(entry) for entry in listed] for name, listed in entries.items()}
 
 
 def _mapping(value: Mapping[Any, Any], place: str, tensors: dict[str, Tensor]) -> Any:

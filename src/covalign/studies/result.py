@@ -59,7 +59,7 @@ class Result(ABC):
             InputError: the folder cannot be written.
         """
         page = {REPORT: render(self.page()).encode("utf-8", errors="replace")} if report else {}
-        return save(self, Path(folder), self.KIND, {**self.derived(), **page})
+        return save(self, Path(folder), self.KIND, {**self.derived(), **page}, self.numbers())
 
     @classmethod
     def load(cls: type[Kept], folder: str | Path) -> Kept:
@@ -83,6 +83,10 @@ class Result(ABC):
             InputError: the path cannot be written.
         """
         return write_page(self.page(), path)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what follows from the record, JSON-serializable, for programs that read ``results.json`` alone."""
+        return {}
 
     def derived(self) -> dict[str, bytes]:
         """Return files that are written for other programs and never read back, by name."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -113,6 +114,16 @@ class FirstLayerSummary(Result):
         figure = Figure(layout="constrained")
         energy_profiles(self.profiles, figure.subplots())
         return figure
+
+    def numbers(self) -> dict[str, Any]:
+        """Return agreements, the number of filters, and what the fit can reach, as version 0.1 wrote them."""
+        limit = self.sampling_limit
+        return {
+            "agreements": {name: value for name, value in self.agreements.items() if isfinite(value)},
+            "filters": None if self.weight is None else len(self.weight),
+            "initial_weights_subtracted": self.before is not None,
+            "sampling_limit": limit if limit is not None and isfinite(limit) else None,
+        }
 
     def page(self) -> Page:
         """Return the summary as a page."""
