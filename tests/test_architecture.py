@@ -241,7 +241,7 @@ MOVED = re.findall(
     """
     Calibration CrossLayerMap analytic_filters calibrated_similarity corrected_eigenvector_cosines cross_layer_map
     cross_validated_eigenvalues filter_bank fold_batch_norm matched_cosines mixture open_source random_labels
-    rank_truncation resnet resnet20 resnet32 resnet44 resnet56 select_classes subspace_overlap train_population
+    rank_truncation resnet select_classes subspace_overlap train_population
     trajectory vgg
     """,
 )
