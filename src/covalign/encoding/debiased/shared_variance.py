@@ -77,6 +77,7 @@ def shared_variance(
     rows_2: ArrayLike,
     rotation: ArrayLike | None = None,
     *,
+    spatial: int = 1,
     ranks: Sequence[int] | None = None,
     splits: int = 10,
     seed: int = 0,
@@ -86,7 +87,8 @@ def shared_variance(
     Args:
         rows_1: ``[n1, d1]``, a row per neuron; lengths do not count.
         rows_2: ``[n2, d2]``; different widths meet in the narrower network's inputs.
-        rotation: alignment A ``[d2, d1]``; None for shared inputs.
+        rotation: alignment A ``[d2, d1]``, on channels for convolutions; None for shared inputs.
+        spatial: k^2 of a joint convolution, columns ordered (channel, space).
         ranks: numbers of directions, each at most min(n1 / 2, n2 / 2, d); by default 16 of them, evenly in log r.
         splits: ways to deal neurons into halves.
         seed: of the splits.
@@ -94,7 +96,7 @@ def shared_variance(
     Raises:
         InputError: unusable rows, fewer than four neurons, ranks out of range, or no splits.
     """
-    pair = aligned_pair(rows_1, rows_2, rotation)
+    pair = aligned_pair(rows_1, rows_2, rotation, spatial=spatial)
     first, second = pair.first.rows, pair.second.rows
     most = min(len(first) // 2, len(second) // 2, first.shape[1])
     if min(len(first), len(second)) < NEURONS or splits < 1:

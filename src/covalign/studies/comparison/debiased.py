@@ -90,9 +90,14 @@ def _similarity(
         a.layer.matrix,
         b.layer.matrix,
         None if alignment is None else _a_into_b(a, b, alignment),
-        spatial=a.layer.weight[0, 0].numel(),
+        spatial=_places(a),
         remove_top=remove_top,
     )
+
+
+def _places(entry: LayerEncoding) -> int:
+    """Number of taps k^2 of each kernel."""
+    return entry.layer.weight[0, 0].numel()
 
 
 def _without(a: LayerEncoding, b: LayerEncoding, alignment: Alignment, count: int) -> float:
@@ -132,24 +137,7 @@ def _curve(a: LayerEncoding, b: LayerEncoding, alignment: Alignment) -> SharedVa
     rows = (a.layer.matrix, b.layer.matrix)
     if min(int((each.abs().sum(1) > 0).sum()) for each in rows) < NEURONS:
         return None
-    return shared_variance(*_in_common(*rows, _a_into_b(a, b, alignment)))
-
-
-def _in_common(
-    first: Float64[Tensor, "n1 d1"], second: Float64[Tensor, "n2 d2"], rotation: Float64[Tensor, "c2 c1"]
-) -> tuple[Float64[Tensor, "n1 d"], Float64[Tensor, "n2 d"]]:
-    """Carry the wider layer's rows, flattened (channel, space), into the narrower layer's coordinates."""
-    narrow, wide, turn = (
-        (first, second, rotation)
-        if rotation.shape[0] >= rotation.shape[1]
-        else (
-            second,
-            first,
-            rotation.T,
-        )
-    )
-    carried = torch.einsum("ncs,cd->nds", wide.unflatten(1, (len(turn), -1)), turn).flatten(1)
-    return (narrow, carried) if narrow is first else (carried, narrow)
+    return shared_variance(*rows, _a_into_b(a, b, alignment), spatial=_places(a))
 
 
 def _same_start(a: LayerEncoding, b: LayerEncoding) -> bool:
