@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control
 
 from covalign.encoding.debiased.reasons import Reason
 from covalign.report.words import count, number
+from covalign.studies.comparison.orders import beyond_first
 
 LEVELS = (
     (0.7, "learned largely the same thing"),
@@ -36,16 +37,9 @@ def agreement_findings(rows: pd.DataFrame, conditions: Mapping[str, str]) -> tup
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def beyond_first(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with R beyond the first layer (all rows with R, if there is only one layer)."""
-    deep = rows[rows["depth"] > 1]
-    chosen = rows if deep.empty else deep
-    return chosen[chosen["debiased"].notna()]
-
-
 def verdict(rows: pd.DataFrame) -> str:
     """Say how alike the networks are."""
-    chosen = beyond_first(rows)
+    chosen = beyond_first(rows, "debiased")
     if chosen.empty:
         return "Too little was learned to say how much these networks share; what can be said stands below."
     mean = chosen["debiased"].mean()
@@ -59,7 +53,7 @@ def verdict(rows: pd.DataFrame) -> str:
 
 def across_conditions(rows: pd.DataFrame, conditions: Mapping[str, str]) -> str:
     """Set pairs of networks of one condition beside pairs of different ones."""
-    chosen = beyond_first(rows)
+    chosen = beyond_first(rows, "debiased")
     same = chosen["a"].map(conditions) == chosen["b"].map(conditions)
     if not conditions or chosen.empty or same.all() or not same.any():
         return ""
@@ -100,7 +94,7 @@ def beyond_controls(rows: pd.DataFrame) -> str:
         "debiased_shuffled": "with an alignment fitted to different images",
         "debiased_slots": "from the use of filters alone",
     }
-    chosen = beyond_first(rows)
+    chosen = beyond_first(rows, "debiased")
     known = {said: chosen[name].mean() for name, said in names.items() if chosen[name].notna().any()}
     if not known:
         return ""

@@ -21,6 +21,13 @@ def has_reason(table: pd.DataFrame, reason: Reason) -> pd.Series:
     return table["reason_codes"].map(lambda found: reason.code in found).astype(bool)
 
 
+def beyond_first(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the rows with a value beyond the first layer (all rows with one, if there is only one layer)."""
+    deep = rows[rows["depth"] > 1]
+    chosen = rows if deep.empty else deep
+    return chosen[chosen[name].notna()]
+
+
 def pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the compared pairs in order of appearance."""
     return list(dict.fromkeys(zip(table["a"], table["b"], strict=True)))

@@ -14,7 +14,7 @@ from scipy.stats import false_discovery_control
 from covalign.encoding.reasons import Reason
 from covalign.report.words import count, number
 from covalign.studies.comparison.agreement_words import agreement_findings
-from covalign.studies.comparison.orders import has_reason, mean_of_orders, unaligned
+from covalign.studies.comparison.orders import beyond_first, has_reason, mean_of_orders, unaligned
 
 LEVELS = (
     (0.7, "learned largely the same encoding"),
@@ -57,16 +57,9 @@ def copies(rows: pd.DataFrame) -> str:
     return f"{'; '.join(pairs)}: the same network. Every compared layer holds the same weights, up to a rotation."
 
 
-def deep(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a value beyond the first layer (all rows with one, if there is only one layer)."""
-    beyond = rows[rows["depth"] > 1]
-    chosen = rows if beyond.empty else beyond
-    return chosen[chosen["value"].notna()]
-
-
 def verdict(rows: pd.DataFrame) -> str:
     """Say how alike the networks are, over all pairs and layers beyond the first."""
-    chosen = deep(rows)
+    chosen = beyond_first(rows, "value")
     if chosen.empty:
         return "No similarity could be given for any layer; the reasons are listed below."
     mean = chosen["value"].mean()
@@ -82,7 +75,7 @@ def verdict(rows: pd.DataFrame) -> str:
 
 def published(rows: pd.DataFrame) -> str:
     """Give the published measure beside R."""
-    chosen = deep(rows)
+    chosen = beyond_first(rows, "value")
     if chosen.empty:
         return ""
     control = unaligned(chosen).mean()
@@ -95,7 +88,7 @@ def published(rows: pd.DataFrame) -> str:
 
 def extremes(rows: pd.DataFrame) -> str:
     """Name the most and the least similar pair."""
-    means = deep(rows).groupby(["a", "b"], sort=False)["value"].mean()
+    means = beyond_first(rows, "value").groupby(["a", "b"], sort=False)["value"].mean()
     if len(means) < 2:
         return ""
     most, least = means.idxmax(), means.idxmin()
@@ -107,7 +100,7 @@ def extremes(rows: pd.DataFrame) -> str:
 
 def depth_trend(rows: pd.DataFrame) -> str:
     """Say where in depth the networks agree most and least."""
-    levels = deep(rows).groupby("depth")["value"].mean()
+    levels = beyond_first(rows, "value").groupby("depth")["value"].mean()
     if len(levels) < 2:
         return ""
     return (
@@ -149,7 +142,7 @@ def common_start(rows: pd.DataFrame) -> str:
 
 def alignment_gain(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean similarity with and without alignment, by pair, where both are known."""
-    chosen = deep(rows)
+    chosen = beyond_first(rows, "value")
     both = chosen[unaligned(chosen).notna()]
     means = both.groupby(["a", "b"], sort=False)[["value", "unaligned"]].mean()
     return means.set_axis(["with", "without"], axis=1)
