@@ -12,52 +12,68 @@ from torch import Tensor
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.similarity import eigenvector_cosines
 from covalign.figures.eigenvectors import cosine_map
-from covalign.figures.style import PALETTE, journal
+from covalign.figures.style import GREY, PALETTE, journal, series
 from covalign.networks.network import Layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import population
-from covalign.papers.encodings.population import SAME, Pair, replicate
-from covalign.papers.exhibit import Claim, Exhibit, Measurements, Training, holds
+from covalign.papers.encodings.fig2_claims import CONTROLS, MAPPED, TRUNCATED, claims
+from covalign.papers.encodings.population import Block, Pair
+from covalign.papers.exhibit import Exhibit, Measurements, Training
 from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
+from covalign.studies.comparison.orders import rows_of
+from covalign.studies.comparison.record import Comparison
 from covalign.studies.truncation.figures import accuracy_against_rank
 from covalign.studies.truncation.measure import BASES, rank_truncation
-
-MAPPED = (1, 2)
-TRUNCATED = (2, 4, 6)
-"""Layers whose rank is cut (our choice)."""
 
 TEST_IMAGES = 1000
 WINDOW = 5
 """Ranks of either network that are averaged to tell their cosines from chance."""
 
-ABOVE = 1.5
-"""From how many times the chance level eigenvectors correspond."""
+AGREEMENT = (
+    "a",
+    "b",
+    "depth",
+    "debiased",
+    "debiased_low",
+    "debiased_high",
+    "debiased_p",
+    *CONTROLS,
+    "reproducible_a",
+    "reproducible_b",
+    "debiased_reason",
+)
+"""Columns of `Comparison.table` that are kept for every pair of seeds."""
+
+
+def seeds(scale: Scale) -> Block:
+    """Return the seeds on CIFAR-10 as in the paper, or on the scale's first data set."""
+    return population.seeds(scale, "cifar10" if "cifar10" in scale.encodings else next(iter(scale.encodings)))
 
 
 def pair(scale: Scale) -> Pair:
-    """Return two seeds on CIFAR-10 as in the paper, or on the scale's first data set."""
-    data = "cifar10" if "cifar10" in scale.encodings else scale.encodings[0]
-    return Pair(SAME, replicate(data, 0), replicate(data, 1))
+    """Return the two of them that are drawn."""
+    return seeds(scale).pairs[0]
 
 
 def trainings(scale: Scale) -> dict[Label, Training]:
-    """Return the two networks, which figures 3 and 4 need too."""
-    every, chosen = population.data_set_trainings(scale), pair(scale)
-    return {label: every[label] for label in (chosen.a, chosen.b)}
+    """Return the networks, which figures 3 and 4 need too."""
+    every = population.data_set_trainings(scale)
+    return {label: every[label] for label in seeds(scale).labels}
 
 
 def measure(bench: Bench) -> Measurements:
     """Take the maps of the first layers, find the ranks where two seeds correlate, and cut three layers' ranks."""
     chosen = pair(bench.scale)
-    found = population.comparison(bench, chosen)
+    found = population.comparison(bench, seeds(bench.scale))
+    table = rows_of(found.table, (str(chosen.a), str(chosen.b)))
     a, b = (bench.runs[label].network for label in (chosen.a, chosen.b))
     images = bench.images(chosen.a.data, "test").sample(
         min(TEST_IMAGES, bench.scale.images // 2), seed=bench.seed
     )
     layers, cuts = [], []
     maps: dict[str, Tensor] = {}
-    for row in found.table.itertuples():
+    for row in table.itertuples():
         if row.depth not in (*MAPPED, *TRUNCATED):
             continue
         aligned = found.cosine_maps[str(chosen.a), str(chosen.b), row.layer_a]
@@ -90,9 +106,34 @@ def measure(bench: Bench) -> Measurements:
     tables = {
         "layers": pd.DataFrame(layers),
         "truncation": pd.concat(cuts, ignore_index=True),
+        "agreement": found.table[list(AGREEMENT)],
+        "curves": _curves(found, chosen),
+        "independence": _independence(found.table),
         "networks": population.accuracies(bench),
     }
     return Measurements(tables, maps)
+
+
+def _curves(found: Comparison, chosen: Pair) -> pd.DataFrame:
+    """Return the curve of shared variance of the drawn pair at the truncated layers, a row a rank."""
+    rows = []
+    for row in rows_of(found.table, (str(chosen.a), str(chosen.b))).itertuples():
+        curve = found.curves.get((row.a, row.b, row.layer_a))
+        if curve is None or row.depth not in TRUNCATED:
+            continue
+        for rank, shared in zip(curve.ranks, curve.shared.tolist(), strict=True):
+            rows.append({"depth": row.depth, "rank": rank, "shared": shared})
+    return pd.DataFrame(rows, columns=["depth", "rank", "shared"])
+
+
+def _independence(table: pd.DataFrame) -> pd.DataFrame:
+    """Return U_12 of seeds over U_11, a row a layer: 1 where neurons are independent and alignment loses nothing."""
+    rows = []
+    for depth, found in table.groupby("depth"):
+        own = pd.concat([found["debiased_within_a"], found["debiased_within_b"]]).mean()
+        ratio = found["debiased_cross"].mean() / own if own > 0 else math.nan
+        rows.append({"depth": depth, "independence": ratio, "pairs": len(found)})
+    return pd.DataFrame(rows)
 
 
 def correlated_ranks(cosines: Float64[Tensor, "r r"], dimension: int) -> int:
@@ -128,22 +169,71 @@ def _ranks(layer: Layer, basis: str, detected: int) -> list[int]:
 
 
 def draw(measured: Measurements) -> dict[str, Figure]:
-    """Draw the maps of layers 1 and 2 above, accuracy against rank below."""
+    """Draw the maps of layers 1 and 2, accuracy against rank, and R of the seeds with what else is known of it."""
     layers = measured.tables["layers"].set_index("depth")
     maps = (("aligned", 1, "no alignment needed"), ("unaligned", 2, "not aligned"), ("aligned", 2, "aligned"))
     with matplotlib.rc_context(journal(columns=2.1)):
-        figure = Figure(layout="constrained", figsize=(7.0, 4.6))
-        above, below = figure.subplots(2, 3, height_ratios=(1.15, 1))
+        figure = Figure(layout="constrained", figsize=(7.0, 7.2))
+        above, middle, below = figure.subplots(3, 3, height_ratios=(1.15, 1, 1))
         for ax, (name, depth, title) in zip(above, maps, strict=True):
             row, cosines = layers.loc[depth], measured.tensors[f"{name}|{depth}"]
             ranks = (row["effective_rank_a"], row["effective_rank_b"])
             cosine_map(cosines, ax, int(row["d"]), ranks).set_title(f"layer {depth}: {title}", pad=12)
             ax.set(xlabel="eigenvector, second seed", ylabel="eigenvector, first seed")
-        for ax, depth in zip(below, TRUNCATED, strict=True):
+        for ax, depth in zip(middle, TRUNCATED, strict=True):
             _accuracy(measured.tables["truncation"], layers.loc[depth], depth, ax)
             ax.label_outer()
-        figure.legend(*below[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        middle[1].legend(
+            *middle[0].get_legend_handles_labels(),
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.22),
+            ncols=5,
+            fontsize="x-small",
+        )
+        _against_depth(measured.tables["agreement"], below[0])
+        _shared(measured.tables["curves"], below[1])
+        _independent(measured.tables["independence"], below[2])
         return {"encodings-fig2": figure}
+
+
+def _against_depth(agreement: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw R of every pair of seeds as dots, their means as a line, and the means of the controls."""
+    _levels(ax)
+    ax.plot(agreement["depth"], agreement["debiased"], ".", color=PALETTE[0], markersize=2, alpha=0.6)
+    for index, (name, label) in enumerate({"debiased": "aligned", **CONTROLS}.items()):
+        means = agreement.groupby("depth")[name].mean()
+        ax.plot(means.index, means.to_numpy(), label=label, **series(index))
+    ax.legend(fontsize="xx-small")
+    ax.set(xlabel="layer", ylabel="R of two seeds", title="agreement")
+    return ax
+
+
+def _shared(curves: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the strength-free curve of shared variance of the two seeds."""
+    _levels(ax)
+    for index, (depth, rows) in enumerate(curves.groupby("depth")):
+        ax.plot(rows["rank"], rows["shared"], label=f"layer {depth}", **(series(index) | {"marker": None}))
+    ax.set_xscale("log")
+    if len(curves):
+        ax.legend(fontsize="xx-small")
+    ax.set(xlabel="leading directions", ylabel="shared variance", title="which directions")
+    return ax
+
+
+def _independent(independence: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw what seeds share in units of what neurons of one network share."""
+    _levels(ax)
+    ax.plot(independence["depth"], independence["independence"], **series(0))
+    ax.set(
+        xlabel="layer", ylabel="$U_{12}$ of seeds / $U_{11}$", title="seeds against neurons of one network"
+    )
+    return ax
+
+
+def _levels(ax: Axes) -> None:
+    for level in (0.0, 1.0):
+        ax.axhline(level, color=GREY, linewidth=0.5, zorder=0)
+    ax.set_ylim(-0.2, 1.5)
 
 
 def _accuracy(truncation: pd.DataFrame, layer: pd.Series, depth: int, ax: Axes) -> Axes:
@@ -157,64 +247,6 @@ def _accuracy(truncation: pd.DataFrame, layer: pd.Series, depth: int, ax: Axes) 
     ax.set(title=f"layer {depth}", xlabel="rank kept", ylabel="test accuracy")
     ax.set_xlim(0.8, 1.2 * layer["d"])
     return ax
-
-
-def claims(measured: Measurements) -> list[Claim]:
-    """Judge what the paper says about figure 2."""
-    layers = measured.tables["layers"].set_index("depth")
-    return [
-        _random_without(layers),
-        _alike_with(layers),
-        *_accuracy_within(layers, measured.tables["truncation"]),
-    ]
-
-
-def _random_without(layers: pd.DataFrame) -> Claim:
-    ratio = float(layers.loc[2, "unaligned"] / layers.loc[2, "chance"])
-    return Claim(
-        "Without alignment, second-layer eigenvectors of two seeds are unrelated.",
-        f"a map of noise (figure 2); our bound: less than {ABOVE} times chance",
-        ratio,
-        None,
-        holds(ratio < ABOVE),
-        f"mean diagonal |cosine| up to the effective rank ({int(layers.loc[2, 'within'])} ranks), in units of the "
-        "chance sqrt(2/(pi d)); one pair of networks",
-    )
-
-
-def _alike_with(layers: pd.DataFrame) -> Claim:
-    first, second = (float(layers.loc[depth, "aligned"] / layers.loc[depth, "chance"]) for depth in MAPPED)
-    return Claim(
-        "With alignment they correspond, as those of the first layer do without any.",
-        f"dark diagonals (figure 2); our bound: more than {ABOVE} times chance at both layers",
-        second,
-        None,
-        holds(min(first, second) > ABOVE),
-        f"the same for aligned eigenvectors; layer 1, which needs no alignment: {first:.1f}; one pair of networks",
-    )
-
-
-def _accuracy_within(layers: pd.DataFrame, truncation: pd.DataFrame) -> list[Claim]:
-    found = []
-    for depth in TRUNCATED:
-        rank = int(layers.loc[depth, "detected"])
-        rows = truncation[(truncation["depth"] == depth) & (truncation["rank"] == rank)]
-        at = {row.basis: row.accuracy / row.untruncated for row in rows.itertuples()}
-        beyond = " or more" if rank == layers.loc[depth, "shown"] else ""
-        full = rows["untruncated"].iloc[0]
-        found.append(
-            Claim(
-                f"Nearly all accuracy lies within the ranks where correlation is detected, layer {depth}.",
-                "figure 2, bottom right; our bound: 0.9 of the accuracy, and more than random directions keep",
-                at["weights"],
-                None,
-                holds(at["weights"] >= 0.9 and at["weights"] > at["random"]),
-                f"share of the test accuracy {full:.2f} with {rank} of {int(layers.loc[depth, 'd'])} directions, as "
-                f"two seeds correlate up to rank {rank}{beyond}; as many random directions keep {at['random']:.2f}, "
-                f"input components {at['activations']:.2f}",
-            )
-        )
-    return found
 
 
 EXHIBIT = Exhibit(

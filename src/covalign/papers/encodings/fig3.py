@@ -1,13 +1,18 @@
 """Figure 3 of Guth & Menard (2024): do the eigenvectors of two networks correspond, rank by rank?"""
 
 import math
+from typing import Any
 
 import matplotlib
 import pandas as pd
+from jaxtyping import Float64
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from covalign.figures.eigenvectors import cosine_map
-from covalign.figures.style import journal, plain
+from covalign.figures.style import GREY, PALETTE, journal, plain
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import population
 from covalign.papers.encodings.population import ACROSS, KINDS, RANDOM, SAME, TRUE_RANDOM, Pair
@@ -23,66 +28,103 @@ def drawn(scale: Scale) -> list[Pair]:
 
 
 def measure(bench: Bench) -> Measurements:
-    """Take the maps of the drawn pairs, and the mean diagonal cosine of every pair."""
+    """Take the maps of the drawn pairs, the mean diagonal cosine of every pair, and R and Q beside them."""
     rows, maps = [], {}
-    chosen = drawn(bench.scale)
-    every = population.pairs(bench.scale)
-    for done, pair in enumerate(every):
-        found = population.comparison(bench, pair)
-        for row in found.table.itertuples():
-            cosines = found.cosine_maps.get((str(pair.a), str(pair.b), row.layer_a))
-            if cosines is None:
-                continue
-            ranks = [row.effective_rank_a, row.effective_rank_b]
-            diagonal = cosines.diagonal()
-            within = min(len(diagonal), math.floor(min(ranks))) if all(map(math.isfinite, ranks)) else 0
-            name = f"{pair.a}|{pair.b}|{row.depth}"
-            shown = pair in chosen
-            rows.append(
-                {
-                    "kind": pair.kind,
-                    "group": pair.group,
-                    "a": str(pair.a),
-                    "b": str(pair.b),
-                    "depth": row.depth,
-                    "d": row.d,
-                    "effective_rank_a": ranks[0],
-                    "effective_rank_b": ranks[1],
-                    "kept_a": row.kept_a,
-                    "kept_b": row.kept_b,
-                    "diagonal": float(diagonal[:within].mean()) if within else math.nan,
-                    "chance": math.sqrt(2 / (math.pi * row.d)),
-                    "map": name if shown else "",
-                }
-            )
-            if shown:
-                maps[name] = cosines.float()
-        bench.progress("pairs of networks", (done + 1) / len(every))
-    return Measurements({"diagonals": pd.DataFrame(rows), "networks": population.accuracies(bench)}, maps)
+    chosen = set(drawn(bench.scale))
+    table, conditions = population.compared(bench)
+    agreement = table.set_index(["a", "b", "depth"])[["debiased", "debiased_low", "debiased_high"]]
+    for block in population.blocks(bench.scale):
+        found = population.comparison(bench, block)
+        kept = {(row.a, row.b, row.depth): row for row in found.table.itertuples()}
+        for pair in block.pairs:
+            names = (str(pair.a), str(pair.b))
+            for (a, b, depth), row in kept.items():
+                cosines = found.cosine_maps.get((a, b, row.layer_a))
+                if (a, b) != names or cosines is None:
+                    continue
+                name = f"{a}|{b}|{depth}" if pair in chosen else ""
+                rows.append(
+                    _diagonal(pair, row, cosines) | agreement.loc[a, b, depth].to_dict() | {"map": name}
+                )
+                if name:
+                    maps[name] = cosines.float()
+    tables = {
+        "diagonals": pd.DataFrame(rows),
+        "conditions": conditions,
+        "networks": population.accuracies(bench),
+    }
+    return Measurements(tables, maps)
+
+
+def _diagonal(pair: Pair, row: Any, cosines: Float64[Tensor, "r r"]) -> dict[str, Any]:
+    """Return how dark the diagonal is up to the smaller effective rank."""
+    ranks = [row.effective_rank_a, row.effective_rank_b]
+    diagonal = cosines.diagonal()
+    within = min(len(diagonal), math.floor(min(ranks))) if all(map(math.isfinite, ranks)) else 0
+    return {
+        "kind": pair.kind,
+        "group": pair.group,
+        "a": row.a,
+        "b": row.b,
+        "depth": row.depth,
+        "d": row.d,
+        "effective_rank_a": ranks[0],
+        "effective_rank_b": ranks[1],
+        "kept_a": row.kept_a,
+        "kept_b": row.kept_b,
+        "diagonal": float(diagonal[:within].mean()) if within else math.nan,
+        "chance": math.sqrt(2 / (math.pi * row.d)),
+    }
 
 
 def draw(measured: Measurements) -> dict[str, Figure]:
-    """Draw the maps: a row a pair, a column a layer; arrows at the effective ranks."""
-    table = measured.tables["diagonals"]
+    """Draw the maps with arrows at the effective ranks, a row a pair, a column a layer; at the end R and Q."""
+    table, conditions = measured.tables["diagonals"], measured.tables["conditions"]
     shown = table[table["map"].fillna("") != ""]
     groups = list(dict.fromkeys(shown.sort_values("kind", key=lambda k: k.map(KINDS.index))["group"]))
     depths = sorted(set(shown["depth"]))
     with matplotlib.rc_context(journal(columns=2.1)):
-        figure = Figure(layout="constrained", figsize=(1.0 * len(depths) + 0.5, 1.02 * len(groups) + 0.3))
-        grid = figure.subplots(len(groups), len(depths), squeeze=False)
-        for ax in grid.flat:
+        figure = Figure(layout="constrained", figsize=(1.0 * len(depths) + 2.2, 1.02 * len(groups) + 0.5))
+        grid = figure.subplots(
+            len(groups), len(depths) + 1, squeeze=False, width_ratios=[1.0] * len(depths) + [1.7]
+        )
+        for ax in grid[:, :-1].flat:
             ax.set_axis_off()
         for group, axes in zip(groups, grid, strict=True):
-            for row in shown[shown["group"] == group].itertuples():
+            rows = shown[shown["group"] == group]
+            for row in rows.itertuples():
                 ax = axes[depths.index(row.depth)]
                 ax.set_axis_on()
                 ranks = (float(row.effective_rank_a), float(row.effective_rank_b))
                 cosine_map(measured.tensors[row.map], ax, row.d, ranks)
                 ax.tick_params(labelsize="xx-small")
             axes[0].set_ylabel(plain(group).replace(" - ", "\n"), fontsize="x-small")
-        for depth, ax in zip(depths, grid[0], strict=True):
+            _agreement(rows, conditions[conditions["group"] == group], axes[-1])
+        for depth, ax in zip(depths, grid[0], strict=False):
             ax.set_title(f"layer {depth}", fontsize="small")
+        grid[0, -1].set_title("R of the pair (dots), Q (band)", fontsize="small")
+        grid[-1, -1].set_xlabel("layer", fontsize="x-small")
         return {"encodings-fig3": figure}
+
+
+def _agreement(rows: pd.DataFrame, conditions: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw R of one pair with its interval over neurons, and Q of its conditions with that over seeds as a band."""
+    rows, conditions = rows.sort_values("depth"), conditions.sort_values("depth")
+    for level in (0.0, 1.0):
+        ax.axhline(level, color=GREY, linewidth=0.5, zorder=0)
+    ax.fill_between(
+        conditions["depth"], conditions["low"], conditions["high"], color=PALETTE[4], alpha=0.35, linewidth=0
+    )
+    ax.plot(conditions["depth"], conditions["q"], color=PALETTE[4])
+    value = rows["debiased"]
+    spread = [(value - rows["debiased_low"]).clip(lower=0), (rows["debiased_high"] - value).clip(lower=0)]
+    ax.errorbar(
+        rows["depth"], value, [each.fillna(0) for each in spread], fmt="o", color=PALETTE[0], elinewidth=0.7
+    )
+    ax.set(ylim=(-0.2, 1.5), yticks=(0, 1))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.tick_params(labelsize="xx-small")
+    return ax
 
 
 def claims(measured: Measurements) -> list[Claim]:
@@ -93,6 +135,7 @@ def claims(measured: Measurements) -> list[Claim]:
         _correspond(table, ACROSS, "So have networks of two data sets.", "dark diagonals, bottom rows"),
         _fewer_for_random(table),
         _rank_grows(table),
+        _reads_alike(table),
     ]
 
 
@@ -148,6 +191,28 @@ def _rank_grows(table: pd.DataFrame) -> Claim:
         None,
         holds(grows > 0),
         f"Spearman correlation over layers 2-6; mean effective rank by layer {listed}",
+    )
+
+
+def _reads_alike(table: pd.DataFrame) -> Claim:
+    """Darker diagonals and larger R order pairs alike, within layers."""
+    rows = table[table["depth"].between(2, 6) & table["debiased"].notna() & table["diagonal"].notna()]
+    ratios = rows.assign(ratio=rows["diagonal"] / rows["chance"])
+    found = {
+        int(depth): float(layer["ratio"].corr(layer["debiased"], method="spearman"))
+        for depth, layer in ratios.groupby("depth")
+        if len(layer) > 2
+    }
+    smallest = min(found.values(), default=math.nan)
+    listed = ", ".join(f"{depth}: {value:.2f}" for depth, value in found.items())
+    return Claim(
+        "Pairs whose eigenvectors correspond more are those of larger R.",
+        "positive rank correlation over pairs at every layer 2-6 (the paper has no such number)",
+        smallest,
+        None,
+        holds(bool(found) and smallest > 0),
+        f"smallest Spearman correlation of the diagonal in units of chance with R over {len(rows)} pairs and layers; "
+        f"by layer {listed}",
     )
 
 

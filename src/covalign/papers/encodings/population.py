@@ -1,18 +1,21 @@
-"""Which factorized networks do the encodings' figures compare, and how alike is each pair?
+"""Which factorized networks do the encodings' figures compare, and how alike are they?
 
 Figures 2-4 of Guth & Menard (2024) look at one population: several seeds on every data set; and on one data set,
 true labels beside random ones, trained on the same images. Seeds differ between all of them, because networks of
-equal seed share their initial weights and are alike for that reason. Within one sample all pairs are compared; of two
-samples network i with network i, so that these pairs are independent.
+equal seed share their initial weights and are alike for that reason.
+
+Networks are compared in blocks, all pairs of a block on the same images: the seeds of one data set, the seeds of two
+data sets on images of both, and those of both kinds of labels. A pair of one data set is read from the block of that
+data set alone. Q of two conditions takes everything, the pairs of seeds too, from one block, so that what alignments
+lose on its images cancels.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
-from covalign.data.images import Images
 from covalign.data.mixture import mixture
 from covalign.encoding.covariance import WeightCovariance, weight_covariance
 from covalign.encoding.similarity import haar_level
@@ -32,29 +35,57 @@ SAME, ACROSS = "same data", "two data sets"
 TRUE, TRUE_RANDOM, RANDOM = "true labels", "true and random labels", "random labels a and b"
 KINDS = (SAME, ACROSS, TRUE, TRUE_RANDOM, RANDOM)
 
+_ENCODING, _TRUE, _RANDOM = "encoding", "true labels", "random labels"
+"""What sets the networks apart (`Label.kind`)."""
+
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks to compare, and of which kind the pair is."""
+    """Two networks to compare."""
 
-    kind: str
     a: Label
     b: Label
 
     @property
-    def data(self) -> tuple[str, str]:
-        """On which data sets they were trained."""
-        return self.a.data, self.b.data
+    def kind(self) -> str:
+        """Of which kind the pair is."""
+        kinds = (self.a.kind, self.b.kind)
+        if kinds == (_ENCODING, _ENCODING):
+            return SAME if self.a.data == self.b.data else ACROSS
+        return {(_TRUE, _TRUE): TRUE, (_RANDOM, _RANDOM): RANDOM}.get(kinds, TRUE_RANDOM)
 
     @property
     def group(self) -> str:
         """Which pairs are replicates of each other."""
-        return self.kind if self.kind in (TRUE, TRUE_RANDOM, RANDOM) else " - ".join(self.data)
+        return self.kind if self.a.kind != _ENCODING else f"{self.a.data} - {self.b.data}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Networks that are all compared with each other on the same images."""
+
+    labels: tuple[Label, ...]
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """On which data sets they were trained."""
+        return tuple(dict.fromkeys(label.data for label in self.labels))
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs that are read from this block."""
+        every = (Pair(a, b) for a, b in itertools.combinations(self.labels, 2))
+        return [pair for pair in every if len(self.data) == 1 or pair.kind == ACROSS]
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Which condition each network stands for: its data set, or its kind of labels."""
+        return {str(label): label.data if label.kind == _ENCODING else label.kind for label in self.labels}
 
 
 def replicate(data: str, number: int) -> Label:
     """Return the label of one of the networks of a data set."""
-    return Label(data, "encoding", number, "{data} {number}")
+    return Label(data, _ENCODING, number, "{data} {number}")
 
 
 def labelled(scale: Scale, kind: str, number: int) -> Label:
@@ -64,21 +95,21 @@ def labelled(scale: Scale, kind: str, number: int) -> Label:
 
 def data_set_trainings(scale: Scale) -> dict[Label, Training]:
     """Return the networks of every data set."""
-    recipe = scale.recipes["encoding"]
+    recipe = scale.recipes[_ENCODING]
     return {
-        replicate(data, i): Training("encoding", data, replace(recipe, seed=10 * index + i))
-        for index, data in enumerate(scale.encodings)
-        for i in range(scale.replicates)
+        replicate(data, i): Training(_ENCODING, data, replace(recipe, seed=10 * index + i))
+        for index, (data, networks) in enumerate(scale.encodings.items())
+        for i in range(networks)
     }
 
 
 def label_trainings(scale: Scale) -> dict[Label, Training]:
     """Return the networks of true and of random labels; each random one has a realization of its own."""
     needed = {}
-    for start, kind in ((100, "true labels"), (110, "random labels")):
+    for start, kind in ((100, _TRUE), (110, _RANDOM)):
         for i in range(scale.replicates):
             spec = replace(scale.recipes[kind], seed=start + i)
-            if kind == "random labels":
+            if kind == _RANDOM:
                 spec = replace(spec, label_realization=i)
             needed[labelled(scale, kind, i)] = Training(kind, scale.labels, spec)
     return needed
@@ -89,71 +120,77 @@ def trainings(scale: Scale) -> dict[Label, Training]:
     return data_set_trainings(scale) | label_trainings(scale)
 
 
+def seeds(scale: Scale, data: str) -> Block:
+    """Return the block of all networks of a data set."""
+    return Block(tuple(replicate(data, i) for i in range(scale.encodings[data])))
+
+
+def blocks(scale: Scale) -> list[Block]:
+    """Return every block: data sets, pairs of data sets, labels."""
+    alone = [seeds(scale, data) for data in scale.encodings]
+    across = [Block(one.labels + other.labels) for one, other in itertools.combinations(alone, 2)]
+    return [*alone, *across, Block(tuple(label_trainings(scale)))]
+
+
 def pairs(scale: Scale) -> list[Pair]:
     """Return every pair that is compared."""
-    found = []
-    count = range(scale.replicates)
-    for data in scale.encodings:
-        found += [
-            Pair(SAME, replicate(data, i), replicate(data, j)) for i, j in itertools.combinations(count, 2)
-        ]
-    for one, other in itertools.combinations(scale.encodings, 2):
-        found += [Pair(ACROSS, replicate(one, i), replicate(other, i)) for i in count]
-    true, random = ([labelled(scale, f"{kind} labels", i) for i in count] for kind in ("true", "random"))
-    for kind, labels in ((TRUE, true), (RANDOM, random)):
-        found += [Pair(kind, *both) for both in itertools.combinations(labels, 2)]
-    return found + [Pair(TRUE_RANDOM, *both) for both in zip(true, random, strict=True)]
+    return [pair for block in blocks(scale) for pair in block.pairs]
 
 
-def comparison(bench: Bench, pair: Pair) -> Comparison:
-    """Return the comparison of a pair, measured once and kept beside the runs.
+def comparison(bench: Bench, block: Block) -> Comparison:
+    """Return the comparison of a block, measured once and kept beside the runs.
 
-    Alignments are fitted to training images of both data sets in equal parts, without labels; two seeds on one data
-    set are also aligned on shuffled images.
+    Alignments are fitted to training images of its data sets in equal parts, without labels; in blocks of one data
+    set also to shuffled images. No calibrated value is taken: these recipes leave few layers the noise that it needs.
     """
-    a, b = bench.runs[pair.a], bench.runs[pair.b]
-    images = alignment_images(bench, pair)
-    names = f"{pair.a} | {pair.b}"
-    folder = bench.kept(names, a.key, b.key, images.fingerprint, bench.scale.draws, bench.seed)
+    runs = {str(label): bench.runs[label] for label in block.labels}
+    sets = [bench.images(data) for data in block.data]
+    images = mixture(sets, max_images=bench.scale.images, seed=bench.seed)
+    found = [(name, run.key) for name, run in runs.items()]
+    folder = bench.kept(found, images.fingerprint, bench.scale.draws, bench.seed)
     try:
         return load_comparison(folder)
     except InputError:
-        found = compare(
-            {str(pair.a): a, str(pair.b): b},
+        compare(
+            runs,
             images,
+            by=block.conditions,
             max_images=None,
             draws=bench.scale.draws,
             seed=bench.seed,
-            controls=pair.kind == SAME,
-        )
-        found.save(folder)
+            controls=len(block.data) == 1,
+            calibrate=False,
+            progress=bench.progress,
+        ).save(folder)
         return load_comparison(folder)
 
 
-def alignment_images(bench: Bench, pair: Pair) -> Images:
-    """Return training images of both data sets in equal parts."""
-    sets = [bench.images(data) for data in dict.fromkeys(pair.data)]
-    return mixture(sets, max_images=bench.scale.images, seed=bench.seed)
+def compared(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of all pairs, and Q of all conditions.
 
-
-def compared(bench: Bench, chosen: Sequence[Pair]) -> pd.DataFrame:
-    """Return `Comparison.table` of all pairs, with their kind, data sets and group, and the slot controls.
-
-    Columns beyond those of `Comparison.table`: ``kind, data_a, data_b, group``; ``slots``, the normalized similarity
-    that is left once channels are turned at random (the share of the filter slots), and ``turned``, that of turning
-    everything.
+    The first is `Comparison.table` with further columns: ``kind, data_a, data_b, group``; and for two seeds on one
+    data set ``slots``, the normalized similarity that is left once channels are turned at random (the share of the
+    filter slots), and ``turned``, that of turning everything. The second is `Comparison.by_condition` with ``kind``
+    and ``group``.
     """
-    tables = []
-    for done, pair in enumerate(chosen):
-        found = comparison(bench, pair)
-        data_a, data_b = pair.data
-        table = found.table.assign(kind=pair.kind, data_a=data_a, data_b=data_b, group=pair.group)
-        table["slots"], table["turned"] = zip(
-            *(_controls(bench, pair, row.layer_a, row) for row in table.itertuples()), strict=True
-        )
-        tables.append(table)
-        bench.progress("pairs of networks", (done + 1) / len(chosen))
-    return pd.concat(tables, ignore_index=True)
+    tables, conditions = [], []
+    every = blocks(bench.scale)
+    for done, block in enumerate(every):
+        found = comparison(bench, block)
+        rows = found.table.set_index(["a", "b"], drop=False)
+        for pair in block.pairs:
+            table = rows.loc[[(str(pair.a), str(pair.b))]].reset_index(drop=True)
+            table = table.assign(kind=pair.kind, data_a=pair.a.data, data_b=pair.b.data, group=pair.group)
+            if pair.kind == SAME:
+                table["slots"], table["turned"] = zip(
+                    *(_controls(bench, pair, row.layer_a, row) for row in table.itertuples()), strict=True
+                )
+            tables.append(table)
+        crossed = next((pair for pair in block.pairs if pair.kind in (ACROSS, TRUE_RANDOM)), None)
+        if crossed is not None:
+            conditions.append(found.by_condition.assign(kind=crossed.kind, group=crossed.group))
+        bench.progress("blocks of networks", (done + 1) / len(every))
+    return pd.concat(tables, ignore_index=True), pd.concat(conditions, ignore_index=True)
 
 
 def _controls(bench: Bench, pair: Pair, name: str, row: object) -> tuple[float, float]:
@@ -179,8 +216,14 @@ def slots_of(bench: Bench, label: Label) -> int:
 
 
 MEASURES = (
+    "debiased",
+    "debiased_unaligned",
+    "debiased_shuffled",
+    "debiased_centred",
+    "debiased_slots",
+    "debiased_without_top",
+    "debiased_without_5",
     "similarity",
-    "calibrated",
     "cosine",
     "unaligned",
     "shuffled",

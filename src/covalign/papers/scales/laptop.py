@@ -20,8 +20,12 @@ _LAPTOP = preset("laptop")
 _LAPTOP_FAST = replace(_LAPTOP, learning_rate=0.02)
 
 
-_LAPTOP_FEW = replace(_LAPTOP_FAST, max_images=2000, epochs=100)
-"""Few images and a higher rate, so that random labels can be fitted."""
+_LAPTOP_ENCODING = replace(_LAPTOP, max_images=20_000)
+"""As many images of every data set."""
+
+
+_LAPTOP_FEW = replace(_LAPTOP_FAST, max_images=2000, epochs=30, flip=False, crop_padding=0)
+"""Few images without augmentation and a higher rate, so that random labels are fitted."""
 
 
 _LAPTOP_JOINT = replace(_LAPTOP_FAST, form="joint", max_images=20_000)
@@ -42,7 +46,7 @@ _TINY = disjoint_sets(200, 40)
 LAPTOP = Scale(
     "laptop",
     recipes={
-        "encoding": _LAPTOP,
+        "encoding": _LAPTOP_ENCODING,
         "true labels": _LAPTOP_FEW,
         "random labels": replace(_LAPTOP_FEW, labels="uniform"),
         "kernels": _LAPTOP_JOINT,
@@ -72,7 +76,7 @@ LAPTOP = Scale(
         **decile_sets(CIFAR, (2, 8, 15, 24), 50_000),
         **amplified_sets(CIFAR, (10, 15, 24), 5000),
     },
-    encodings=("cifar10", "cifar5", "imagenet-a", "imagenet-b"),
+    encodings={"cifar10": 5, "imagenet-a": 5, "cifar5": 3, "imagenet-b": 3},
     labels="cifar10",
     spatial=("cifar10", "imagenet-a", "imagenet-b"),
     first_layers={"cifar10": 3, "imagenet-a": 2},
@@ -80,5 +84,5 @@ LAPTOP = Scale(
     depths=("vgg11", "vgg13", "vgg16"),
     deciles=(2, 8, 15, 24),
     amplified=(10, 15, 24),
-    replicates=3,
+    replicates=5,
 )

@@ -66,7 +66,7 @@ PAPER = Scale(
         **decile_sets(CIFAR, tuple(range(1, 28)), 50_000),
         **amplified_sets(CIFAR, (10, 15, 24), 50_000),
     },
-    encodings=("imagenet", "cifar100", "cifar10", "cifar5", "imagenet-a", "imagenet-b"),
+    encodings=dict.fromkeys(("imagenet", "cifar100", "cifar10", "cifar5", "imagenet-a", "imagenet-b"), 3),
     labels="imagenet",
     spatial=("imagenet-224", "imagenet", "cifar100", "cifar10"),
     first_layers={"cifar10": 3, "cifar100": 3, "imagenet-a": 3},

@@ -62,7 +62,7 @@ class Scale:
             "mosaic" (joint 7x7), "first layer" (joint), "two classes", "depths", "deciles" and "amplified" (the
             same, as long or as many images as each needs).
         data: data sets by name.
-        encodings: names of the data sets whose encodings are compared pairwise.
+        encodings: names of the data sets whose encodings are compared pairwise, with the networks of each.
         labels: name of the data set whose true and random labels are compared.
         spatial: names of the data sets whose spatial eigenvectors are compared, the first one at every kernel size.
         first_layers: names of the data sets whose first layers are compared, with the networks of every kind.
@@ -70,7 +70,7 @@ class Scale:
         depths: architectures whose first layer is frozen, and learned.
         deciles: components whose energy makes labels, counted from 1; their data sets are called "deciles N".
         amplified: components that are amplified, counted from 1; their data sets are called "amplified N".
-        replicates: networks of every kind; seeds differ between all networks of an exhibit.
+        replicates: networks of true, and of random labels; seeds differ between all networks of an exhibit.
         kernel_sizes: of the joint networks.
         images: that alignments are fitted to.
         draws: for chance, ceiling and random controls.
@@ -80,7 +80,7 @@ class Scale:
     name: str
     recipes: Mapping[str, TrainingSpec]
     data: Mapping[str, DataSet]
-    encodings: tuple[str, ...]
+    encodings: Mapping[str, int]
     labels: str
     spatial: tuple[str, ...]
     first_layers: Mapping[str, int]

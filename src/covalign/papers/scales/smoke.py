@@ -49,7 +49,7 @@ SMOKE = Scale(
         **decile_sets(_PHOTOS, (1, 15), 640),
         **amplified_sets(_PHOTOS, (15,), 640),
     },
-    encodings=("cifar5", "imagenet-a", "imagenet-b"),
+    encodings={"cifar5": 2, "imagenet-a": 2, "imagenet-b": 2},
     labels="cifar10",
     spatial=("cifar10", "imagenet-a"),
     first_layers={"cifar10": 2, "imagenet-a": 2},
