@@ -21,16 +21,14 @@ from scipy.stats import spearmanr
 from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, journal, series
 from covalign.papers.bench import Bench
-from covalign.papers.encodings.fig4 import MIDDLE
+from covalign.papers.encodings.fig4_claims import MIDDLE
 from covalign.papers.encodings.population import (
     ACROSS,
     RANDOM,
     SAME,
     TRUE_RANDOM,
-    Pair,
     accuracies,
     compared,
-    pairs,
     trainings,
 )
 from covalign.papers.scales.laptop import LAPTOP
@@ -43,7 +41,7 @@ DATA = ("cifar10", "imagenet-a")
 RECIPES = ("encoding", "true labels", "random labels")
 KEPT = (
     *("kind", "group", "a", "b", "depth", "bulk_ok", "kept_a", "kept_b", "effective_rank_a", "similarity"),
-    *("unaligned", "slots", "calibrated", "reason", "alignment_correlation"),
+    *("unaligned", "slots", "debiased", "reason", "alignment_correlation"),
 )
 """Columns of ``pairs.csv``, beside the rate."""
 
@@ -51,23 +49,23 @@ KEPT = (
 def at_rate(rate: float) -> Scale:
     """Return the laptop scale with another peak rate and two networks of every kind."""
     recipes = {name: replace(LAPTOP.recipes[name], learning_rate=rate) for name in RECIPES}
-    return replace(LAPTOP, recipes={**LAPTOP.recipes, **recipes}, replicates=2)
+    encodings = dict.fromkeys(DATA, 2)
+    return replace(LAPTOP, recipes={**LAPTOP.recipes, **recipes}, encodings=encodings, replicates=2)
 
 
 def measured(scale: Scale, sources: dict[str, str], store: RunStore) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train what is missing; return the comparisons and the accuracies."""
-    chosen = [pair for pair in pairs(scale) if set(pair.data) <= set(DATA)]
-    needed, bench = trainings(scale), Bench(scale, sources, store)
-    runs = {}
-    for label in dict.fromkeys(name for pair in chosen for name in (pair.a, pair.b)):
-        runs[label] = train(bench.read_from(needed[label].spec, needed[label].data), store)
+    bench = Bench(scale, sources, store)
+    runs = {
+        label: train(bench.read_from(each.spec, each.data), store) for label, each in trainings(scale).items()
+    }
     bench = replace(bench, runs=runs)
-    return table_of(bench, chosen), accuracies(bench)
+    return table_of(bench), accuracies(bench)
 
 
-def table_of(bench: Bench, chosen: list[Pair]) -> pd.DataFrame:
+def table_of(bench: Bench) -> pd.DataFrame:
     """Return what is kept of each comparison, a row per pair and layer."""
-    table = compared(bench, chosen)
+    table, _ = compared(bench)
     table["similarity"] = mean_of_orders(table)
     return table[list(KEPT)]
 
