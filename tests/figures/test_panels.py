@@ -1,13 +1,17 @@
 import math
 from dataclasses import replace
+from itertools import combinations
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
 
+from covalign.encoding.debiased.shared_variance import shared_variance
 from covalign.errors import InputError
+from covalign.figures.conditions import condition_matrix
 from covalign.figures.eigenvectors import cosine_map, darkness
 from covalign.figures.spatial import greys, kernel_image, spatial_eigenvectors
 from covalign.figures.spectra import spectrum
@@ -16,6 +20,7 @@ from covalign.figures.training import training_curve
 from covalign.studies.comparison.figures import (
     calibrated_against_depth,
     cosine_between_levels,
+    shared_against_rank,
     similarity_against_depth,
 )
 from covalign.studies.comparison.orders import mean_of_orders, pairs
@@ -158,6 +163,57 @@ def test_styles_are_valid_rcparams_that_merge():
     assert all(colour.startswith("#") for colour in PALETTE)
 
 
+def conditions(names: tuple[str, ...]) -> pd.DataFrame:
+    pairs = list(combinations(names, 2))
+    rows = [
+        {"condition_a": a, "condition_b": b, "depth": depth, "q": 0.1 * index + 0.2, "low": 0.1, "high": 0.9}
+        for depth in (1, 2)
+        for index, (a, b) in enumerate(pairs)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_condition_matrix_has_value_and_interval_of_every_pair(ax):
+    names = ("photographs", "drawings", "noise")
+    found = conditions(names)
+    found.loc[0, "q"] = math.nan
+    found.loc[1, ["low", "high"]] = math.nan
+    condition_matrix(found[found["depth"] == 1], names, ax)
+    values = ax.images[0].get_array()
+    assert math.isnan(values.filled(math.nan)[0, 1])
+    assert values[0, 2] == values[2, 0] == pytest.approx(0.3)
+    said = [text.get_text() for text in ax.texts]
+    assert said.count("1") == 3
+    assert said.count("0.30") == 2
+    assert said.count("\n0.10–0.90") == 2
+
+
+def test_shared_variance_keeps_the_colours_of_pairs_without_a_curve(ax):
+    curve = shared_variance(torch.randn(40, 8, dtype=torch.float64), torch.randn(40, 8, dtype=torch.float64))
+    keys = [("a", "b", "one"), ("a", "c", "one")]
+    shared_against_rank({keys[1]: curve}, keys, ax)
+    drawn = [each for each in ax.lines if each.get_label().startswith("a")]
+    assert [each.get_color() for each in drawn] == [PALETTE[1]]
+
+
+def test_conditions_and_curves_make_figures_of_their_own(joint):
+    curve = shared_variance(torch.randn(40, 8, dtype=torch.float64), torch.randn(40, 8, dtype=torch.float64))
+    first = joint.table[joint.table["depth"] < 3]
+    curves = {(row.a, row.b, row.layer_a): curve for row in first.itertuples()}
+    figures = comparison_figures(
+        table=first,
+        layers=joint.layers[:0],
+        spectra={},
+        spatial={},
+        cosine_maps={},
+        curves=curves,
+        by_condition=conditions(("x", "y", "z")),
+        training={},
+    )
+    assert len([ax for ax in figures["conditions"].axes if ax.images]) == 2
+    assert len([ax for ax in figures["shared-variance"].axes if ax.lines]) == 2
+
+
 def test_a_comparison_fills_every_figure_it_can(joint, tmp_path):
     small = replace(
         joint,
@@ -165,7 +221,8 @@ def test_a_comparison_fills_every_figure_it_can(joint, tmp_path):
         layers=joint.layers[joint.layers["depth"] < 3],
         spatial=dict(list(joint.spatial.items())[:2]),
     )
-    parts = {name: getattr(small, name) for name in ("table", "layers", "spectra", "cosine_maps", "training")}
+    given = ("table", "layers", "spectra", "cosine_maps", "curves", "by_condition", "training")
+    parts = {name: getattr(small, name) for name in given}
     figures = comparison_figures(**parts, spatial=small.spatial)
     names = {"similarity", "cosine-levels", "cosine-maps", "spectra", "spatial-eigenvectors", "training"}
     assert set(figures) == names

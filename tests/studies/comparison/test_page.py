@@ -10,11 +10,13 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from covalign.encoding.debiased.shared_variance import shared_variance
 from covalign.report.page import Gallery, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
 from covalign.report.sections import spatial_section
-from covalign.studies.comparison.tables import reason_table
+from covalign.studies.comparison.orders import pairs
+from covalign.studies.comparison.tables import condition_table_by_layer, reason_table
 
 
 def parts(page, kind):
@@ -179,3 +181,40 @@ def test_reasons_are_counted_by_their_kind():
     left = "… of … eigenvalues have left the bulk, and with them the spiked model"
     assert found.rows == ((left, 2, "1, 2"), ("the ceiling does not exceed chance", 1, "1"))
     assert reason_table(pd.DataFrame({"depth": [2], "reason_codes": [()], "debiased_reason": [""]})) is None
+
+
+def test_agreement_is_drawn_with_every_control_that_was_measured(joint):
+    measured = joint.table.assign(debiased=0.5, debiased_low=0.4, debiased_high=0.6, debiased_shuffled=0.3)
+    sections = dataclasses.replace(joint, table=measured).page().sections
+    captions = [part.caption for part in sections[0].parts if isinstance(part, Plots)]
+    assert captions[0].startswith("Agreement R of every pair")
+    controls = [part for part in sections[0].parts if isinstance(part, Plots)][1]
+    assert len(controls.panels) == len(pairs(joint.table))
+    assert [len(panel.data) for panel in controls.panels] == [2] * len(controls.panels)
+
+
+def test_shared_variance_has_a_panel_for_every_layer_with_a_curve(joint):
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(40, 8, dtype=torch.float64, generator=generator) for _ in "ab"]
+    curve = shared_variance(*rows)
+    curves = {(row.a, row.b, row.layer_a): curve for row in joint.table.itertuples() if row.depth < 4}
+    page = dataclasses.replace(joint, curves=curves).page()
+    (section,) = (section for section in page.sections if section.key == "directions")
+    (plots,) = section.parts
+    assert [panel.title for panel in plots.panels] == ["layer 1", "layer 2", "layer 3"]
+    for panel in plots.panels:
+        go.Figure(data=list(panel.data), layout=panel.layout)
+
+
+def test_conditions_are_a_row_a_pair_and_a_column_a_layer():
+    rows = [
+        {"condition_a": "a", "condition_b": b, "depth": depth, "q": 0.5, "low": low, "high": 0.7}
+        for b, low in (("b", 0.25), ("c", math.nan))
+        for depth in (1, 2)
+    ]
+    table = condition_table_by_layer(pd.DataFrame(rows))
+    assert [column.title for column in table.columns[2:]] == ["layer 1", "layer 2"]
+    assert table.rows == (
+        ("a", "b", "0.50 (0.25 to 0.70)", "0.50 (0.25 to 0.70)"),
+        ("a", "c", "0.50", "0.50"),
+    )

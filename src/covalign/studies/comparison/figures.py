@@ -1,16 +1,58 @@
 """How alike are two networks, layer by layer?
 
-Panels over `Comparison.table`. The similarity drawn is the mean of both orders of eq. 6 of Guth and Ménard
-(2024), S = (cos - chance) / (ceiling - chance): 0 is chance, 1 is the cosine of a network with a noisy copy
-of itself. A layer where either order is undefined is a gap.
+Panels over `Comparison.table`. R is the debiased agreement: 0 unrelated, 1 the same. The published similarity is
+the mean of both orders of eq. 6 of Guth and Ménard (2024), S = (cos - chance) / (ceiling - chance): 0 is chance, 1 is
+the cosine of a network with a noisy copy of itself. A layer without a value is a gap.
 """
+
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.figures.style import GREY, series
 from covalign.studies.comparison.orders import mean_of_orders, pair_label, pairs, rows_of, unaligned
+
+
+def agreement_against_depth(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw R of every pair with its 95 % interval over neurons; faintly, aligned on images in shuffled order.
+
+    Args:
+        table: `Comparison.table`.
+        ax: where to draw.
+    """
+    for level in (0.0, 1.0):
+        ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+    for index, pair in enumerate(pairs(table)):
+        rows = rows_of(table, pair)
+        faint = {"color": series(index)["color"], "linewidth": 0.5, "alpha": 0.6}
+        ax.plot(rows["depth"], rows["debiased_shuffled"], **faint)
+    _with_intervals(table, ("debiased", "debiased_low", "debiased_high"), ax)
+    ax.set(xlabel="layer", ylabel="agreement R")
+    return ax
+
+
+def shared_against_rank(
+    curves: Mapping[tuple[str, str, str], SharedVariance], keys: Sequence[tuple[str, str, str]], ax: Axes
+) -> Axes:
+    """Draw the strength-free shared variance of one layer against the number of leading directions.
+
+    Args:
+        curves: `Comparison.curves`.
+        keys: which of them, one per pair in order; a pair without a curve keeps its colour.
+        ax: where to draw.
+    """
+    for level in (0.0, 1.0):
+        ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+    for index, key in enumerate(keys):
+        if key in curves:
+            style = series(index) | {"marker": None}
+            ax.plot(curves[key].ranks, curves[key].shared.tolist(), label=pair_label(key[:2]), **style)
+    ax.set_xscale("log")
+    ax.set(xlabel="leading directions", ylabel="shared variance", ylim=(-0.3, 1.4))
+    return ax
 
 
 def similarity_against_depth(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -39,22 +81,23 @@ def calibrated_against_depth(table: pd.DataFrame, ax: Axes) -> Axes:
         ax: where to draw.
     """
     ax.axhline(0.0, color=GREY, linewidth=0.6, zorder=0)
+    _with_intervals(table, ("calibrated", "low", "high"), ax)
+    ax.set(xlabel="layer", ylabel="calibrated similarity")
+    return ax
+
+
+def _with_intervals(table: pd.DataFrame, columns: tuple[str, str, str], ax: Axes) -> None:
+    """Draw a value of every pair with its interval against depth, pairs side by side at each layer."""
     every = pairs(table)
     for index, pair in enumerate(every):
         rows = rows_of(table, pair)
+        value, low, high = (rows[column] for column in columns)
         offset = 0.3 * ((index + 0.5) / len(every) - 0.5)
-        spread = [rows["calibrated"] - rows["low"], rows["high"] - rows["calibrated"]]
+        spread = [(value - low).clip(lower=0), (high - value).clip(lower=0)]
         ax.errorbar(
-            rows["depth"] + offset,
-            rows["calibrated"],
-            spread,
-            label=pair_label(pair),
-            capsize=1.5,
-            **series(index),
+            rows["depth"] + offset, value, spread, label=pair_label(pair), capsize=1.5, **series(index)
         )
-    ax.set(xlabel="layer", ylabel="calibrated similarity")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return ax
 
 
 def cosine_between_levels(table: pd.DataFrame, pair: tuple[str, str], ax: Axes) -> Axes:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from covalign.encoding.debiased.reasons import Reason
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.columns import headings
 from covalign.report.page import Download, Notes, Page, Part, Plots, Section
@@ -27,13 +28,22 @@ from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import pairs
 from covalign.studies.comparison.panels import (
+    CONTROLS,
     agreement_panel,
     calibrated_panel,
     condition_panel,
+    control_panel,
     cosine_panel,
+    shared_panel,
     similarity_panel,
 )
-from covalign.studies.comparison.tables import comparison_table, layer_table, pair_table, reason_table
+from covalign.studies.comparison.tables import (
+    comparison_table,
+    condition_table_by_layer,
+    layer_table,
+    pair_table,
+    reason_table,
+)
 from covalign.studies.comparison.words import findings
 
 
@@ -44,6 +54,7 @@ def comparison_page(
     *,
     spatial: Mapping[tuple[str, str], SpatialCovariance],
     cosine_maps: Mapping[tuple[str, str, str], Tensor],
+    curves: Mapping[tuple[str, str, str], SharedVariance],
     conditions: Mapping[str, str],
     by_condition: pd.DataFrame,
     training: Mapping[str, list[dict[str, Any]]],
@@ -64,6 +75,7 @@ def comparison_page(
         similarity_section(table),
         condition_section(by_condition),
         layer_section(table, layers, spectra),
+        direction_section(table, curves),
         map_section(table, cosine_maps),
         spectrum_section(layers, spectra, names),
         spatial_section(spatial, filters),
@@ -96,8 +108,9 @@ def condition_section(by_condition: pd.DataFrame) -> Section | None:
         keys = legend([pair_title(pair) for pair in compared[:LINES]])
         panel = condition_panel(by_condition)
         parts.append(Plots((panel,), caption + left_out(len(compared), LINES, "pairs"), keys))
+    parts.append(condition_table_by_layer(by_condition))
     shown = by_condition.assign(reason=[Reason(code).sentence for code in by_condition["reason"]])
-    parts.append(frame_table(shown, headings(ConditionRow), "Every pair of conditions at every layer."))
+    parts.append(frame_table(shown, headings(ConditionRow), "Every pair of conditions at every layer.", True))
     return Section("conditions", "Do conditions teach the same?", (), tuple(parts))
 
 
@@ -115,6 +128,15 @@ def similarity_section(table: pd.DataFrame) -> Section:
                 "on images in shuffled order. Gaps: no value; the reason is in the table below."
                 + left_out(len(every), LINES, "pairs"),
                 keys,
+            )
+        )
+        parts.append(
+            Plots(
+                tuple(control_panel(table, pair) for pair in every[:PANELS]),
+                "What R is held against. An alignment fitted to images in shuffled order still carries strong "
+                "features into strong ones; what the same images add is the distance to it."
+                + left_out(len(every), PANELS, "pairs"),
+                legend(list(CONTROLS.values())),
             )
         )
     if table["similarity"].notna().any():
@@ -166,6 +188,29 @@ def layer_section(
         ("Press a heading to sort. The full tables, with every column, are among the downloads.",),
         (layer_table(layers, spectra), comparison_table(table)),
     )
+
+
+def direction_section(
+    table: pd.DataFrame, curves: Mapping[tuple[str, str, str], SharedVariance]
+) -> Section | None:
+    """Shared variance against the number of leading directions, a panel a layer."""
+    if not curves:
+        return None
+    every = pairs(table)[:LINES]
+    panels = [
+        panel
+        for depth, rows in table.groupby("depth")
+        if (panel := shared_panel(rows, curves, every, f"layer {depth}")) is not None
+    ]
+    caption = (
+        "Shared variance by number of leading directions: the leading directions of half the neurons, used by the "
+        "other network as much as by the other half (geometric mean of both ways, so that strength does not count). "
+        "1: the same directions; a curve that falls: strong directions are shared, weak ones are not."
+    )
+    caption += left_out(len(panels), PANELS, "layers") + left_out(len(pairs(table)), LINES, "pairs")
+    keys = legend([pair_title(pair) for pair in every], markers=False)
+    plots = Plots(tuple(panels[:PANELS]), caption, keys)
+    return Section("directions", "Which directions are shared?", (), (plots,))
 
 
 def map_section(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], Tensor]) -> Section | None:

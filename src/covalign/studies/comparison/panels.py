@@ -1,10 +1,12 @@
 """How does a similarity run over depth, on the page?"""
 
 import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.figures.style import GREY, series
 from covalign.report.page import Panel
 from covalign.report.plots import LINES, depth_axis, level, line, pair_title, shorten_escaped
@@ -38,6 +40,61 @@ def agreement_panel(table: pd.DataFrame) -> Panel:
         **_levels("unrelated", "the same"),
     }
     return Panel(tuple(data), layout, "Agreement of every pair of networks against depth.", height=440)
+
+
+CONTROLS = {
+    "debiased": "aligned",
+    "debiased_shuffled": "aligned on images in shuffled order",
+    "debiased_centred": "the same, features less their mean at each position",
+    "debiased_unaligned": "not aligned",
+    "debiased_slots": "channels turned at random, filter slots kept",
+    "debiased_without_5": "aligned, without the five leading directions",
+}
+"""What R is held against, in the order of the legend."""
+
+
+def control_panel(table: pd.DataFrame, pair: tuple[str, str]) -> Panel:
+    """Plot R of one pair beside R under each control."""
+    rows, data = rows_of(table, pair), []
+    for index, (name, said) in enumerate(CONTROLS.items()):
+        if rows[name].notna().any():
+            hover = f"layer %{{x}}, {said}: <b>%{{y:.3f}}</b>"
+            data.append(line(index, rows["depth"], rows[name], hover))
+    layout = {
+        "xaxis": depth_axis(table["depth"]),
+        "yaxis": {"title": {"text": "R"}, "range": [-0.4, 1.4]},
+        **_levels("", ""),
+    }
+    return Panel(tuple(data), layout, "R and its controls against depth.", pair_title(pair), height=230)
+
+
+def shared_panel(
+    rows: pd.DataFrame,
+    curves: Mapping[tuple[str, str, str], SharedVariance],
+    every: Sequence[tuple[str, str]],
+    title: str,
+) -> Panel | None:
+    """Plot the strength-free shared variance of one layer against the number of directions; None without a curve.
+
+    Args:
+        rows: of `Comparison.table`, of one layer.
+        curves: `Comparison.curves`.
+        every: the pairs, in legend order.
+        title: heading.
+    """
+    layers = {(row.a, row.b): row.layer_a for row in rows.itertuples()}
+    data = []
+    for index, pair in enumerate(every):
+        curve = curves.get((*pair, layers.get(pair, "")))
+        if curve is not None:
+            hover = f"{html.escape(pair_title(pair))}<br>%{{x}} directions: <b>%{{y:.3f}}</b>"
+            data.append(line(index, curve.ranks, curve.shared.tolist(), hover, mode="lines"))
+    layout = {
+        "xaxis": {"title": {"text": "leading directions"}, "type": "log", "dtick": 1},
+        "yaxis": {"title": {"text": "shared variance"}, "range": [-0.3, 1.4]},
+        **_levels("", ""),
+    }
+    return Panel(tuple(data), layout, f"Shared variance at {title}.", title, height=230) if data else None
 
 
 def condition_panel(by_condition: pd.DataFrame) -> Panel:

@@ -58,7 +58,7 @@ class Comparison(Result):
     filters: Float[Tensor, "count k k"] | None = None
 
     def figure(self) -> Figure:
-        """Return the similarity of every pair against depth."""
+        """Return R of every pair against depth, and beside it the published similarity."""
         return similarity_figure(self.table)
 
     @property
@@ -76,6 +76,8 @@ class Comparison(Result):
             spectra=self.spectra,
             spatial=self.spatial,
             cosine_maps=self.cosine_maps,
+            curves=self.curves,
+            by_condition=self.by_condition,
             training=self.training,
         )
 
@@ -87,6 +89,7 @@ class Comparison(Result):
             self.spectra,
             spatial=self.spatial,
             cosine_maps=self.cosine_maps,
+            curves=self.curves,
             conditions=self.conditions,
             by_condition=self.by_condition,
             training=self.training,

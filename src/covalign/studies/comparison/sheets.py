@@ -13,7 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
+from covalign.figures.conditions import condition_matrix
 from covalign.figures.eigenvectors import cosine_map
 from covalign.figures.saving import save_figure
 from covalign.figures.spatial import spatial_eigenvectors
@@ -21,8 +23,10 @@ from covalign.figures.spectra import spectrum
 from covalign.figures.style import journal, plain
 from covalign.figures.training import training_curve
 from covalign.studies.comparison.figures import (
+    agreement_against_depth,
     calibrated_against_depth,
     cosine_between_levels,
+    shared_against_rank,
     similarity_against_depth,
 )
 from covalign.studies.comparison.orders import pair_label, pairs, rows_of
@@ -32,14 +36,50 @@ STYLE = journal(columns=2.0, ratio=0.5)
 
 
 def similarity_figure(table: pd.DataFrame) -> Figure:
-    """Draw the similarity of every pair, and its calibrated value beside it where one was given."""
-    panels = [similarity_against_depth]
-    if table["calibrated"].notna().any():
-        panels.append(calibrated_against_depth)
-    figure = Figure(layout="constrained")
+    """Draw R of every pair; beside it the published similarity, and the calibrated one, where there are any."""
+    further = {"similarity": similarity_against_depth, "calibrated": calibrated_against_depth}
+    panels = [agreement_against_depth, *(draw for name, draw in further.items() if table[name].notna().any())]
+    figure = Figure(layout="constrained", figsize=(3.4 * len(panels), 3.4))
     for panel, ax in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         panel(table, ax)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def shared_figure(table: pd.DataFrame, curves: Mapping[tuple[str, str, str], SharedVariance]) -> Figure:
+    """Draw the shared variance of every pair against the number of directions, a panel a layer (at most 12)."""
+    every = pairs(table)
+    depths = sorted({int(row.depth) for row in table.itertuples() if (row.a, row.b, row.layer_a) in curves})[
+        :PANELS
+    ]
+    columns = min(4, len(depths))
+    figure = Figure(layout="constrained", figsize=(1.9 * columns, 1.7 * -(-len(depths) // columns) + 0.4))
+    axes = figure.subplots(-(-len(depths) // columns), columns, squeeze=False, sharey=True)
+    for ax in axes.flat[len(depths) :]:
+        ax.set_axis_off()
+    for depth, ax in zip(depths, axes.flat, strict=False):
+        named = table[table["depth"] == depth].set_index(["a", "b"])["layer_a"]
+        keys = [(*pair, named.get(pair, "")) for pair in every]
+        shared_against_rank(curves, keys, ax).set_title(f"layer {depth}")
+        ax.label_outer()
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="x-small"
+    )
+    return figure
+
+
+def condition_figure(by_condition: pd.DataFrame) -> Figure:
+    """Draw Q as matrices of conditions with its interval in every cell, a matrix a layer (at most 12)."""
+    names = list(dict.fromkeys([*by_condition["condition_a"], *by_condition["condition_b"]]))
+    depths = sorted(set(by_condition["depth"]))[:PANELS]
+    columns, side = min(4, len(depths)), 0.62 * len(names) + 0.5
+    rows = -(-len(depths) // columns)
+    figure = Figure(layout="constrained", figsize=(side * columns + 1.0, side * rows + 0.8))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat[len(depths) :]:
+        ax.set_axis_off()
+    for depth, ax in zip(depths, axes.flat, strict=False):
+        condition_matrix(by_condition[by_condition["depth"] == depth], names, ax).set_title(f"layer {depth}")
     return figure
 
 
@@ -125,6 +165,8 @@ def comparison_figures(
     spectra: Mapping[tuple[str, str], Tensor],
     spatial: Mapping[tuple[str, str], SpatialCovariance],
     cosine_maps: Mapping[tuple[str, str, str], Tensor],
+    curves: Mapping[tuple[str, str, str], SharedVariance],
+    by_condition: pd.DataFrame,
     training: Mapping[str, Sequence[dict[str, Any]]],
 ) -> dict[str, Figure]:
     """Return the figures that the parts of a comparison can fill, by file name; see `Comparison`.
@@ -132,7 +174,12 @@ def comparison_figures(
     Draw and save them inside ``matplotlib.rc_context(STYLE)``.
     """
     wanted: dict[str, tuple[Callable[[], Figure], bool]] = {
-        "similarity": (lambda: similarity_figure(table), table["similarity"].notna().any()),
+        "similarity": (
+            lambda: similarity_figure(table),
+            table[["debiased", "similarity"]].notna().any(axis=None),
+        ),
+        "conditions": (lambda: condition_figure(by_condition), not by_condition.empty),
+        "shared-variance": (lambda: shared_figure(table, curves), bool(curves)),
         "cosine-levels": (lambda: level_figure(table), table["cosine"].notna().any()),
         "cosine-maps": (lambda: cosine_map_figure(table, cosine_maps), bool(cosine_maps)),
         "spectra": (lambda: spectra_figure(layers, spectra), bool(spectra)),

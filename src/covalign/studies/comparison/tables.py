@@ -13,6 +13,7 @@ from covalign.report.columns import Heading, headings
 from covalign.report.page import Cell, Column, Spark, Table
 from covalign.report.tables import frame_table
 from covalign.studies.comparison.columns import EQ6, LayerRow, PairRow
+from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.orders import mean_of_orders, pairs, rows_of, unaligned
 
 FOLDED_FROM = 24
@@ -29,7 +30,8 @@ LAYER_COLUMNS = (
 COMPARISON_COLUMNS = (
     *headings(PairRow, ("a", "b", "depth", "layer_a", "layer_b")),
     *headings(PairRow, ("debiased", "debiased_low", "debiased_high", "debiased_p", "debiased_unaligned")),
-    *headings(PairRow, ("debiased_shuffled", "debiased_slots", "debiased_without_top", "debiased_without_5")),
+    *headings(PairRow, ("debiased_shuffled", "debiased_centred", "debiased_slots")),
+    *headings(PairRow, ("debiased_without_top", "debiased_without_5")),
     *headings(PairRow, ("reproducible_a", "reproducible_b", "coverage", "debiased_reason")),
     Heading("S, published", 2, "mean", f"mean of both orders ({EQ6})"),
     *headings(PairRow, ("calibrated", "low", "high", "p_value", "cosine", "chance", "ceiling", "unaligned")),
@@ -60,6 +62,34 @@ def comparison_table(table: pd.DataFrame) -> Table:
     """
     shown = table.assign(mean=mean_of_orders(table))
     return frame_table(shown, COMPARISON_COLUMNS, "Every pair at every layer.", len(table) > FOLDED_FROM)
+
+
+def condition_table_by_layer(by_condition: pd.DataFrame) -> Table:
+    """Return a row per pair of conditions and a column per layer: Q, with its interval.
+
+    Args:
+        by_condition: `Comparison.by_condition`.
+    """
+    depths = sorted(set(by_condition["depth"]))
+    rows = []
+    for pair, found in by_condition.groupby(["condition_a", "condition_b"], sort=False):
+        cells = {row.depth: _with_interval(row.q, row.low, row.high) for row in found.itertuples()}
+        rows.append((*pair, *(cells.get(depth, "") for depth in depths)))
+    columns = (*headings(ConditionRow, ("condition_a", "condition_b")),)
+    return Table(
+        (
+            *(Column(each.title, None, each.meaning) for each in columns),
+            *(Column(f"layer {depth}", None, "Q, 95 % interval over seeds") for depth in depths),
+        ),
+        tuple(rows),
+        "Q with its 95 % interval over seeds, layer by layer; 1: as alike as two seeds of one condition.",
+    )
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})" if math.isfinite(low) else f"{value:.2f}"
 
 
 def pair_table(table: pd.DataFrame) -> Table:
