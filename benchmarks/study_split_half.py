@@ -76,8 +76,9 @@ def main() -> None:
         "",
         f"    python benchmarks/study_split_half.py {named}",
         "",
-        f"R of two random halves of the neurons of a layer, {given.splits} splits; the truth is 1. Layers of at least "
-        f"{2 * NEURONS} neurons: {len(table)} in {table['network'].nunique()} networks; {len(known)} have values.",
+        f"R of two random halves of the neurons of a layer, {given.splits} splits; the truth is 1. Layers of at "
+        f"least {2 * NEURONS} neurons: {len(table)} in {table['network'].nunique()} networks, "
+        f"{len(known)} with values.",
         "",
         "| neurons | layers | mean R | farthest from 1 | interval holds 1 | lowest | withheld |",
         "|---|---|---|---|---|---|---|",

@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from covalign.encoding.covariance import weight_covariance
@@ -38,6 +39,7 @@ AGREEMENT = (
     "debiased_low",
     "debiased_high",
     "debiased_p",
+    "debiased_centred",
     *CONTROLS,
     "reproducible_a",
     "reproducible_b",
@@ -107,7 +109,7 @@ def measure(bench: Bench) -> Measurements:
         "layers": pd.DataFrame(layers),
         "truncation": pd.concat(cuts, ignore_index=True),
         "agreement": found.table[list(AGREEMENT)],
-        "curves": _curves(found, chosen),
+        "shared": _curves(found, chosen),
         "independence": _independence(found.table),
         "networks": population.accuracies(bench),
     }
@@ -173,8 +175,9 @@ def draw(measured: Measurements) -> dict[str, Figure]:
     layers = measured.tables["layers"].set_index("depth")
     maps = (("aligned", 1, "no alignment needed"), ("unaligned", 2, "not aligned"), ("aligned", 2, "aligned"))
     with matplotlib.rc_context(journal(columns=2.1)):
-        figure = Figure(layout="constrained", figsize=(7.0, 7.2))
-        above, middle, below = figure.subplots(3, 3, height_ratios=(1.15, 1, 1))
+        figure = Figure(layout="constrained", figsize=(7.0, 7.4))
+        parts = figure.subfigures(3, 1, squeeze=False, height_ratios=(1.1, 1.05, 1))[:, 0]
+        above, middle, below = (part.subplots(1, 3) for part in parts)
         for ax, (name, depth, title) in zip(above, maps, strict=True):
             row, cosines = layers.loc[depth], measured.tensors[f"{name}|{depth}"]
             ranks = (row["effective_rank_a"], row["effective_rank_b"])
@@ -183,15 +186,11 @@ def draw(measured: Measurements) -> dict[str, Figure]:
         for ax, depth in zip(middle, TRUNCATED, strict=True):
             _accuracy(measured.tables["truncation"], layers.loc[depth], depth, ax)
             ax.label_outer()
-        middle[1].legend(
-            *middle[0].get_legend_handles_labels(),
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.22),
-            ncols=5,
-            fontsize="x-small",
+        parts[1].legend(
+            *middle[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="x-small"
         )
         _against_depth(measured.tables["agreement"], below[0])
-        _shared(measured.tables["curves"], below[1])
+        _shared(measured.tables["shared"], below[1])
         _independent(measured.tables["independence"], below[2])
         return {"encodings-fig2": figure}
 
@@ -200,11 +199,13 @@ def _against_depth(agreement: pd.DataFrame, ax: Axes) -> Axes:
     """Draw R of every pair of seeds as dots, their means as a line, and the means of the controls."""
     _levels(ax)
     ax.plot(agreement["depth"], agreement["debiased"], ".", color=PALETTE[0], markersize=2, alpha=0.6)
-    for index, (name, label) in enumerate({"debiased": "aligned", **CONTROLS}.items()):
+    lines = {"debiased": "aligned", "debiased_centred": "aligned on centred features", **CONTROLS}
+    for index, (name, label) in enumerate(lines.items()):
         means = agreement.groupby("depth")[name].mean()
         ax.plot(means.index, means.to_numpy(), label=label, **series(index))
     ax.legend(fontsize="xx-small")
     ax.set(xlabel="layer", ylabel="R of two seeds", title="agreement")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
@@ -224,9 +225,7 @@ def _independent(independence: pd.DataFrame, ax: Axes) -> Axes:
     """Draw what seeds share in units of what neurons of one network share."""
     _levels(ax)
     ax.plot(independence["depth"], independence["independence"], **series(0))
-    ax.set(
-        xlabel="layer", ylabel="$U_{12}$ of seeds / $U_{11}$", title="seeds against neurons of one network"
-    )
+    ax.set(xlabel="layer", ylabel="$U_{12}$ of seeds / $U_{11}$", title="seeds against own neurons")
     return ax
 
 

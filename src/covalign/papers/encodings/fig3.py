@@ -99,7 +99,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
                 cosine_map(measured.tensors[row.map], ax, row.d, ranks)
                 ax.tick_params(labelsize="xx-small")
             axes[0].set_ylabel(plain(group).replace(" - ", "\n"), fontsize="x-small")
-            _agreement(rows, conditions[conditions["group"] == group], axes[-1])
+            _agreement(rows, conditions[conditions["group"] == group], depths[-1], axes[-1])
         for depth, ax in zip(depths, grid[0], strict=False):
             ax.set_title(f"layer {depth}", fontsize="small")
         grid[0, -1].set_title("R of the pair (dots), Q (band)", fontsize="small")
@@ -107,7 +107,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
         return {"encodings-fig3": figure}
 
 
-def _agreement(rows: pd.DataFrame, conditions: pd.DataFrame, ax: Axes) -> Axes:
+def _agreement(rows: pd.DataFrame, conditions: pd.DataFrame, deepest: int, ax: Axes) -> Axes:
     """Draw R of one pair with its interval over neurons, and Q of its conditions with that over seeds as a band."""
     rows, conditions = rows.sort_values("depth"), conditions.sort_values("depth")
     for level in (0.0, 1.0):
@@ -121,7 +121,7 @@ def _agreement(rows: pd.DataFrame, conditions: pd.DataFrame, ax: Axes) -> Axes:
     ax.errorbar(
         rows["depth"], value, [each.fillna(0) for each in spread], fmt="o", color=PALETTE[0], elinewidth=0.7
     )
-    ax.set(ylim=(-0.2, 1.5), yticks=(0, 1))
+    ax.set(xlim=(0.5, deepest + 0.5), ylim=(-0.2, 1.5), yticks=(0, 1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.tick_params(labelsize="xx-small")
     return ax

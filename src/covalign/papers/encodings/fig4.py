@@ -32,25 +32,24 @@ def measure(bench: Bench) -> Measurements:
 def draw(measured: Measurements) -> dict[str, Figure]:
     """Draw R, Q and the published similarity against depth: data sets on the left, labels on the right."""
     summary, conditions = measured.tables["summary"], measured.tables["conditions"]
-    with matplotlib.rc_context(journal(columns=2.1, ratio=0.98)):
+    with matplotlib.rc_context(journal(columns=2.1, ratio=1.1)):
         figure = Figure(layout="constrained")
-        axes = figure.subplots(3, 2, sharex=True, sharey="row")
-        for column, kinds in enumerate(((SAME, ACROSS), (TRUE, TRUE_RANDOM, RANDOM))):
+        titles = {"data sets": (SAME, ACROSS), "true and random labels": (TRUE, TRUE_RANDOM, RANDOM)}
+        for side, (title, kinds) in zip(
+            figure.subfigures(1, 2, squeeze=False)[0], titles.items(), strict=True
+        ):
+            above, middle, below = side.subplots(3, 1, sharex=True)
             chosen = summary[summary["kind"].isin(kinds)]
-            against_depth(chosen, axes[0, column], "debiased", control="debiased_unaligned")
-            conditions_against_depth(
-                conditions[conditions["kind"].isin(kinds)],
-                list(dict.fromkeys(chosen["group"])),
-                axes[1, column],
-            )
-            against_depth(chosen, axes[2, column], "similarity", control="unaligned")
-            axes[2, column].set_xlabel("layer")
-            if not chosen.empty:
-                axes[0, column].legend(fontsize="x-small", ncols=2 if column == 0 else 1)
-        axes[0, 0].set(ylabel="R of two networks", title="data sets")
-        axes[0, 1].set(title="true and random labels")
-        axes[1, 0].set_ylabel("Q of two conditions")
-        axes[2, 0].set_ylabel("S as published (eq. 6)")
+            groups = list(dict.fromkeys(chosen["group"]))
+            against_depth(chosen, above, "debiased", control="debiased_unaligned")
+            conditions_against_depth(conditions[conditions["kind"].isin(kinds)], groups, middle)
+            against_depth(chosen, below, "similarity", control="unaligned")
+            above.set(ylabel="R of two networks", title=title)
+            middle.set_ylabel("Q of two conditions")
+            below.set(ylabel="S as published (eq. 6)", xlabel="layer")
+            handles = dict(zip(*reversed(below.get_legend_handles_labels()), strict=True))
+            handles |= dict(zip(*reversed(above.get_legend_handles_labels()), strict=True))
+            side.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize="x-small")
         return {"encodings-fig4": figure, "encodings-fig4-controls": _controls(summary)}
 
 
@@ -106,7 +105,7 @@ def _controls(summary: pd.DataFrame) -> Figure:
             "debiased": "aligned",
             "debiased_unaligned": "not aligned",
             "debiased_shuffled": "aligned on shuffled images",
-            "debiased_centred": "aligned on shuffled images,\nfeatures less their mean at each position",
+            "debiased_centred": "aligned on features less their mean at each position",
             "debiased_slots": "channels turned at random, slots kept",
             "debiased_without_5": "without five leading directions",
         },

@@ -45,7 +45,7 @@ def agreement_panel(table: pd.DataFrame) -> Panel:
 CONTROLS = {
     "debiased": "aligned",
     "debiased_shuffled": "aligned on images in shuffled order",
-    "debiased_centred": "the same, features less their mean at each position",
+    "debiased_centred": "aligned on features less their mean at each position",
     "debiased_unaligned": "not aligned",
     "debiased_slots": "channels turned at random, filter slots kept",
     "debiased_without_5": "aligned, without the five leading directions",
