@@ -20,6 +20,7 @@ PACKAGE = Path(covalign.__file__).parent
 FLOORS = (
     ("errors", "version", "progress"),
     ("arrays", "storage"),
+    ("kernels",),
     ("encoding", "data"),
     ("networks", "first_layer"),
     ("training", "figures"),

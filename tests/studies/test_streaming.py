@@ -7,9 +7,8 @@ from covalign.encoding.alignment import procrustes
 from covalign.errors import InputError
 from covalign.networks.network import Network
 from covalign.studies.pairing import match_layers
-from covalign.studies.streaming import CrossMoment, Link, fit_alignments, layer_inputs, matched_positions
+from covalign.studies.streaming import Link, fit_alignments, layer_inputs, matched_size, resized
 from samples.networks import images, module, permuted, read, slot_order
-from samples.planted import generator
 
 
 def links(a: Network, b: Network, shared: bool = False) -> list[Link]:
@@ -48,18 +47,6 @@ def test_streaming_equals_a_dense_computation_at_once(form):
         phi_a, phi_b = samples(a, link.layer_a, kept), samples(b, link.layer_b, kept)
         correlation = float(((phi_a @ rotation.T) * phi_b).sum() / (phi_a.norm() * phi_b.norm()))
         assert fit.alignment.correlation == pytest.approx(correlation, abs=1e-6)
-
-
-def test_a_moment_is_the_sum_of_products():
-    network = read(module("joint", widths=(6, 6)))
-    layer = network.layers[1]
-    a, b = (torch.randn(50, 6, generator=generator(s)) for s in (0, 1))
-    total = CrossMoment(Link(network, layer, network, layer))
-    for part in range(0, 50, 20):
-        total.add(a[part : part + 20], b[part : part + 20])
-    torch.testing.assert_close(total.moment, b.double().T @ a.double(), rtol=1e-5, atol=1e-5)
-    assert total.energy_a == pytest.approx(float(a.square().sum()), rel=1e-5)
-    assert total.samples == 50
 
 
 def test_groups_of_one_pair_give_the_same_as_one_group(pair):
@@ -136,13 +123,14 @@ def test_progress_rises_to_one(pair):
 
 
 def test_a_finer_map_is_averaged_to_the_coarser_one():
-    fine = torch.arange(16.0).view(1, 1, 4, 4)
-    one, two = matched_positions(fine, torch.zeros(1, 2, 2, 2))
-    torch.testing.assert_close(one, torch.tensor([[[[2.5, 4.5], [10.5, 12.5]]]]))
-    assert two.shape == (1, 2, 2, 2)
-    one, two = matched_positions(fine, torch.zeros(1, 5))
-    torch.testing.assert_close(one, torch.tensor([[7.5]]))
-    assert two.shape == (1, 5)
+    fine, coarse = torch.arange(16.0).view(1, 1, 4, 4), torch.zeros(1, 2, 2, 2)
+    size = matched_size(fine, coarse)
+    torch.testing.assert_close(resized(fine, size), torch.tensor([[[[2.5, 4.5], [10.5, 12.5]]]]))
+    assert torch.equal(resized(coarse, size), coarse)
+    vector = torch.zeros(1, 5)
+    size = matched_size(fine, vector)
+    torch.testing.assert_close(resized(fine, size), torch.tensor([[7.5]]))
+    assert torch.equal(resized(vector, size), vector)
 
 
 def test_what_cannot_be_aligned_is_named(pair):

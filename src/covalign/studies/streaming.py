@@ -7,8 +7,7 @@ memory budget, and the images are passed through the networks once per group. Ev
 kept apart, to judge an alignment on images it was not fitted to.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,15 +23,13 @@ from covalign.encoding.alignment import (
 )
 from covalign.encoding.reasons import Remarks
 from covalign.errors import InputError
+from covalign.kernels.moments import CrossedProducts, ProductSum, Received
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
 
 BATCH_SIZE = 100
 MEMORY_BUDGET = 2**30
 """Bytes of moments held at a time."""
-
-ROWS = 2**14
-"""Samples whose products are summed in float32 before they are added in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,48 +73,6 @@ class Fit:
     remarks: Remarks = ()
 
 
-class CrossMoment:
-    """Running sums over positions: phi_b phi_a^T ``[d_b, d_a]``, ||phi_a||^2, ||phi_b||^2, their number."""
-
-    def __init__(self, link: Link) -> None:
-        self.moment = torch.zeros(link.layer_b.channels, link.layer_a.channels, dtype=torch.float64)
-        self.energy_a = 0.0
-        self.energy_b = 0.0
-        self.samples = 0
-
-    def add(self, a: Float32[Tensor, "m d_a"], b: Float32[Tensor, "m d_b"]) -> None:
-        """Add samples, a row each: products of a few thousand rows in float32, their sum in float64."""
-        for part_a, part_b in zip(a.split(ROWS), b.split(ROWS), strict=True):
-            self.moment += (part_b.T @ part_a).to(self.moment)
-            self.energy_a += float(part_a.flatten().dot(part_a.flatten()))
-            self.energy_b += float(part_b.flatten().dot(part_b.flatten()))
-        self.samples += len(a)
-
-
-class PairedMoment(CrossMoment):
-    """A cross-moment that also knows the mean features of each position, [d, positions] per network."""
-
-    def __init__(self, link: Link) -> None:
-        super().__init__(link)
-        self.sum_a: Tensor | float = 0.0
-        self.sum_b: Tensor | float = 0.0
-        self.images = 0
-
-    def add_maps(self, a: Float32[Tensor, "n d_a ..."], b: Float32[Tensor, "n d_b ..."]) -> None:
-        """Add the inputs of a batch, image by image of the one paired with the other's."""
-        self.add(_rows(a), _rows(b))
-        self.sum_a = self.sum_a + a.double().sum(0).reshape(a.shape[1], -1)
-        self.sum_b = self.sum_b + b.double().sum(0).reshape(b.shape[1], -1)
-        self.images += len(a)
-
-    @property
-    def centred(self) -> Float64[Tensor, "d_b d_a"]:
-        """Sum over positions p of (phi_b - mean_b(p)) (phi_a - mean_a(p))^T."""
-        if not (isinstance(self.sum_a, Tensor) and isinstance(self.sum_b, Tensor)):
-            return self.moment
-        return self.moment - self.sum_b @ self.sum_a.T / self.images
-
-
 def fit_alignments(
     links: Sequence[Link],
     images: Images,
@@ -148,66 +103,110 @@ def fit_alignments(
     results: list[Fit] = []
     groups = list(_groups(links, memory // (3 if control else 2)))
     for done, group in enumerate(groups):
-        sums = [Sums(link, control) for link in group]
-        for share in _accumulate(sums, images, holdout, batch_size):
+        sums, means = [Sums(link, control) for link in group], Means()
+        for share in _accumulate(sums, means, images, holdout, batch_size):
             progress("alignments", (done + share) / len(groups))
-        results += [each.solve() for each in sums]
+        results += [each.solve(means) for each in sums]
     return results
 
 
+Side = tuple[int, str, tuple[int, ...]]
+"""Maps of a layer: the network's id, the layer's name, and the size that they are averaged to."""
+
+
+class Means:
+    """Sums over the fitted images of what each side receives, ``[d, positions]``."""
+
+    def __init__(self) -> None:
+        self.sums: dict[Side, Tensor] = {}
+        self.images = 0
+
+    def add(self, made: Mapping[Side, Received]) -> None:
+        """Add a batch."""
+        for side, received in made.items():
+            maps = received.maps
+            total = maps.sum(0, dtype=torch.float64).reshape(maps.shape[1], -1)
+            self.sums[side] = self.sums[side] + total if side in self.sums else total
+        self.images += len(maps) if made else 0
+
+    def product(self, a: Side, b: Side) -> Float64[Tensor, "d_b d_a"]:
+        """Sum over images and positions p of mean_b(p) mean_a(p)^T."""
+        return self.sums[b] @ self.sums[a].T / self.images
+
+
 class Sums:
-    """What the alignment of one link is fitted to, what it is judged by, and its control."""
+    """What the alignment of one link is fitted to, what it is judged by, and its controls."""
 
     def __init__(self, link: Link, control: bool) -> None:
         self.link = link
-        self.fitted, self.held = PairedMoment(link), CrossMoment(link)
-        self.shuffled = PairedMoment(link) if control and link.known is None else None
+        self.control = control and link.known is None
+        sizes = link.layer_b.channels, link.layer_a.channels
+        self.fitted = CrossedProducts(*sizes, crossed=self.control)
+        self.held = ProductSum(*sizes)
+        self.energies = (0.0, 0.0)
+        self.samples = 0
+        self.sides: tuple[Side, Side] | None = None
 
-    def solve(self) -> Fit:
+    def fit(self, a: Received, b: Received) -> None:
+        """Add images that the alignment is fitted to."""
+        self.fitted.add(a, b)
+        self.samples += len(a.rows)
+
+    def judge(self, a: Received, b: Received) -> None:
+        """Add images that the alignment is judged by."""
+        self.held.add(a.rows, b.rows)
+        self.energies = (self.energies[0] + a.energy, self.energies[1] + b.energy)
+
+    def solve(self, means: Means) -> Fit:
         """Solve the Procrustes problems; a rotation that is known stays as it is."""
         known = self.link.known
-        alignment = procrustes(self.fitted.moment) if known is None else Alignment(known, fitted=False)
-        correlation = math.nan
-        if self.held.samples:
-            energies = self.held.energy_a, self.held.energy_b
-            correlation = alignment_correlation(alignment.rotation, self.held.moment, *energies)
+        alignment = procrustes(self.fitted.equal) if known is None else Alignment(known, fitted=False)
+        correlation = alignment_correlation(alignment.rotation, self.held.total, *self.energies)
         found = Fit(
-            replace(alignment, correlation=correlation, samples=self.fitted.samples),
-            remarks=self.link.remarks,
+            replace(alignment, correlation=correlation, samples=self.samples), remarks=self.link.remarks
         )
-        if self.shuffled is None:
+        if not self.control or self.sides is None:
             return found
         return replace(
             found,
-            shuffled=procrustes(self.shuffled.moment),
-            centred=procrustes(self.fitted.centred),
+            shuffled=procrustes(self.fitted.crossed),
+            centred=procrustes(self.fitted.equal - means.product(*self.sides)),
         )
 
 
-def _accumulate(sums: Sequence[Sums], images: Images, holdout: int, batch_size: int) -> Iterator[float]:
+def _accumulate(
+    sums: Sequence[Sums], means: Means, images: Images, holdout: int, batch_size: int
+) -> Iterator[float]:
     """Stream the images once; after each batch tell the share that is done."""
-    sides = [(each.link.network_a, each.link.layer_a) for each in sums]
-    others = [(each.link.network_b, each.link.layer_b) for each in sums]
+    layers = [(link.network_a, link.layer_a) for link in (each.link for each in sums)]
+    layers += [(link.network_b, link.layer_b) for link in (each.link for each in sums)]
+    crossed = any(each.control for each in sums)
     everyone = torch.arange(len(images))
     held = everyone % holdout == holdout - 1 if holdout else everyone < 0
     seen = 0
     for indices, is_held in ((everyone[~held], False), (everyone[held], True)):
+        used = [each for each in sums if is_held or each.link.known is None]
         for part in indices.split(batch_size) if len(indices) else ():
-            inputs = layer_inputs([*sides, *others], images.pixels[part])
-            for each in sums:
-                a = inputs[id(each.link.network_a), each.link.layer_a.name]
-                b = inputs[id(each.link.network_b), each.link.layer_b.name]
-                a, b = matched_positions(a, b)
-                if is_held:
-                    each.held.add(_rows(a), _rows(b))
-                    continue
-                if each.link.known is not None:
-                    continue
-                each.fitted.add_maps(a, b)
-                if each.shuffled and len(part) > 1:
-                    each.shuffled.add_maps(a, b.roll(len(part) // 2, 0))
+            inputs = layer_inputs(layers, images.pixels[part])
+            made: dict[Side, Received] = {}
+            for each in used:
+                each.sides = _sides(each.link, inputs)
+                for side in each.sides:
+                    if side not in made:
+                        maps = resized(inputs[side[:2]], side[2])
+                        made[side] = Received.of(maps, crossed=crossed and not is_held)
+                one, other = (made[side] for side in each.sides)
+                (each.judge if is_held else each.fit)(one, other)
+            if crossed and not is_held:
+                means.add(made)
             seen += len(part)
             yield seen / len(images)
+
+
+def _sides(link: Link, inputs: Mapping[tuple[int, str], Tensor]) -> tuple[Side, Side]:
+    a, b = (id(link.network_a), link.layer_a.name), (id(link.network_b), link.layer_b.name)
+    size = matched_size(inputs[a], inputs[b])
+    return (*a, size), (*b, size)
 
 
 def layer_inputs(
@@ -235,25 +234,20 @@ def layer_inputs(
     return result
 
 
-def matched_positions(
-    a: Float32[Tensor, "n d_a ..."], b: Float32[Tensor, "n d_b ..."]
-) -> tuple[Float32[Tensor, "n d_a ..."], Float32[Tensor, "n d_b ..."]]:
-    """Give both inputs the same positions: a finer map is averaged to the coarser one's size."""
+def matched_size(a: Float32[Tensor, "n d_a ..."], b: Float32[Tensor, "n d_b ..."]) -> tuple[int, ...]:
+    """Return the positions at which two layers meet: a finer map is averaged to the coarser one's size."""
     if a.shape[2:] == b.shape[2:]:
-        return a, b
+        return tuple(a.shape[2:])
     if a.ndim == b.ndim == 4:
-        size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
-        return functional.adaptive_avg_pool2d(a, size), functional.adaptive_avg_pool2d(b, size)
-    return _mean_position(a), _mean_position(b)
+        return min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
+    return ()
 
 
-def _mean_position(x: Float32[Tensor, "n d ..."]) -> Float32[Tensor, "n d"]:
-    return x.flatten(2).mean(2) if x.ndim > 2 else x
-
-
-def _rows(x: Float32[Tensor, "n d ..."]) -> Float32[Tensor, "m d"]:
-    """Make every position of every image a row."""
-    return x.reshape(*x.shape[:2], -1).movedim(1, 2).flatten(0, 1)
+def resized(maps: Float32[Tensor, "n d ..."], size: tuple[int, ...]) -> Float32[Tensor, "n d ..."]:
+    """Average maps to fewer positions; to none for an empty size."""
+    if tuple(maps.shape[2:]) == size:
+        return maps
+    return functional.adaptive_avg_pool2d(maps, (size[0], size[1])) if size else maps.flatten(2).mean(2)
 
 
 def _groups(links: Sequence[Link], memory: int) -> Iterator[list[Link]]:

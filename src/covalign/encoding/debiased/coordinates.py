@@ -20,6 +20,7 @@ from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
+from covalign.kernels.orthonormal import largest_error
 
 DUST = 1e-9
 """Share of its length below which what a projection leaves of a neuron is rounding; our choice."""
@@ -106,7 +107,7 @@ def checked_rotation(rotation: ArrayLike | None, wide: int, narrow: int) -> Floa
             "network 1 to those of network 2"
         )
     tall = matrix if wide >= narrow else matrix.T
-    error = float((tall.T @ tall - torch.eye(tall.shape[1]).to(tall)).abs().max())
+    error = largest_error(tall, ORTHONORMAL)
     if error > ORTHONORMAL:
         raise InputError(
             f"rotation: A^T A differs from the identity by {error:.2g}, expected orthonormal columns; solve the "
