@@ -117,3 +117,26 @@ def test_unusable_images_are_refused(shape, arguments, message):
 def test_pixels_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="not finite"):
         patch_covariance(torch.full((2, 1, 4, 4), float("nan")), 3)
+
+
+def test_whole_pixels_are_normalized_in_their_sums_as_they_would_be_one_by_one():
+    pixels = torch.randint(
+        0, 256, (40, 3, 9, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(4)
+    )
+    for normalization in (NORMALIZATIONS["cifar"], NORMALIZATIONS["none"], None):
+        scale, shift = normalization.affine(3) if normalization else (torch.ones(3), torch.zeros(3))
+        one_by_one = pixels.double() * scale[:, None, None] + shift[:, None, None]
+        found = patch_covariance(pixels, 3, normalization=normalization)
+        expected = patch_covariance(one_by_one, 3)
+        torch.testing.assert_close(
+            found.standard_deviations, expected.standard_deviations, rtol=1e-10, atol=0
+        )
+        torch.testing.assert_close(found.mean, expected.mean, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            found.average_covariance,
+            expected.average_covariance,
+            rtol=1e-9,
+            atol=1e-12 * float(scale.max()) ** 2,
+        )
+        if normalization:
+            torch.testing.assert_close(one_by_one, normalization(pixels).double(), rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
 from covalign.errors import InputError
@@ -24,16 +24,26 @@ class Normalization:
 
     def __call__(self, pixels: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
         """Map uint8 pixels to float32 network input."""
-        channels = pixels.shape[1]
+        self._check(pixels.shape[1])
+        mean = torch.tensor(self.mean).view(1, -1, 1, 1) * 255
+        std = torch.tensor(self.std).view(1, -1, 1, 1) * 255
+        return (pixels.float() - mean.to(pixels.device)) / std.to(pixels.device)
+
+    def affine(self, channels: int) -> tuple[Float64[Tensor, " c"], Float64[Tensor, " c"]]:
+        """Return scale and shift of every channel, in float64: a pixel p becomes scale p + shift."""
+        self._check(channels)
+        mean, std = (
+            torch.tensor(each, dtype=torch.float64).expand(channels) for each in (self.mean, self.std)
+        )
+        return 1 / (255 * std), -mean / std
+
+    def _check(self, channels: int) -> None:
         if len(self.mean) not in (1, channels):
             raise InputError(
                 f"normalization {self.name!r} has {len(self.mean)} channels and the images have {channels}; "
                 "load the images with channels="
                 f"{len(self.mean)} or choose another normalization"
             )
-        mean = torch.tensor(self.mean).view(1, -1, 1, 1) * 255
-        std = torch.tensor(self.std).view(1, -1, 1, 1) * 255
-        return (pixels.float() - mean.to(pixels.device)) / std.to(pixels.device)
 
 
 NORMALIZATIONS = {

@@ -21,6 +21,7 @@ from covalign.encoding.alignment import Alignment
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
+from covalign.kernels.thin import squared_factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +166,9 @@ def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCo
             f"init_variance: got {init_variance}, expected a positive number such as 1 / (3 fan_in)"
         )
     rows = values.flatten(1)
-    _, singular, right = torch.linalg.svd(rows, full_matrices=False)
-    vectors = right.T.contiguous()
+    squares, vectors = squared_factors(rows)
     return WeightCovariance(
-        singular.square() / (len(rows) * init_variance),
+        squares / (len(rows) * init_variance),
         vectors * canonical_signs(vectors),
         len(rows),
         float(init_variance),

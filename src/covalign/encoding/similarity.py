@@ -20,10 +20,11 @@ from torch import Tensor
 from covalign.encoding.bures import bures_wasserstein_cosine
 from covalign.encoding.calibration.estimate import calibrated_similarity
 from covalign.encoding.covariance import WeightCovariance
-from covalign.encoding.haar import haar_frame, noise_factor, normal
+from covalign.encoding.haar import haar_block, noise_factor, normal
 from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.errors import InputError
+from covalign.kernels.thin import leading_factors
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,7 @@ def haar_level(
 ) -> float:
     """Return the mean of cosine(C_1, O C_2 O^T) over Haar-random rotations O.
 
-    Only the overlaps of eigenvectors with rotated ones matter: the top r1 rows of r2 random orthonormal
-    columns.
+    Only the overlaps of eigenvectors with rotated ones matter: an r1 x r2 corner of a random rotation.
 
     Args:
         spectrum_1, spectrum_2: non-zero eigenvalues.
@@ -169,7 +169,7 @@ def haar_level(
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
     for _ in range(draws):
-        overlaps = haar_frame(dimension, len(spectrum_2), generator)[: len(spectrum_1)]
+        (overlaps,) = haar_block(1, dimension, len(spectrum_1), len(spectrum_2), generator)
         total += _cosine_of_overlaps(spectrum_1, overlaps, spectrum_2)
     return total / draws
 
@@ -187,11 +187,12 @@ def _ceiling(spectrum: Float64[Tensor, " r"], neurons: int, dimension: int, draw
     for _ in range(draws):
         signal = normal(neurons, len(spectrum), generator=generator) * scale
         noise = noise_factor(neurons, dimension - len(spectrum), generator)
-        left, singular, _ = torch.linalg.svd(torch.cat([signal, noise], 1), full_matrices=False)
-        shrunk = shrink_eigenvalues(singular.square() / neurons, dimension / neurons)
+        sample = torch.cat([signal, noise], 1)
+        values, left = leading_factors(sample.T)
+        shrunk = shrink_eigenvalues(values / neurons, dimension / neurons)
         kept = shrunk > 0
         if bool(kept.any()):
-            overlaps = signal.T @ left[:, kept] / singular[kept]
+            overlaps = signal.T @ left[:, kept] / values[kept].sqrt()
             total += _cosine_of_overlaps(spectrum, overlaps, shrunk[kept])
     return total / draws
 

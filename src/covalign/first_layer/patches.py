@@ -16,16 +16,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization
 from covalign.errors import InputError
+from covalign.kernels.windows import EXACT_IMAGES, window_means, window_moment
 
 BATCH_BYTES = 2**25
-STRIP_WINDOWS = 16
+
+MIDDLE = 128
+"""Taken off uint8 pixels, so that none is larger in size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +94,8 @@ def patch_covariance(
 
     Sigma = (1/N) sum_n p_n p_n^T, minus the outer product of the mean patch if ``centred``. Uncentred is
     the definition in the paper's text; its code centres. Sums are float64 and memory does not grow with
-    the number of images. Instead of unfolding k^2 copies of each image, products of image rows are summed
-    over images first and over window positions afterwards.
+    the number of images. Windows are not unfolded (`covalign.kernels.windows`), and the products of uint8 pixels
+    are exact, so that a normalization is applied to their sums.
 
     Args:
         images: an `Images` record or an array of shape ``[n, c, h, w]``.
@@ -107,26 +110,31 @@ def patch_covariance(
     References:
         Chowers & Weiss, "What do CNNs Learn in the First Layer and Why?", ICML 2023, sections 2.1, 4.1.
     """
-    images_seen, positions = 0, 0
+    seen, positions = 0, 0
     moment = mean = average_moment = torch.zeros((), dtype=torch.float64)
-    for batch in pixel_batches(images, normalization):
+    batches, scale, shift = _batches(images, normalization)
+    for batch in batches:
         positions = _positions(batch, kernel_size, stride)
-        averages = _average_patches(batch, kernel_size, stride)
-        moment = moment + _patch_moment(batch, kernel_size, stride)
+        averages = window_means(batch, kernel_size, stride)
+        moment = moment + window_moment(batch, kernel_size, stride)
         mean = mean + averages.sum(0)
         average_moment = average_moment + averages.T @ averages
-        images_seen += len(batch)
-        channels = batch.shape[1]
-    mean = mean / images_seen
-    outer = torch.outer(mean, mean)
-    second_moment = moment / (images_seen * positions) - (outer if centred else 0)
+        seen, channels = seen + len(batch), batch.shape[1]
+    mean, moment, average_moment = mean / seen, moment / (seen * positions), average_moment / seen
+    scale, shift = (each.to(mean).repeat_interleave(kernel_size**2) for each in (scale, shift))
+    sizes, mixed = torch.outer(scale, scale), torch.outer(scale * mean, shift)
+    average_covariance = sizes * (average_moment - torch.outer(mean, mean))
+    mean = scale * mean + shift
+    second_moment = sizes * moment + mixed + mixed.T + torch.outer(shift, shift)
+    if centred:
+        second_moment = second_moment - torch.outer(mean, mean)
     standard_deviations, eigenvectors = _principal_axes(second_moment)
     return PatchCovariance(
         standard_deviations=standard_deviations,
         eigenvectors=eigenvectors,
         mean=mean,
-        average_covariance=average_moment / images_seen - outer,
-        images=images_seen,
+        average_covariance=average_covariance,
+        images=seen,
         positions=positions,
         kernel_size=kernel_size,
         channels=channels,
@@ -142,22 +150,45 @@ def average_patches(
     normalization: Normalization | None = None,
 ) -> Float64[Tensor, "n d"]:
     """Mean patch of each image, flattened (c, h, w), in rows; arguments as in `patch_covariance`."""
-    batches = pixel_batches(images, normalization)
-    return torch.cat([_average_patches(batch, kernel_size, stride) for batch in batches])
+    found = []
+    for batch in pixel_batches(images, normalization):
+        _positions(batch, kernel_size, stride)
+        found.append(window_means(batch, kernel_size, stride))
+    return torch.cat(found)
 
 
 def pixel_batches(
     images: Images | ArrayLike, normalization: Normalization | None = None
 ) -> Iterator[Float64[Tensor, "n c h w"]]:
     """Yield the images as float64 batches of at most 32 MB, normalized where asked."""
+    pixels = _pixels(images)
+    for batch in pixels.split(max(1, BATCH_BYTES // (8 * pixels[0].numel()))):
+        yield as_float64(normalization(batch) if normalization else batch, "images", "n c h w")
+
+
+def _batches(
+    images: Images | ArrayLike, normalization: Normalization | None
+) -> tuple[Iterator[Float[Tensor, "n c h w"]], Float64[Tensor, " c"], Float64[Tensor, " c"]]:
+    """Return batches of numbers q, and what makes them pixels: scale q + shift by channel. Whole ones for uint8."""
+    pixels = _pixels(images)
+    channels, size = pixels.shape[1], 8 * pixels[0].numel()
+    scale, shift = torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
+    if pixels.dtype != torch.uint8:
+        return pixel_batches(pixels, normalization), scale, shift
+    if normalization:
+        scale, shift = normalization.affine(channels)
+    parts = pixels.split(min(EXACT_IMAGES, max(1, BATCH_BYTES // size)))
+    return (part.float() - MIDDLE for part in parts), scale, shift + MIDDLE * scale
+
+
+def _pixels(images: Images | ArrayLike) -> Tensor:
     pixels = images.pixels if isinstance(images, Images) else images
     pixels = pixels if isinstance(pixels, Tensor) else torch.as_tensor(np.asarray(pixels))
     if pixels.ndim != 4 or pixels.numel() == 0:
         raise InputError(
             f"images: got shape {tuple(pixels.shape)}, expected [n, c, h, w] with at least one image"
         )
-    for batch in pixels.split(max(1, BATCH_BYTES // (8 * pixels[0].numel()))):
-        yield as_float64(normalization(batch) if normalization else batch, "images", "n c h w")
+    return pixels
 
 
 def _positions(batch: Tensor, kernel_size: int, stride: int) -> int:
@@ -171,44 +202,6 @@ def _positions(batch: Tensor, kernel_size: int, stride: int) -> int:
     if stride < 1:
         raise InputError(f"stride: got {stride}, expected 1 or more")
     return ((height - kernel_size) // stride + 1) * ((width - kernel_size) // stride + 1)
-
-
-def _average_patches(batch: Tensor, kernel_size: int, stride: int) -> Float64[Tensor, "n d"]:
-    """Mean over windows: first over the rows of windows, then over the columns."""
-    _positions(batch, kernel_size, stride)
-    rows = batch.unfold(2, kernel_size, stride).mean(2)
-    return rows.unfold(2, kernel_size, stride).mean(2).flatten(1)
-
-
-def _patch_moment(batch: Tensor, kernel_size: int, stride: int) -> Float64[Tensor, "d d"]:
-    """Sum of p p^T over all windows of a batch, strip by vertical strip."""
-    columns = (batch.shape[3] - kernel_size) // stride + 1
-    strips = [
-        batch[..., stride * first : stride * (min(first + STRIP_WINDOWS, columns) - 1) + kernel_size]
-        for first in range(0, columns, STRIP_WINDOWS)
-    ]
-    return torch.stack([_strip_moment(strip, kernel_size, stride) for strip in strips]).sum(0)
-
-
-def _strip_moment(strip: Tensor, k: int, stride: int) -> Float64[Tensor, "d d"]:
-    """Sum of p p^T over the windows of one strip, shape ``[n, c, h, w]``.
-
-    The block of the moment that pairs patch rows t and t + o is the sum, over the windows' top rows y, of
-    the products of image rows y + t and y + t + o; products are shared by all t with the same offset o.
-    """
-    n, c, h, w = strip.shape
-    rows = strip.permute(2, 0, 1, 3).reshape(h, n, c * w)
-    last = (h - k) // stride * stride
-    moment = strip.new_zeros(c, k, k, c, k, k)
-    for offset in range(k):
-        products = rows[: h - offset].mT @ rows[offset:]
-        for top in range(k - offset):
-            paired = products[top : top + last + 1 : stride].sum(0).view(c, w, c, w)
-            windows = paired.unfold(1, k, stride).unfold(3, k, stride)
-            block = windows.diagonal(dim1=1, dim2=3).sum(-1).transpose(1, 2)
-            moment[:, top, :, :, top + offset, :] = block
-            moment[:, top + offset, :, :, top, :] = block.permute(2, 3, 0, 1)
-    return moment.reshape(c * k * k, c * k * k)
 
 
 def _principal_axes(

@@ -1,9 +1,9 @@
 """Are the columns of a tall matrix orthonormal, up to a tolerance?
 
-Asked is whether every entry of E = A^T A - I is at most t. The obvious way forms A^T A, 2 d^3 operations. Random signs
-x answer it with 4 d^2 each: if every entry of E x is at most t for all `PROBES` of them, then an entry above t would
-have had to cancel every time, for which the probability is at most one half each (flipping the sign that belongs to
-that entry moves its sum by more than 2 t). Only where a probe exceeds t is A^T A formed, which decides.
+Asked is whether every entry of E = A^T A - I is at most t. The obvious way forms A^T A, 2 d^3 operations. Random
+signs x answer it with 4 d^2 each: if every entry of E x is at most t for all `PROBES` of them, then an entry above t
+would have had to cancel every time, for which the probability is at most one half each (flipping the sign of that
+entry moves its sum by more than 2 t). Only where a probe exceeds t is A^T A formed, which decides.
 """
 
 import torch

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from covalign.encoding.debiased import shared_variance as module
 from covalign.encoding.debiased.shared_variance import shared_variance
 from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError
@@ -130,3 +131,22 @@ def test_unusable_ranks_and_splits_are_named(options, message):
 def test_fewer_than_four_neurons_are_refused():
     with pytest.raises(InputError, match="got 3 and 64 neurons"):
         shared_variance(ten(0)[:3], ten(1))
+
+
+@pytest.mark.parametrize("slots", [96, 40])
+def test_inner_products_of_neurons_give_what_their_directions_give(monkeypatch, slots):
+    """The oracle writes every direction out, orthogonalized."""
+    one, other = (neurons(64, slots, range(8), 9.0, seed) for seed in (1, 2))
+    found = shared_variance(one, other)
+    monkeypatch.setattr(module, "_along_leading", lambda *_: None)
+    expected = shared_variance(one, other)
+    for name in ("forward", "backward", "shared", "containment_1_in_2", "containment_2_in_1"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-8, atol=1e-10)
+    assert (found.reproducible_1, found.reproducible_2) == (expected.reproducible_1, expected.reproducible_2)
+
+
+def test_neurons_that_copy_each_other_are_compared_by_their_directions():
+    """Half of a half then spans nothing of its own: its inner products alone would divide by rounding."""
+    one, other = (neurons(16, 96, range(8), 9.0, seed).repeat(4, 1) for seed in (1, 2))
+    found = shared_variance(one, other)
+    assert bool(found.forward[:4].isfinite().all())

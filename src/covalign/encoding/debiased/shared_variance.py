@@ -39,6 +39,7 @@ from covalign.arrays import ArrayLike
 from covalign.encoding.debiased.pairing import aligned_pair
 from covalign.encoding.debiased.statistics import NEURONS
 from covalign.errors import InputError
+from covalign.kernels.thin import FLOOR
 
 QUANTILE = 1.645
 """Standard errors by which a direction has to exceed what is left over: one-sided, 5 %."""
@@ -177,19 +178,41 @@ def _captured(
 ) -> _Captured:
     held = []
     own, other = rows.new_zeros(most), rows.new_zeros(most)
+    products = rows @ rows.T, others @ rows.T
     for _ in range(splits):
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
         for half, rest in _both_ways(order):
-            directions = _leading(rows[half], most)
-            held.append((rest, rows[rest] @ directions))
-            own += held[-1][1].square().mean(0) / (2 * splits)
-            other += (others @ directions).square().mean(0) / (2 * splits)
+            wide = rows.shape[1] > len(half)
+            seen = _along_leading(products, half, rest, most) if wide else None
+            if seen is None:
+                directions = _leading(rows[half], most)
+                seen = rows[rest] @ directions, others @ directions
+            held.append((rest, seen[0]))
+            own += seen[0].square().mean(0) / (2 * splits)
+            other += seen[1].square().mean(0) / (2 * splits)
     return _Captured(held, own, other, len(rows), rows.shape[1])
 
 
 def _both_ways(order: Tensor) -> list[tuple[Tensor, Tensor]]:
     middle = len(order) // 2
     return [(order[:middle], order[middle:]), (order[len(order) - middle :], order[: len(order) - middle])]
+
+
+def _along_leading(
+    products: tuple[Float64[Tensor, "n n"], Float64[Tensor, "m n"]], half: Tensor, rest: Tensor, count: int
+) -> tuple[Float64[Tensor, "rest count"], Float64[Tensor, "m count"]] | None:
+    """Coordinates of the rest and of the other network's neurons along a half's leading directions.
+
+    They follow from inner products of neurons alone, since a direction is a combination of the half's neurons divided
+    by its length; None where that length is too close to rounding (`covalign.kernels.thin`).
+    """
+    own, crossed = products
+    values, combinations = torch.linalg.eigh(own[half][:, half])
+    values, combinations = values.flip(0)[:count], combinations.flip(1)[:, :count]
+    if not bool(values[-1] > FLOOR * values[0]):
+        return None
+    scaled = combinations / values.sqrt()
+    return own[rest][:, half] @ scaled, crossed[:, half] @ scaled
 
 
 def _leading(rows: Float64[Tensor, "half d"], count: int) -> Float64[Tensor, "d count"]:

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from covalign.kernels.thin import squared_factors, squared_factors_by_svd
+from samples.planted import generator
+
+
+def rows(n, d, condition):
+    """Rows whose squared singular values fall evenly, in log, from 1 to 1 / condition."""
+    draw = generator(n + d)
+    r = min(n, d)
+    left, right = (
+        torch.linalg.qr(torch.randn(side, r, generator=draw, dtype=torch.float64)).Q for side in (n, d)
+    )
+    return left * torch.logspace(0, -0.5 * condition, r, dtype=torch.float64) @ right.T
+
+
+@pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 20), (1, 9), (9, 1)])
+@pytest.mark.parametrize("condition", [0.5, 4.9, 9, 16])
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e150])
+def test_factors_are_those_of_the_singular_value_decomposition(shape, condition, scale):
+    matrix = rows(*shape, condition)
+    values, vectors = squared_factors(matrix * scale**0.5)
+    expected, _ = squared_factors_by_svd(matrix)
+    kept = expected > 1e-12 * expected[0]
+    torch.testing.assert_close(values[kept] / scale, expected[kept], rtol=1e-9, atol=0)
+    assert bool((values.diff() <= 0).all())
+    torch.testing.assert_close(
+        vectors.T @ vectors, torch.eye(min(shape), dtype=torch.float64), rtol=0, atol=1e-9
+    )
+    back = vectors * values @ vectors.T / scale
+    torch.testing.assert_close(back, matrix.T @ matrix, rtol=0, atol=1e-13)
+
+
+def test_zero_rows_have_zero_values_and_orthonormal_vectors():
+    values, vectors = squared_factors(torch.zeros(3, 8, dtype=torch.float64))
+    assert values.tolist() == [0, 0, 0]
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(3, dtype=torch.float64))
