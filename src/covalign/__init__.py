@@ -1,8 +1,8 @@
 """covalign: do two neural networks learn the same thing? Compare their learned weights."""
 
-import ast
 import os
 import warnings
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,21 +34,22 @@ _MOVED = {
 _RENAMED = {"open_source": "open_subject"}
 
 
+@cache
 def _homes() -> dict[str, str]:
-    """Return the module of every public name, as ``__init__.pyi`` states it."""
+    """Return the module of every public name, as ``__init__.pyi`` states it; read when one is first asked for."""
+    import ast  # not at the top: the command line starts without it
+
     stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imports = (part for part in stub.body if isinstance(part, ast.ImportFrom))
     return {alias.name: str(part.module) for part in imports for alias in part.names}
 
 
-_HOME = _homes()
-__all__ = sorted(_HOME)
-
-
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562), so that the command line starts without torch."""
-    if name in _HOME:
-        globals()[name] = getattr(import_module(_HOME[name]), name)
+    if name == "__all__":
+        return sorted(_homes())
+    if name in _homes():
+        globals()[name] = getattr(import_module(_homes()[name]), name)
         return globals()[name]
     home = next((module for module, names in _MOVED.items() if name in names.split()), None)
     if home is None:
@@ -60,4 +61,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_homes())

@@ -1,7 +1,9 @@
 """The command line as a person uses it: what it prints, what it leaves behind, and how it refuses."""
 
+import ast
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from covalign.cli.app import main
+from covalign.cli import app
+from covalign.cli.app import COMMANDS, RUNS, main
 from covalign.studies.comparison.record import load_comparison
 
 PAPERS = Path(__file__).parents[2] / "docs" / "results" / "papers"
@@ -297,3 +300,21 @@ def test_results_without_checksums_are_named_in_one_line(capsys, tmp_path):
         "damage would not be noticed"
     ]
     assert covalign(capsys, "reproduce", name, "--redraw", "--out", tmp_path)[2] == ""
+
+
+@pytest.mark.parametrize("command", [*COMMANDS.values(), *RUNS.values()])
+def test_the_help_of_a_command_is_its_docstring(command):
+    module, function = command.split(":")
+    path = Path(app.__file__).with_name(f"{module.rpartition('.')[2]}.py")
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    (found,) = (part for part in tree.body if isinstance(part, ast.FunctionDef) and part.name == function)
+    assert app.docstring(source, function).split() == ast.get_docstring(found).split()
+
+
+def test_the_help_starts_without_what_renders_marked_up_text():
+    code = "import atexit, sys; from covalign.cli.app import main; sys.argv = ['covalign', '--help']\n"
+    code += "atexit.register(lambda: print(sorted({'markdown_it', 'torch', 'numpy'} & sys.modules.keys())))\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Compare networks layer by layer" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -4,7 +4,8 @@ Every command is one library call that a notebook could make, and one file, whic
 called, so that ``covalign --help`` answers at once. Bad input ends in one line on standard error and exit status 2.
 """
 
-import ast
+import inspect
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from covalign.version import __version__
 app = App(
     name="covalign",
     version=__version__,
+    help_format="plaintext",
     default_parameter=Parameter(negative_iterable=()),
     help="Do two neural networks learn the same thing? Compare their learned weights, layer by layer.\n\n"
     "Start with `covalign demo`: it trains four small networks on embedded photographs, compares them, and "
@@ -76,9 +78,15 @@ def _register(group: App, commands: dict[str, str]) -> None:
     """Name commands by where they are, with the help of their docstrings; nothing is imported."""
     for name, command in commands.items():
         module, function = command.rpartition(".")[2].split(":")
-        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
-        found = (part for part in tree.body if isinstance(part, ast.FunctionDef) and part.name == function)
-        group.command(command, name=name, help=ast.get_docstring(next(found)))
+        source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+        group.command(command, name=name, help=docstring(source, function))
+
+
+def docstring(source: str, function: str) -> str:
+    """Return the docstring of a function at the top of a module, a paragraph a line, without parsing the module."""
+    found = re.search(rf'^def {function}\(.*?:\n    """(.*?)"""', source, re.DOTALL | re.MULTILINE)
+    paragraphs = inspect.cleandoc(found[1]).split("\n\n") if found else []
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 app.command(runs)
