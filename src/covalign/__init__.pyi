@@ -8,6 +8,8 @@ from covalign.data.images import Images as Images
 from covalign.data.loading import load_images as load_images
 from covalign.data.normalization import Normalization as Normalization
 from covalign.encoding.alignment import Alignment as Alignment
+from covalign.encoding.alignment import alignment_distances as alignment_distances
+from covalign.encoding.alignment import leading_alignment as leading_alignment
 from covalign.encoding.alignment import procrustes as procrustes
 from covalign.encoding.bures import bures_wasserstein_cosine as bures_wasserstein_cosine
 from covalign.encoding.bures import bures_wasserstein_distance as bures_wasserstein_distance

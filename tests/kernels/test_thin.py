@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from covalign.kernels.thin import squared_factors, squared_factors_by_svd
+from covalign.kernels.thin import leading_factors, nuclear_norm, squared_factors, squared_factors_by_svd
 from samples.planted import generator
 
 
@@ -36,3 +36,27 @@ def test_zero_rows_have_zero_values_and_orthonormal_vectors():
     values, vectors = squared_factors(torch.zeros(3, 8, dtype=torch.float64))
     assert values.tolist() == [0, 0, 0]
     torch.testing.assert_close(vectors.T @ vectors, torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 20)])
+@pytest.mark.parametrize("condition", [0.5, 8, 16])
+def test_the_nuclear_norm_is_the_sum_of_singular_values(shape, condition):
+    matrix = rows(*shape, condition)
+    assert nuclear_norm(1e-150 * matrix) / 1e-150 == pytest.approx(
+        float(torch.linalg.svdvals(matrix).sum()), rel=1e-11
+    )
+
+
+def test_the_nuclear_norm_of_nothing_is_zero():
+    assert nuclear_norm(torch.zeros(3, 4, dtype=torch.float64)) == 0
+
+
+@pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 21)])
+def test_leading_factors_are_right_where_others_vanish(shape):
+    matrix = rows(*shape, 16)
+    values, vectors = leading_factors(matrix)
+    expected, axes = squared_factors_by_svd(matrix)
+    kept = expected > 1e-5
+    torch.testing.assert_close(values[kept], expected[kept], rtol=1e-10, atol=0)
+    cosines = (vectors[:, kept] * axes[:, kept]).sum(0).abs()
+    torch.testing.assert_close(cosines, torch.ones_like(cosines), rtol=0, atol=1e-9)

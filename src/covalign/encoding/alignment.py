@@ -9,6 +9,7 @@ Shape convention: M and A are ``[d2, d1]``, they map network 1 into network 2.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +18,18 @@ from torch import Tensor
 
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
+from covalign.errors import InputError
+from covalign.kernels.krylov import leading_triplets
+from covalign.kernels.thin import nuclear_norm
 
 SAMPLES_PER_DIMENSION = 5
 """Below this many samples per dimension a rotation is fitted to noise; our choice ("a few times d")."""
+
+RESIDUAL = 1e-8
+"""Of leading directions, in units of the largest singular value; our choice."""
+
+WORTHWHILE = 8
+"""Dimensions a direction from which on leading directions are found without the others; our choice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +85,91 @@ def procrustes(cross_moment: ArrayLike) -> Alignment:
     moment = as_float64(cross_moment, "cross_moment", "d2 d1")
     left, _, right = torch.linalg.svd(moment, full_matrices=False)
     return Alignment(left @ right)
+
+
+@dataclass(frozen=True, eq=False)
+class LeadingAlignment:
+    """The part of an alignment that carries the strongest common directions: A_r = U_r V_r^T.
+
+    Attributes:
+        left: U_r ``[d2, r]``, directions of network 2.
+        singular: shape ``[r]``, descending, in units of the moment.
+        right: V_r ``[d1, r]``, directions of network 1; signs are arbitrary in pairs.
+    """
+
+    left: Float64[Tensor, "d2 r"]
+    singular: Float64[Tensor, " r"]
+    right: Float64[Tensor, "d1 r"]
+
+    @property
+    def captured(self) -> float:
+        """tr(A_r^T M), the sum of the leading singular values."""
+        return float(self.singular.sum())
+
+
+def leading_alignment(cross_moment: ArrayLike, directions: int) -> LeadingAlignment:
+    """Return the leading part of `procrustes`, of use where its full rotation would be too large.
+
+    Singular values are within 1e-8 of the largest one of exact ones, by their residuals; where a flat spectrum does
+    not let these fall that low, M is decomposed in full.
+
+    Args:
+        cross_moment: M = E[phi_2 phi_1^T], shape ``[d2, d1]``.
+        directions: r.
+
+    Raises:
+        InputError: not a finite matrix, or a number of directions that it does not have.
+
+    Example:
+        >>> leading_alignment([[0.0, -2.0], [1.0, 0.0]], 1).captured
+        2.0
+    """
+    moment = as_float64(cross_moment, "cross_moment", "d2 d1")
+    if not 1 <= directions <= min(moment.shape):
+        raise InputError(f"directions: got {directions}, expected 1 to {min(moment.shape)} for this moment")
+    found = (
+        leading_triplets(moment, directions, RESIDUAL)
+        if WORTHWHILE * directions < min(moment.shape)
+        else None
+    )
+    if found is None:
+        left, singular, right = torch.linalg.svd(moment, full_matrices=False)
+        found = left[:, :directions], singular[:directions], right[:directions].T
+    return LeadingAlignment(*found)
+
+
+def alignment_distances(representations: Sequence[ArrayLike]) -> Float64[Tensor, "k k"]:
+    """Return the angle between every two representations after the best rotation.
+
+    theta = arccos(||X^T Y||_* / (||X|| ||Y||)) of centred X and Y, a metric (Williams, Kunz, Kornblith & Linderman
+    2021, "Generalized shape metrics on neural representations", with alpha = 1); in radians.
+
+    Args:
+        representations: at least two, each ``[m, d_i]`` with the same m samples in rows.
+
+    Raises:
+        InputError: fewer than two, different numbers of samples, or one that does not vary.
+    """
+    values = [as_float64(each, f"representations[{i}]", "m d") for i, each in enumerate(representations)]
+    if len(values) < 2 or len({len(each) for each in values}) > 1:
+        raise InputError(
+            f"representations: got {[tuple(each.shape) for each in values]}, expected at least two with equal "
+            "numbers of rows: pass the same samples to all networks"
+        )
+    centred = [each - each.mean(0) for each in values]
+    sizes = [each.norm() for each in centred]
+    if not min(sizes) > 0:
+        raise InputError(
+            "representations: got one that is the same for all samples, expected one that varies"
+        )
+    scaled = [each / size for each, size in zip(centred, sizes, strict=True)]
+    angles = torch.zeros(len(values), len(values), dtype=torch.float64)
+    for i, one in enumerate(scaled[:-1]):
+        products = torch.cat(scaled[i + 1 :], 1).T @ one
+        widths = [each.shape[1] for each in scaled[i + 1 :]]
+        for j, moment in enumerate(products.split(widths), start=i + 1):
+            angles[i, j] = angles[j, i] = math.acos(min(1.0, nuclear_norm(moment)))
+    return angles
 
 
 def alignment_correlation(

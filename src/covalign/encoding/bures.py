@@ -8,6 +8,7 @@ values of an r_1 x r_2 matrix.
     cosine = ||C_1^(1/2) C_2^(1/2)||_* / sqrt(tr C_1 tr C_2)      (Guth & Menard 2024, eq. 5)
 """
 
+import math
 from typing import TypeAlias
 
 import torch
@@ -17,6 +18,10 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.covariance import WeightCovariance
 from covalign.errors import InputError
+from covalign.kernels.thin import nuclear_norm
+
+CLOSE = 1e-3
+"""Share of tr C_1 + tr C_2 below which d^2 is not read from the difference, which is wrong by some 1e-12 of them."""
 
 Covariance: TypeAlias = WeightCovariance | ArrayLike
 """A weight covariance, or a dense symmetric positive semi-definite ``[d, d]`` matrix."""
@@ -39,19 +44,25 @@ def bures_wasserstein_cosine(c1: Covariance, c2: Covariance) -> float:
     """
     factor_1, factor_2 = _factors(c1, c2)
     # Each factor is scaled to unit trace first, so that no product over- or underflows.
-    overlap = torch.linalg.svdvals(_unit_trace(factor_1, "c1").T @ _unit_trace(factor_2, "c2"))
-    return min(1.0, float(overlap.sum()))
+    return min(1.0, nuclear_norm(_unit_trace(factor_1, "c1").T @ _unit_trace(factor_2, "c2")))
 
 
 def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
     """Return the distance d between two covariances; it is a metric, in units of a standard deviation.
 
-    Computed as min_Q ||F_1 - F_2 Q||_F over orthogonal Q, which does not cancel where c1 is close to c2.
+    Where c1 is close to c2, so that the formula would cancel, it is min_Q ||F_1 - F_2 Q||_F over orthogonal Q.
 
     Raises:
         InputError: different dimensions.
     """
     factor_1, factor_2 = _factors(c1, c2)
+    traces = float(factor_1.square().sum() + factor_2.square().sum())
+    squared = traces - 2 * nuclear_norm(factor_1.T @ factor_2)
+    return math.sqrt(squared) if squared > CLOSE * traces else nearest_distance(factor_1, factor_2)
+
+
+def nearest_distance(factor_1: Float64[Tensor, "d r1"], factor_2: Float64[Tensor, "d r2"]) -> float:
+    """Return min_Q ||F_1 - F_2 Q||_F over Q with orthonormal rows or columns, the distance for any two factors."""
     if factor_1.shape[1] < factor_2.shape[1]:
         factor_1, factor_2 = factor_2, factor_1
     left, _, right = torch.linalg.svd(factor_2.T @ factor_1, full_matrices=False)
