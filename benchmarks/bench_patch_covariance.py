@@ -1,30 +1,28 @@
-"""Patch covariance of 32 x 32 images, against the obvious way: unfold and multiply.
+"""Patch covariance of 50,000 images of 32 x 32 pixels, against unfold and multiply, and IncrementalPCA.
 
-The rival unfolds each batch with `torch.nn.functional.unfold` and adds up p p^T, in float64 like ours and in
-batches of the same size, so that both stay in bounded memory. Each runs in a fresh process on one thread; processor
-seconds, so that a busy machine does not blur them.
+One rival unfolds each batch with `torch.nn.functional.unfold` and adds up p p^T, in float64. The other is
+scikit-learn's `IncrementalPCA`, which centres, fed with all windows of some images at a time. Time and memory do not
+depend on what images show: without a folder they are noise. Rivals see a part of the images, since their time is
+proportional to the number; the same images are compared first.
 
-    python benchmarks/bench_patch_covariance.py [--images FOLDER] [--kernels 3 7] [--count 1500] [--repeats 3]
-
-Without a folder the images are uniform noise: time and memory do not depend on what they show.
+    python benchmarks/bench_patch_covariance.py [--images FOLDER] [--count 50000] [--part 1500]
 """
 
 import argparse
-import multiprocessing
-import resource
-import statistics
-import time
+from importlib.metadata import version
 
 import numpy as np
 import torch
+from harness import copying, measured, write
+from sklearn.decomposition import IncrementalPCA
 
 from covalign.data.loading import load_images
 from covalign.data.normalization import NORMALIZATIONS
-from covalign.first_layer.patches import patch_covariance, pixel_batches
+from covalign.first_layer.patches import PatchCovariance, patch_covariance
 
 CIFAR = NORMALIZATIONS["cifar"]
-SAME = 1e-10
-"""Largest difference, relative to the leading variance, of two covariances that count as equal."""
+WINDOWED = 250
+"""Images unfolded at a time."""
 
 
 def load(folder: str | None, count: int) -> torch.Tensor:
@@ -35,63 +33,72 @@ def load(folder: str | None, count: int) -> torch.Tensor:
     return load_images(folder, max_images=count).pixels
 
 
-def streamed(pixels: torch.Tensor, kernel_size: int) -> torch.Tensor:
-    """Ours."""
-    patches = patch_covariance(pixels, kernel_size, normalization=CIFAR)
-    axes = patches.eigenvectors
-    return axes * patches.standard_deviations.square() @ axes.T
+def normalized(pixels: torch.Tensor) -> torch.Tensor:
+    """Normalize in float64, as the rivals' user would have to for sums as exact as ours."""
+    scale, shift = CIFAR.affine(pixels.shape[1])
+    return pixels.double() * scale[:, None, None] + shift[:, None, None]
+
+
+def windows(pixels: torch.Tensor, kernel_size: int) -> torch.Tensor:
+    """Every window of every image, a row each."""
+    columns = torch.nn.functional.unfold(normalized(pixels), kernel_size)
+    return columns.transpose(1, 2).reshape(-1, columns.shape[1])
+
+
+def dense(patches: PatchCovariance) -> torch.Tensor:
+    """Sigma from its axes."""
+    return patches.eigenvectors * patches.standard_deviations.square() @ patches.eigenvectors.T
 
 
 def unfolded(pixels: torch.Tensor, kernel_size: int) -> torch.Tensor:
-    """The rival: copy every patch out, then multiply."""
+    """The first rival."""
     total, count = 0, 0
-    for batch in pixel_batches(pixels, CIFAR):
-        for part in batch.split(256):
-            columns = torch.nn.functional.unfold(part, kernel_size)
-            rows = columns.transpose(1, 2).reshape(-1, columns.shape[1])
-            total, count = total + rows.T @ rows, count + len(rows)
+    for part in pixels.split(WINDOWED):
+        rows = windows(part, kernel_size)
+        total, count = total + rows.T @ rows, count + len(rows)
     return total / count
 
 
-METHODS = (streamed, unfolded)
-
-
-def measure(
-    method: int, folder: str | None, count: int, kernel_size: int, repeats: int
-) -> tuple[float, float, np.ndarray]:
-    """Median processor seconds, peak resident memory in megabytes and the covariance, in this process."""
-    torch.set_num_threads(1)
-    pixels, seconds = load(folder, count), []
-    covariance = METHODS[method](pixels[:500], kernel_size)
-    for _ in range(repeats):
-        start = time.process_time()
-        covariance = METHODS[method](pixels, kernel_size)
-        seconds.append(time.process_time() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # An array, not a tensor: a tensor is handed over by a process that has to stay alive for it.
-    return statistics.median(seconds), peak, covariance.numpy()
+def incremental(pixels: torch.Tensor, kernel_size: int) -> torch.Tensor:
+    """The second rival; its variances divide by one less than the number of windows."""
+    model = IncrementalPCA()
+    for part in pixels.split(WINDOWED):
+        model.partial_fit(windows(part, kernel_size).numpy())
+    variances = model.explained_variance_ * (1 - 1 / model.n_samples_seen_)
+    return torch.as_tensor(np.einsum("ki,k,kj->ij", model.components_, variances, model.components_))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images")
-    parser.add_argument("--kernels", type=int, nargs="+", default=[3, 7])
-    parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--count", type=int, default=50_000)
+    parser.add_argument("--part", type=int, default=1500)
     options = parser.parse_args()
-    print("| patch covariance | seconds | unfold and multiply | ratio | memory (MB) | unfold | difference |")
-    print("|-|-|-|-|-|-|-|")
-    for kernel_size in options.kernels:
-        arguments = (options.images, options.count, kernel_size, options.repeats)
-        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            ours, theirs = (pool.apply(measure, (method, *arguments)) for method in range(2))
-        difference = float(np.abs(ours[2] - theirs[2]).max() / np.abs(theirs[2]).max())
-        assert difference < SAME, f"kernel {kernel_size}: both should be equal, differ by {difference:.0e}"
-        print(
-            f"| kernel {kernel_size} | {ours[0]:.2f} | {theirs[0]:.2f} | {theirs[0] / ours[0]:.1f} | "
-            f"{ours[1]:.0f} | {theirs[1]:.0f} | {difference:.0e} |",
-            flush=True,
-        )
+    torch.set_num_threads(1)
+    pixels = load(options.images, options.count)
+    part = pixels[: options.part]
+    rows = []
+    for kernel_size in (3, 7):
+        for name, rival, centred, asked in (
+            ("unfold and multiply", unfolded, False, 4),
+            (f"scikit-learn {version('scikit-learn')} IncrementalPCA", incremental, True, 20),
+        ):
+            expected = rival(part, kernel_size)
+            found = dense(patch_covariance(part, kernel_size, centred=centred, normalization=CIFAR))
+            rows.append(
+                measured(
+                    f"patch covariance of {len(pixels)} images, k = {kernel_size}",
+                    name,
+                    lambda k=kernel_size, c=centred: patch_covariance(pixels, k, centred=c, normalization=CIFAR),
+                    lambda k=kernel_size, rival=rival: rival(part, k),
+                    difference=float((found - expected).abs().max() / expected.abs().max()),
+                    allowed=1e-10,
+                    at_least=asked,
+                    limit=copying(pixels.numel()),
+                    theirs_times=len(pixels) / len(part),
+                )
+            )
+    write("patch_covariance", rows)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ def bures_wasserstein_cosine(c1: Covariance, c2: Covariance) -> float:
         >>> round(bures_wasserstein_cosine([[1.0, 0.0], [0.0, 1.0]], [[9.0, 0.0], [0.0, 1.0]]), 4)
         0.8944
     """
-    factor_1, factor_2 = _factors(c1, c2)
-    # Each factor is scaled to unit trace first, so that no product over- or underflows.
-    return min(1.0, nuclear_norm(_unit_trace(factor_1, "c1").T @ _unit_trace(factor_2, "c2")))
+    one, other = _axes(c1, c2)
+    # Spectra are scaled to unit trace first, so that no product over- or underflows.
+    return min(1.0, nuclear_norm(_overlap(_unit_trace(one, "c1"), _unit_trace(other, "c2"))))
 
 
 def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
@@ -55,10 +55,12 @@ def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
     Raises:
         InputError: different dimensions.
     """
-    factor_1, factor_2 = _factors(c1, c2)
-    traces = float(factor_1.square().sum() + factor_2.square().sum())
-    squared = traces - 2 * nuclear_norm(factor_1.T @ factor_2)
-    return math.sqrt(squared) if squared > CLOSE * traces else nearest_distance(factor_1, factor_2)
+    one, other = _axes(c1, c2)
+    traces = float(one[0].sum() + other[0].sum())
+    squared = traces - 2 * nuclear_norm(_overlap(one, other))
+    if squared > CLOSE * traces:
+        return math.sqrt(squared)
+    return nearest_distance(*(vectors * values.sqrt() for values, vectors in (one, other)))
 
 
 def nearest_distance(factor_1: Float64[Tensor, "d r1"], factor_2: Float64[Tensor, "d r2"]) -> float:
@@ -82,17 +84,26 @@ def same_weights(c1: WeightCovariance, c2: WeightCovariance, tolerance: float) -
     return alike and bures_wasserstein_cosine(c1, c2) > 1 - tolerance
 
 
-def _factors(c1: Covariance, c2: Covariance) -> tuple[Float64[Tensor, "d r1"], Float64[Tensor, "d r2"]]:
-    factor_1, factor_2 = _factor(c1, "c1"), _factor(c2, "c2")
-    if len(factor_1) != len(factor_2):
+Axes: TypeAlias = tuple[Float64[Tensor, " _"], Float64[Tensor, "d _"]]
+"""Positive eigenvalues and their eigenvectors."""
+
+
+def _overlap(one: Axes, other: Axes) -> Float64[Tensor, "r1 r2"]:
+    """F_1^T F_2."""
+    return one[0].sqrt()[:, None] * (one[1].T @ other[1]) * other[0].sqrt()
+
+
+def _axes(c1: Covariance, c2: Covariance) -> tuple[Axes, Axes]:
+    one, other = _positive(c1, "c1"), _positive(c2, "c2")
+    if len(one[1]) != len(other[1]):
         raise InputError(
-            f"covariances of dimensions {len(factor_1)} and {len(factor_2)} cannot be compared; "
+            f"covariances of dimensions {len(one[1])} and {len(other[1])} cannot be compared; "
             "rotate the narrower one into the wider network's coordinates first"
         )
-    return factor_1, factor_2
+    return one, other
 
 
-def _factor(c: Covariance, name: str) -> Float64[Tensor, "d r"]:
+def _positive(c: Covariance, name: str) -> Axes:
     if isinstance(c, WeightCovariance):
         values, vectors = c.eigenvalues, c.eigenvectors
     else:
@@ -104,13 +115,14 @@ def _factor(c: Covariance, name: str) -> Float64[Tensor, "d r"]:
         if float(values.min()) < -1e-8 * scale:
             raise InputError(f"{name}: got eigenvalue {float(values.min()):.3g}, expected none below zero")
     kept = values > 0
-    return vectors[:, kept] * values[kept].sqrt()
+    return (values, vectors) if bool(kept.all()) else (values[kept], vectors[:, kept])
 
 
-def _unit_trace(factor: Float64[Tensor, "d r"], name: str) -> Float64[Tensor, "d r"]:
-    norm = float(factor.norm())
-    if norm == 0:
+def _unit_trace(axes: Axes, name: str) -> Axes:
+    values, vectors = axes
+    trace = float(values.sum())
+    if trace == 0:
         raise InputError(
             f"{name}: the covariance is zero, so that its cosine is undefined; nothing was learned"
         )
-    return factor / norm
+    return values / trace, vectors
