@@ -2,6 +2,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
+BENCH := .venv/bench/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -29,14 +30,22 @@ format: .venv/dev  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev  ## Run the benchmarks; each names its rival
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+bench: .venv/bench  ## Run the benchmarks; each names its rival; write docs/results/speed
+	for file in benchmarks/bench_*.py; do OMP_NUM_THREADS=1 $(BENCH)/python $$file || exit 1; done
+	$(BENCH)/python benchmarks/table.py
 
 clean:  ## Remove the environment and caches; results and trainings stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist src/*.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+
+.venv/bench: pyproject.toml constraints.txt benchmarks/requirements.txt .venv/dev
+	$(BIN)/python -m venv --system-site-packages $@
+	echo "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')" \
+		> "$$($@/bin/python -c 'import site; print(site.getsitepackages()[0])')/dev.pth"
+	$@/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt
+	@touch $@
 
 .venv/demo: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable .

@@ -47,7 +47,10 @@ def distances() -> list[Row]:
 
     ours = alignment_distances(networks)
     rows = []
-    for name, rival, some, asked in ((NETREP, netrep, pairs[:5], 10), ("loop over SciPy svdvals", scipy, pairs, 3)):
+    for name, rival, some, asked in (
+        (NETREP, netrep, pairs[:5], 10),
+        ("loop over SciPy svdvals", scipy, pairs, 3),
+    ):
         expected = torch.tensor(rival(some), dtype=torch.float64)
         found = torch.stack([ours[i, j] for i, j in some])
         rows.append(

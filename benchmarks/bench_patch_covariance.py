@@ -89,7 +89,9 @@ def main() -> None:
                 measured(
                     f"patch covariance of {len(pixels)} images, k = {kernel_size}",
                     name,
-                    lambda k=kernel_size, c=centred: patch_covariance(pixels, k, centred=c, normalization=CIFAR),
+                    lambda k=kernel_size, c=centred: patch_covariance(
+                        pixels, k, centred=c, normalization=CIFAR
+                    ),
                     lambda k=kernel_size, rival=rival: rival(part, k),
                     difference=float((found - expected).abs().max() / expected.abs().max()),
                     allowed=1e-10,

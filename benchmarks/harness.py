@@ -145,7 +145,10 @@ def measured(
         limit.seconds / median,
         difference,
     )
-    print(f"{work}: {row.ratio:.1f}x {rival} ({row.lowest:.1f}-{row.highest:.1f}), {at_least:g}x asked", flush=True)
+    print(
+        f"{work}: {row.ratio:.1f}x {rival} ({row.lowest:.1f}-{row.highest:.1f}), {at_least:g}x asked",
+        flush=True,
+    )
     return row
 
 
