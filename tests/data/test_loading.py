@@ -286,7 +286,7 @@ def test_a_hub_data_set_is_read_like_its_files(offline, table, monkeypatch, capf
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 2}, "channels: got 2, expected 1 or 3"),
+        ({"channels": 2}, "images: got 3 channels, expected 2; pass an .npz whose images have 2 channels"),
         ({"resolution": 0}, "resolution: got 0, expected a positive number"),
         ({"max_images": -1}, "max_images: got -1, expected a positive number"),
         ({"classes": ["dog"]}, "'dog' is not one of the 3 classes; near: 0, 1, 2"),

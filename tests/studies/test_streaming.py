@@ -12,7 +12,7 @@ from samples.networks import images, module, permuted, read, slot_order
 
 
 def links(a: Network, b: Network, shared: bool = False) -> list[Link]:
-    pairs = match_layers(a, b)
+    pairs = [(match.layer_a, match.layer_b) for match in match_layers(a, b)]
     known = torch.eye(30, dtype=torch.float64)
     return [
         Link(a, left, b, right, known if shared and i == 0 else None) for i, (left, right) in enumerate(pairs)

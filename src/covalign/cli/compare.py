@@ -16,7 +16,8 @@ def compare(
     normalization: options.Normalization = None,
     split: options.Split = "train",
     label_column: options.LabelColumn = None,
-    resolution: int | None = None,
+    resolution: options.Resolution = None,
+    layout: options.Layout = None,
     max_images: int = 10_000,
     by: list[str] | None = None,
     controls: bool = True,
@@ -35,7 +36,6 @@ def compare(
     Args:
         models: two or more MODELs.
         images: DATA that alignments are fitted to; repeated sets are mixed in equal parts.
-        resolution: side in pixels to which images are brought; the networks' own by default.
         max_images: at most this many images, drawn at random.
         by: compare conditions as well, by Q over seeds: `--by training` takes images and labels of stored runs, or
             one name per model, in order (`--by cats --by cats --by dogs --by dogs`).
@@ -43,11 +43,17 @@ def compare(
         calibrate: also estimate the calibrated similarity with its interval.
     """
     options.set_threads(threads)
-    found = options.opened(models, architecture, store, normalization)
-    sides = {subject.network.resolution for subject in found if subject.network.resolution}
-    size = resolution or (sides.pop() if len(sides) == 1 else None)
+    found = options.opened(models, architecture, store, normalization, resolution, layout)
     sets = [
-        load_images(name, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed)
+        load_images(
+            name,
+            split,
+            resolution=options.image_side(found, resolution),
+            label_column=label_column,
+            max_images=max_images,
+            channels=options.image_channels(found),
+            seed=seed,
+        )
         for name in images or []
     ]
     with shown() as told:

@@ -5,7 +5,7 @@ from covalign.data.loading import load_images
 from covalign.data.normalization import normalization as named
 from covalign.studies.first_layer.measure import first_layer_summary
 from covalign.studies.first_layer.record import FirstLayerSummary
-from covalign.studies.subjects import open_subject
+from covalign.studies.subjects import Subject, open_subject
 from covalign.training.store import RunStore
 
 
@@ -50,7 +50,13 @@ def energy(
     summary = first_layer_summary(
         subject,
         load_images(
-            images, split, resolution=size, label_column=label_column, max_images=max_images, seed=seed
+            images,
+            split,
+            resolution=size,
+            label_column=label_column,
+            max_images=max_images,
+            channels=_channels(subject),
+            seed=seed,
         ),
         kernel_size=kernel_size,
         scaled_time=time,
@@ -61,6 +67,13 @@ def energy(
     )
     options.write(summary, out)
     _say(summary)
+
+
+def _channels(subject: Subject | None) -> int | None:
+    """Return with how many channels to load images: colours, or as they are where a first layer takes no colours."""
+    if subject is None or not subject.network.layers or subject.network.layers[0].channels == 3:
+        return 3
+    return None
 
 
 def _say(summary: FirstLayerSummary) -> None:

@@ -30,6 +30,20 @@ Normalization = Annotated[
         "say how their pixels are normalized."
     ),
 ]
+Resolution = Annotated[
+    int | None,
+    Parameter(
+        help="side in pixels to which images are brought, and on which modules are looked at; the networks' own by "
+        "default. A network that fixes another size gets the images averaged to that."
+    ),
+]
+Layout = Annotated[
+    list[str] | None,
+    Parameter(
+        help="where a model's images have their channels: first or last; one for all, or one per model in order. "
+        "Found out by default."
+    ),
+]
 Split = Annotated[str, Parameter(help="which images to use.")]
 LabelColumn = Annotated[str | None, Parameter(help="which label column to read, where a set has several.")]
 Seed = Annotated[int, Parameter(help="of everything random.")]
@@ -41,27 +55,65 @@ STORE = Path("covalign-runs")
 
 
 def opened(
-    models: Sequence[str], architectures: list[str] | None, store: Path, normalization: str | None = None
+    models: Sequence[str],
+    architectures: list[str] | None,
+    store: Path,
+    normalization: str | None = None,
+    resolution: int | None = None,
+    layouts: list[str] | None = None,
 ) -> list[Subject]:
-    """Open each MODEL, with the architecture that belongs to it."""
+    """Open each MODEL, with the architecture and the layout that belong to it."""
     factories = one_each(architectures, len(models))
     return [
-        open_subject(model, factory, normalization=normalization, store=RunStore(store))
-        for model, factory in zip(models, factories, strict=True)
+        open_subject(
+            model,
+            factory,
+            normalization=normalization,
+            resolution=resolution,
+            layout=layout,
+            store=RunStore(store),
+        )
+        for model, factory, layout in zip(
+            models, factories, one_each(layouts, len(models), "--layout"), strict=True
+        )
     ]
 
 
-def one_each(architectures: list[str] | None, count: int) -> list[str | None]:
-    """Return an architecture for each model: none, the same, or its own."""
-    if not architectures:
+def one_each(given: list[str] | None, count: int, option: str = "--architecture") -> list[str | None]:
+    """Return what an option gives each model: nothing, the same, or its own."""
+    if not given:
         return [None] * count
-    if len(architectures) == 1:
-        return [*architectures] * count
-    if len(architectures) != count:
+    if len(given) == 1:
+        return [*given] * count
+    if len(given) != count:
+        raise InputError(f"{option}: got {len(given)} for {count} models, expected one, or one per model")
+    return [*given]
+
+
+def image_channels(found: Sequence[Subject]) -> int:
+    """Return with how many channels to load images: those of all networks, RGB where some take that and some grey.
+
+    Raises:
+        InputError: networks that take numbers of channels between which nothing converts.
+    """
+    taken = {each.name: each.network.intake.channels for each in found}
+    counts = {channels for channels in taken.values() if channels is not None}
+    if len(counts) > 1 and not counts <= {1, 3}:
+        listed = ", ".join(f"{name} {channels}" for name, channels in taken.items() if channels)
         raise InputError(
-            f"--architecture: got {len(architectures)} for {count} models, expected one, or one per model"
+            f"networks take images of different channels ({listed}), expected the same, or 1 and 3; compare those "
+            "that can see the same images"
         )
-    return [*architectures]
+    return counts.pop() if len(counts) == 1 else 3
+
+
+def image_side(found: Sequence[Subject], resolution: int | None) -> int | None:
+    """Return the side to load images at: as stated, or the largest of a network; None leaves them as they are."""
+    own = [
+        max(each.network.resolution or 0, each.network.intake.height or 0, each.network.intake.width or 0)
+        for each in found
+    ]
+    return resolution or max(own, default=0) or None
 
 
 def set_threads(threads: int | None) -> None:

@@ -21,13 +21,13 @@ NATIVE_MODES = ("L", "RGB", "RGBA")
 
 
 def decode_listing(
-    listing: Listing, channels: int = 3, resolution: int | None = None
+    listing: Listing, channels: int | None = 3, resolution: int | None = None
 ) -> UInt8[Tensor, "n c h w"]:
     """Decode the images of a listing, in its order.
 
     Args:
         listing: which images, and how to read their bytes.
-        channels: 1 or 3.
+        channels: their number afterwards (`with_channels`); None leaves them as they are, if all have the same.
         resolution: side in pixels: the central square is averaged down to it. None keeps the size, which must
             then be the same for all images.
 
@@ -42,6 +42,10 @@ def decode_listing(
             image = box_average(square(image), resolution)
         if pixels is None:
             pixels, first = torch.empty((len(listing), *image.shape), dtype=torch.uint8), origin
+        if len(image) != pixels.shape[1]:
+            raise InputError(
+                f"{origin}: got {len(image)} channels where {first} has {pixels.shape[1]}; state how many to take"
+            )
         if image.shape != pixels.shape[1:]:
             raise InputError(
                 f"{origin}: got {_size(image)} pixels where {first} has {_size(pixels)}; "

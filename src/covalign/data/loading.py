@@ -40,7 +40,7 @@ def load_images(
     classes: int | Sequence[str] | Sequence[int] | None = None,
     label_column: str | None = None,
     max_images: int | None = None,
-    channels: int = 3,
+    channels: int | None = 3,
     seed: int = 0,
     cache: bool = True,
 ) -> Images:
@@ -62,16 +62,15 @@ def load_images(
         classes: names, indices, or a number N for the first N; labels are renumbered.
         label_column: which column holds the labels, where a table has several; other sources ignore it.
         max_images: draw at most so many, at random (sources are often sorted by class).
-        channels: 1 or 3; grey images are repeated, colour images converted.
+        channels: 1 or 3 (grey images are repeated, colour images converted), or another number, which the images must
+            have; None takes them as they are.
         seed: of the random subset.
         cache: keep decoded images on disk (see `covalign.data.cache`).
 
     Raises:
         InputError: anything missing, damaged or contradictory, with the file and row it was found in.
     """
-    if channels not in (1, 3):
-        raise InputError(f"channels: got {channels}, expected 1 or 3")
-    for name, value in (("resolution", resolution), ("max_images", max_images)):
+    for name, value in (("resolution", resolution), ("max_images", max_images), ("channels", channels)):
         if value is not None and value < 1:
             raise InputError(f"{name}: got {value}, expected a positive number")
     found = _find(source, split, label_column)

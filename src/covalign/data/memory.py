@@ -22,7 +22,8 @@ def images_from_arrays(
     """Make a record of arrays.
 
     Args:
-        pixels: uint8, shape ``[n, h, w]``, ``[n, h, w, c]`` or ``[n, c, h, w]`` with c = 1, 3 or 4.
+        pixels: uint8, shape ``[n, h, w]``, ``[n, h, w, c]`` or ``[n, c, h, w]``; channels are the axis of
+            length 1, 3 or 4, or else the shortest.
         labels: integers from 0, shape ``[n]`` or ``[n, 1]``.
         classes: class names; None names the classes by their numbers.
         name: how the images are called in tables and messages.
@@ -80,10 +81,17 @@ def _tensor(value: ArrayLike, name: str) -> Tensor:
 
 
 def _channels_first(pixels: Tensor, name: str) -> Tensor:
+    """Bring images to ``[n, c, h, w]``: channels are 1, 3 or 4, or else the one axis that is the shortest."""
     if pixels.ndim == 3:
         return pixels.unsqueeze(1)
-    if pixels.shape[1] in (1, 3, 4):
+    first, *_, last = pixels.shape[1:]
+    if first in (1, 3, 4):
         return pixels
-    if pixels.shape[3] in (1, 3, 4):
+    if last in (1, 3, 4) or last < min(pixels.shape[1:3]):
         return pixels.permute(0, 3, 1, 2).contiguous()
-    raise InputError(f"{name}: got images of shape {list(pixels.shape)}, expected 1, 3 or 4 channels")
+    if first < min(pixels.shape[2:]):
+        return pixels
+    raise InputError(
+        f"{name}: got images of shape {list(pixels.shape)}, expected 1, 3 or 4 channels, or fewer channels "
+        "than pixels along a side"
+    )

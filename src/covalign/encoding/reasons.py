@@ -25,6 +25,8 @@ class Reason(Enum):
     )
     OTHER_FILTERS = "the frozen filters of the two networks differ: aligned on images like any other layer"
     MATCHED_FILTERS = "the same frozen filters in another order or sign: slots matched one to one"
+    OTHER_SIZE = "network {} takes images of {}x{} pixels: these, of {}x{}, were averaged to that size"
+    LUMINANCE = "network {} takes one channel: it was given the luminance of colour images"
     SAME_WEIGHTS = "same weights up to a rotation, and so no independent sample"
     NOTHING_LEARNED = (
         "nothing learned: {} and {} eigenvalues above the bulk edge, expected at least 2 of each"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from covalign.errors import InputError
+from covalign.networks.intake import ANY, Intake, arranged
 from covalign.networks.readers.torch_file import one_line
 from covalign.networks.readers.tracing import evaluation, first_tensor
 
@@ -26,12 +27,13 @@ class ModuleSource:
     every submodule in its own mode. A float16 or bfloat16 module is copied to float32 first.
     """
 
-    def __init__(self, module: nn.Module, name: str) -> None:
+    def __init__(self, module: nn.Module, name: str, intake: Intake = ANY) -> None:
         dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
         if dtypes & {torch.float16, torch.bfloat16}:
             module = copy.deepcopy(module).float()
         self.module = module
         self.name = name
+        self.intake = intake
 
     def inputs(
         self, batch: Float[Tensor, "n c h w"], names: Sequence[str]
@@ -58,12 +60,13 @@ class ModuleSource:
         handles = [keep(name, isinstance(parts[name], nn.Linear)) for name in names]
         try:
             with evaluation(self.module):
-                self.module(batch.to(next(self.module.parameters())))
+                self.module(arranged(batch, self.intake).to(next(self.module.parameters())))
         except Exception as error:  # a stranger's forward pass may raise anything
             shape = "x".join(map(str, batch.shape[1:]))
             raise InputError(
-                f"network {self.name!r} cannot run on images of {shape} (channels x height x width): "
-                f"{one_line(error)}; give images of the size and channels it was made for"
+                f"network {self.name!r} cannot run on images of {shape} (channels x height x width), channels "
+                f"{'last' if self.intake.channels_last else 'first'}: {one_line(error)}; give images of the size and "
+                "channels it was made for, or state --resolution or --layout"
             ) from error
         finally:
             for handle in handles:

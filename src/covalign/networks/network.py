@@ -4,7 +4,7 @@ Shape convention, used everywhere: a layer's weight is ``[c_out, c_in / groups, 
 have ``k_h = k_w = 1``); one row of `Layer.matrix` is one neuron, flattened in the order (c_in, space).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from covalign.data.normalization import Normalization
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank
+from covalign.networks.intake import ANY, Intake
 
 Kind = Literal["convolution", "grouped", "depthwise", "transposed", "linear"]
 
@@ -121,6 +122,9 @@ class Network:
         source: gives layer inputs; None for a bare weight file, which has no forward pass.
         normalization: how this network's input pixels are normalized, where known.
         resolution: height and width of the images it was trained on, where known.
+        intake: what it fixes of its images.
+        wiring: by layer, the layers whose output reaches it without another layer between ("" for the images); empty
+            where no forward pass could be followed.
         filters: the frozen spatial filters of its factorized layers; None where there are none, or are not known.
         details: provenance for reports (path, architecture, training run ...), JSON-serializable.
     """
@@ -133,6 +137,8 @@ class Network:
     resolution: int | None = None
     filters: FilterBank | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    intake: Intake = ANY
+    wiring: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``."""

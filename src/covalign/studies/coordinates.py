@@ -6,7 +6,7 @@ another order or sign a permutation of slots, and different banks nothing, so th
 """
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -24,11 +24,22 @@ def known_rotation(
         return None, ()
     if a.normalization != b.normalization:
         return None, (Remark(Reason.OTHER_NORMALIZATION),)
+    if a.intake.channels != b.intake.channels and None not in (a.intake.channels, b.intake.channels):
+        return None, ()
     if layer_a.factorized or layer_b.factorized:
         return _through_filters(a.filters, b.filters, layer_a.channels)
     if layer_a.channels != layer_b.channels:
         return None, ()
     return torch.eye(layer_a.channels, dtype=torch.float64), ()
+
+
+def image_remarks(network: Network, pixels: UInt8[Tensor, "n c h w"]) -> Remarks:
+    """Return what is to be said of how images are brought to the form that a network takes."""
+    channels, *given = pixels.shape[1:]
+    taken = network.intake.size(*given)
+    size = () if taken == tuple(given) else (Remark(Reason.OTHER_SIZE, (network.name, *taken, *given)),)
+    grey = network.intake.channels == 1 < channels
+    return (*size, Remark(Reason.LUMINANCE, (network.name,))) if grey else size
 
 
 def _through_filters(

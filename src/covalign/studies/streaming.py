@@ -24,6 +24,7 @@ from covalign.encoding.alignment import (
 from covalign.encoding.reasons import Remarks
 from covalign.errors import InputError
 from covalign.kernels.moments import CrossedProducts, ProductSum, Received
+from covalign.networks.intake import fitted
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
 
@@ -227,9 +228,8 @@ def layer_inputs(
                 "none)"
             )
         names = list(dict.fromkeys(layer.name for owner, layer in layers if owner is network))
-        inputs = network.source.inputs(
-            network.normalization(pixels).contiguous(memory_format=torch.channels_last), names
-        )
+        images = network.normalization(fitted(pixels, network.intake, network.name))
+        inputs = network.source.inputs(images.contiguous(memory_format=torch.channels_last), names)
         result |= {(id(network), name): value for name, value in inputs.items()}
     return result
 

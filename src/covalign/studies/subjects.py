@@ -53,6 +53,8 @@ def open_subject(
     *,
     name: str | None = None,
     normalization: str | Normalization | None = None,
+    resolution: int | None = None,
+    layout: str | None = None,
     store: RunStore | None = None,
 ) -> Subject:
     """Open a run by its folder or key, and anything else by `covalign.networks.readers.opening.read_network`.
@@ -63,6 +65,8 @@ def open_subject(
         architecture: for weight files, the module that they are the weights of, or what builds it.
         name: in tables and captions; the default is taken from the source.
         normalization: of the network's input pixels, where the source does not say.
+        resolution: side of the images on which a module is looked at, where the source does not say.
+        layout: of the images it takes: "first" ([n, c, h, w]) or "last"; None finds out.
         store: where run keys are looked up; None takes `covalign.training.store.default_store`.
 
     Raises:
@@ -75,7 +79,9 @@ def open_subject(
         run = load_run(source, store)
     if run is not None:  # a training says how its pixels are normalized
         source, normalization = run.network, None
-    network = read_network(source, architecture, name=name, normalization=normalization)
+    network = read_network(
+        source, architecture, name=name, normalization=normalization, resolution=resolution, layout=layout
+    )
     return Subject(network.name, network, run)
 
 
@@ -85,6 +91,8 @@ def load_network(
     *,
     name: str | None = None,
     normalization: str | Normalization | None = None,
+    resolution: int | None = None,
+    layout: str | None = None,
 ) -> Network:
     """Read a network from wherever it is.
 
@@ -97,6 +105,10 @@ def load_network(
         name: short name for tables and captions; the default is taken from the source.
         normalization: how this network's input pixels are normalized, by record or by name; the default is
             what the source itself says (timm, torchvision, runs).
+        resolution: side of the images on which a module is looked at, where the source does not say; common sides
+            are tried by default.
+        layout: where its images have their channels, "first" ([n, c, h, w]) or "last" ([n, h, w, c]); found out by
+            default.
 
     Returns:
         The network; ``.skipped`` says what was left out and why, ``.details`` how it was read. The layer
@@ -105,7 +117,9 @@ def load_network(
     Raises:
         InputError: what cannot be found, read or trusted; always one line that says what to do.
     """
-    return open_subject(source, architecture, name=name, normalization=normalization).network
+    return open_subject(
+        source, architecture, name=name, normalization=normalization, resolution=resolution, layout=layout
+    ).network
 
 
 def subjects(networks: Sequence[Source] | Mapping[str, Source]) -> list[Subject]:

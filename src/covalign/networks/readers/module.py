@@ -7,7 +7,7 @@ batch norms come from one forward pass (`covalign.networks.readers.tracing`), or
 the module cannot be run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,22 +22,25 @@ from covalign.errors import InputError
 from covalign.networks.architectures.blocks import FactorizedStage
 from covalign.networks.architectures.vgg import VGG
 from covalign.networks.filters import FilterBank
+from covalign.networks.intake import ANY, Intake
 from covalign.networks.network import Kind, Layer, Skipped
-from covalign.networks.readers.torch_file import one_line
-from covalign.networks.readers.tracing import Readable, Trace, batch_norm, is_norm, trace
-
-RESOLUTIONS = (32, 64, 224, 28, 96, 128, 299, 16, 8)
-"""Sides of images on which a module is tried, likeliest first (our choice)."""
+from covalign.networks.readers.tracing import Readable, Trace, batch_norm, is_norm
+from covalign.networks.readers.trials import demanded, first_trace, followed_wiring
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Layers in forward order, what was left out, the frozen filters, and how the order was found."""
+    """Layers in forward order, what was left out, the frozen filters, and how the order was found.
+
+    ``intake`` and ``wiring`` are those of a `Network`; where no pass succeeded nothing is known of them.
+    """
 
     layers: tuple[Layer, ...]
     skipped: tuple[Skipped, ...]
     filters: FilterBank | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    intake: Intake = ANY
+    wiring: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -51,12 +54,15 @@ def unwrap(module: nn.Module) -> nn.Module:
             return module
 
 
-def read_module(module: nn.Module, resolution: int | None = None) -> Reading:
+def read_module(
+    module: nn.Module, resolution: int | None = None, channels_last: bool | None = None
+) -> Reading:
     """Read the learned layers of ``module``; the module is left as it is.
 
     Args:
-        module: any network that maps images ``[n, c, h, w]`` to something.
+        module: any network that maps images to something.
         resolution: side of the images it expects, where known; otherwise common sides are tried.
+        channels_last: whether it takes ``[n, h, w, c]``; None tries ``[n, c, h, w]`` first.
 
     Raises:
         InputError: no readable layer, or weights that are not finite.
@@ -67,7 +73,7 @@ def read_module(module: nn.Module, resolution: int | None = None) -> Reading:
             f"{type(module).__name__} has no two-dimensional convolution or linear layer that can be read; "
             + (f"left out: {_listed(skipped)}" if skipped else "it has no parameters at all")
         )
-    followed, how = _trace(module, found, norms, resolution)
+    followed, intake, how = first_trace(module, found, norms, resolution, channels_last)
     layers = [_layer(name, found[name]) for name in followed.order if name not in followed.altered]
     behind_banks = {id(stage.pointwise) for stage in factorized_stages(module)}
     layers = [
@@ -77,7 +83,13 @@ def read_module(module: nn.Module, resolution: int | None = None) -> Reading:
     skipped += _not_followed(found, norms, followed)
     variances = _init_variances(module)
     named = [replace(layer, **variances.get(layer.name, {})) for layer in layers]
-    return Reading(tuple(named), tuple(skipped), frozen_filters(module), {"order": how})
+    reading = Reading(tuple(named), tuple(skipped), frozen_filters(module), {"order": how})
+    if intake is None:
+        return reading
+    fixed = demanded(module, intake)
+    wires = followed_wiring(module, intake, {layer.name: found[layer.name] for layer in named})
+    details = {"order": how, "images": str(fixed)}
+    return replace(reading, details=details, intake=fixed, wiring=wires)
 
 
 def factorized_stages(module: nn.Module) -> Iterator[FactorizedStage]:
@@ -206,37 +218,6 @@ def _is_quantized(part: nn.Module) -> bool:
 
 def _listed(skipped: list[Skipped]) -> str:
     return "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
-
-
-def _trace(
-    module: nn.Module, layers: dict[str, Readable], norms: dict[str, nn.Module], resolution: int | None
-) -> tuple[Trace, str]:
-    """Follow one forward pass over noise; where none succeeds, take the order of registration."""
-    failures = []
-    weight = next(iter(layers.values())).weight
-    for channels, side in _image_sizes(layers.values(), resolution):
-        shape = f"{channels}x{side}x{side}"
-        batch = torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(0))
-        try:
-            followed = trace(module, batch.to(weight), layers, norms)
-        except Exception as error:  # a stranger's forward pass may raise anything
-            failures.append(f"on {shape}: {one_line(error)}")
-            continue
-        if followed.order:
-            return followed, f"of execution, on noise of {shape}"
-        failures.append(f"on {shape}: no layer was called")
-    return Trace(tuple(layers)), f"of registration; batch norms not placed (no forward pass {failures[0]})"
-
-
-def _image_sizes(layers: Iterable[Readable], resolution: int | None) -> list[tuple[int, int]]:
-    """Image shapes (channels, side) that a network with these layers may take, likeliest first."""
-    first, *_ = layers
-    exact: list[tuple[int, int]] = []
-    if isinstance(first, nn.Linear):
-        exact = [(c, side) for side in range(1, 257) for c in (3, 1) if c * side**2 == first.in_features]
-    counts = [part.in_channels for part in layers if not isinstance(part, nn.Linear)][:1]
-    sides = RESOLUTIONS if resolution is None else (resolution, *RESOLUTIONS)
-    return exact + [(c, side) for c in dict.fromkeys((*counts, 3, 1)) for side in sides]
 
 
 def _layer(name: str, part: Readable) -> Layer:

@@ -19,6 +19,7 @@ from covalign.errors import InputError
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
 from covalign.networks.readers.hub import optional
 from covalign.networks.readers.module import layer_of
+from covalign.networks.readers.onnx_intake import wiring
 from covalign.networks.readers.onnx_source import OnnxSource
 from covalign.networks.readers.torch_file import one_line
 
@@ -27,8 +28,8 @@ PASSED_ON = ("Identity", "Cast", "Transpose")
 Constants = dict[str, Callable[[], np.ndarray]]
 
 
-def read_onnx(path: Path, name: str) -> Network:
-    """Read an ONNX file as a network.
+def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Network:
+    """Read an ONNX file as a network; `channels_last` says where its images have their channels, if stated.
 
     Raises:
         InputError: the onnx extra is missing; a file that is damaged, cyclic, or points outside its folder;
@@ -44,7 +45,7 @@ def read_onnx(path: Path, name: str) -> Network:
     try:
         _check_order(model.graph)
         constants = _constants(onnx, model.graph, path.parent)
-        layers, received, skipped = _layers(onnx, model.graph, constants)
+        layers, received, made, skipped = _layers(onnx, model.graph, constants)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if not layers:
@@ -53,9 +54,25 @@ def read_onnx(path: Path, name: str) -> Network:
             f"{path}: no two-dimensional convolution or linear layer with constant weights (left out: "
             f"{listed or 'nothing'}); expected a trained network with such layers"
         )
-    source = OnnxSource(model, path.parent, name, received)
-    details = {"source": str(path), "order": "of execution", "opset": model.opset_import[0].version}
-    return Network(name, tuple(layers), tuple(skipped), source, resolution=source.resolution, details=details)
+    source = OnnxSource(model, path.parent, name, received, channels_last)
+    intake = source.intake
+    details = {
+        "source": str(path),
+        "order": "of execution",
+        "opset": model.opset_import[0].version,
+        "images": str(intake),
+    }
+    return Network(
+        name,
+        tuple(layers),
+        tuple(skipped),
+        source,
+        source.normalization,
+        intake.height if intake.height == intake.width else None,
+        details=details,
+        intake=intake,
+        wiring=wiring(model.graph, made),
+    )
 
 
 def _check_order(graph: Any) -> None:
@@ -121,11 +138,12 @@ def _options(onnx: Any, node: Any) -> dict[str, Any]:
 
 def _layers(
     onnx: Any, graph: Any, constants: Constants
-) -> tuple[list[Layer], dict[str, tuple[str, bool]], list[Skipped]]:
-    """Return layers in graph order, the tensor each receives, and what was left out."""
+) -> tuple[list[Layer], dict[str, tuple[str, bool]], dict[str, str], list[Skipped]]:
+    """Return layers in graph order, the tensor each receives, the layer that makes a tensor, what was left out."""
     before, after = _batch_norms(onnx, graph, constants)
     layers: list[Layer] = []
     received: dict[str, tuple[str, bool]] = {}
+    made: dict[str, str] = {}
     owners: dict[str, str] = {}
     skipped: list[Skipped] = []
     for index, node in enumerate(graph.node):
@@ -147,8 +165,9 @@ def _layers(
             norm_before, norm_after = before.get(node.input[0]), after.get(node.output[0])
             layers.append(replace(layer, norm_before=norm_before, norm_after=norm_after))
             received[name] = (node.input[0], layer.kind == "linear")
+            made[node.output[0]] = name
             owners[weight] = name
-    return layers, received, skipped + list(_other_weights(graph))
+    return layers, received, made, skipped + list(_other_weights(graph))
 
 
 def _layer_name(node: Any, index: int, taken: dict[str, Any]) -> str:

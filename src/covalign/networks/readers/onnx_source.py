@@ -9,13 +9,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from covalign.data.normalization import Normalization
 from covalign.errors import InputError
 from covalign.networks.activations import channels_second
+from covalign.networks.intake import Intake, arranged
 from covalign.networks.readers.hub import optional
+from covalign.networks.readers.onnx_intake import intake_of
 from covalign.networks.readers.torch_file import one_line
 
 LARGEST = 2**29
 """Numbers in one tensor of an ONNX graph, per image: two gigabytes (our choice)."""
+
+TYPES = {
+    "tensor(float16)": torch.float16,
+    "tensor(double)": torch.float64,
+    "tensor(uint8)": torch.uint8,
+}
+UINT8 = 2
+"""What ONNX calls whole numbers from 0 to 255."""
+
+WHOLE = Normalization("pixels 0 to 255", (0.0,), (1 / 255,))
+"""What a graph takes that normalizes whole numbers by itself."""
 
 
 class OnnxSource:
@@ -24,16 +38,27 @@ class OnnxSource:
     Attributes:
         received: by layer, the name of the tensor it receives and whether the layer is linear.
         batch: number of images the graph demands; 0 if it takes any.
-        resolution: side of the images the graph demands, where it demands one.
+        intake: what the graph fixes of its images.
+        normalization: of the pixels, where the graph takes them as whole numbers; else it is not known.
     """
 
-    def __init__(self, model: Any, folder: Path, name: str, received: dict[str, tuple[str, bool]]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        folder: Path,
+        name: str,
+        received: dict[str, tuple[str, bool]],
+        channels_last: bool | None = None,
+    ) -> None:
         self.model, self.folder, self.name, self.received = model, folder, name, received
         stored = {tensor.name for tensor in model.graph.initializer}
         self.images = [value for value in model.graph.input if value.name not in stored]
-        dims = [d.dim_value for d in self.images[0].type.tensor_type.shape.dim] if self.images else []
-        self.batch = dims[0] if dims else 0
-        self.resolution = dims[2] or None if len(dims) == 4 and dims[2] == dims[3] else None
+        self.batch, self.intake, self.normalization = 0, Intake(), None
+        if self.images:
+            stated = self.images[0].type.tensor_type
+            self.batch = max(0, stated.shape.dim[0].dim_value) if stated.shape.dim else 0
+            self.intake = intake_of(model.graph, self.images[0], channels_last)
+            self.normalization = WHOLE if stated.elem_type == UINT8 else None
         self.session: Any = None
 
     def inputs(
@@ -53,8 +78,9 @@ class OnnxSource:
         except Exception as error:  # onnxruntime has exceptions of its own
             shape = "x".join(map(str, batch.shape[1:]))
             raise InputError(
-                f"network {self.name!r} cannot run on images of {shape} (channels x height x width): "
-                f"{one_line(error)}; give images of the size and channels it was exported for"
+                f"network {self.name!r} cannot run on images of {shape} (channels x height x width), given with "
+                f"channels {'last' if self.intake.channels_last else 'first'}: {one_line(error)}; give images of the "
+                "size and channels it was exported for, or state --resolution or --layout"
             ) from error
         return {
             name: channels_second(tensors[tensor], len(batch), linear)
@@ -71,17 +97,32 @@ class OnnxSource:
         self.session = self.session or self._start()
         image = self.images[0].name
         outputs = sorted(wanted - {image})
-        dtype = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}.get(
-            self.session.get_inputs()[0].type, torch.float32
-        )
+        dtype = TYPES.get(self.session.get_inputs()[0].type, torch.float32)
         size = self.batch or len(batch)
         parts: dict[str, list[Tensor]] = {name: [] for name in outputs}
         for piece in batch.split(size):
             filled = torch.cat([piece, piece.new_zeros(size - len(piece), *piece.shape[1:])])
-            values = self.session.run(outputs, {image: filled.to("cpu", dtype).numpy()}) if outputs else []
+            given = self._typed(arranged(filled, self.intake).cpu(), dtype)
+            values = self.session.run(outputs, {image: given.numpy()}) if outputs else []
             for name, value in zip(outputs, values, strict=True):
                 parts[name].append(torch.from_numpy(value[: len(value) * len(piece) // size]).float())
-        return {name: torch.cat(part) for name, part in parts.items()} | {image: batch.float()}
+        return {name: torch.cat(part) for name, part in parts.items()} | {
+            image: arranged(batch.float(), self.intake)
+        }
+
+    def _typed(self, batch: Tensor, dtype: torch.dtype) -> Tensor:
+        """Bring a batch to the type that the graph takes; whole numbers have to be pixels."""
+        if dtype.is_floating_point:
+            return batch.to(dtype)
+        low, high = (float(extreme) for extreme in batch.aminmax())
+        if not (
+            (torch.iinfo(dtype).min <= round(low) and round(high) <= 255 and high > 1) or low == high == 0
+        ):
+            raise InputError(
+                f"network {self.name!r} takes pixels as whole numbers from 0 to 255, got numbers from {low:.3g} to "
+                f"{high:.3g}; leave out --normalization, since the graph normalizes by itself"
+            )
+        return batch.round().to(dtype)
 
     def _start(self) -> Any:
         """Open a session whose outputs are also the inputs of all layers."""

@@ -7,7 +7,7 @@ with an architecture) comes with its layer inputs; a weight file alone gives wei
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -28,6 +28,16 @@ WEIGHT_FILES: dict[str, Callable[[Path], WeightFile]] = {
 }
 """What reads a weight file, by its ending."""
 
+LAYOUTS = ("first", "last")
+"""Where a network's images have their channels."""
+
+
+class Viewing(NamedTuple):
+    """The images on which a network is looked at, where that was stated."""
+
+    resolution: int | None = None
+    channels_last: bool | None = None
+
 
 def read_network(
     source: Any,
@@ -35,6 +45,8 @@ def read_network(
     *,
     name: str | None = None,
     normalization: str | Normalization | None = None,
+    resolution: int | None = None,
+    layout: str | None = None,
 ) -> Network:
     """Read a network from a module, a file or a name; `covalign.load_network` knows stored runs as well.
 
@@ -43,17 +55,24 @@ def read_network(
         architecture: of weight files; see there.
         name: in tables and captions.
         normalization: of the input pixels.
+        resolution: side of the images on which a module is looked at, where the source does not say.
+        layout: of the images it takes, `LAYOUTS`; None finds out.
 
     Raises:
         InputError: what cannot be found, read or trusted; always one line that says what to do.
     """
-    network = _read(source, architecture, name)
+    if layout not in (None, *LAYOUTS):
+        raise InputError(
+            f"layout: got {layout!r}, expected first (images [n, c, h, w]) or last ([n, h, w, c])"
+        )
+    channels_last = None if layout is None else layout == "last"
+    network = _read(source, architecture, name, Viewing(resolution, channels_last))
     if isinstance(normalization, str):
         normalization = named_normalization(normalization)
     return replace(network, name=name or network.name, normalization=normalization or network.normalization)
 
 
-def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -> Network:
+def _read(source: Any, architecture: str | nn.Module | None, name: str | None, viewing: Viewing) -> Network:
     path = Path(str(source)) if isinstance(source, str | Path) else None
     if architecture is not None and not (path and path.suffix in WEIGHT_FILES):
         raise InputError(
@@ -63,7 +82,7 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
     if isinstance(source, Network):
         return source
     if isinstance(source, nn.Module):
-        return _of_module(Built(source), name or type(unwrap(source)).__name__, {})
+        return _of_module(Built(source), name or type(unwrap(source)).__name__, {}, viewing)
     if path is None:
         raise InputError(
             f"network: got {_called(source)}, expected a torch.nn.Module, a file, a run or a name such as "
@@ -71,18 +90,18 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None) -
         )
     text = str(source)
     if not path.exists() and is_factory(text):
-        return _of_module(build(text), name or text.rpartition(":")[2], {"source": text})
+        return _of_module(build(text), name or text.rpartition(":")[2], {"source": text}, viewing)
     if not path.is_file():
         raise InputError(
             f"{text}: no such file; expected a weight file, an .onnx file, a run's folder, timm:NAME, "
             "torchvision:NAME or module.path:factory"
         )
-    return _of_file(path, architecture, name or path.stem)
+    return _of_file(path, architecture, name or path.stem, viewing)
 
 
-def _of_file(path: Path, architecture: str | nn.Module | None, name: str) -> Network:
+def _of_file(path: Path, architecture: str | nn.Module | None, name: str, viewing: Viewing) -> Network:
     if path.suffix == ".onnx":
-        return read_onnx(path, name)
+        return read_onnx(path, name, viewing.channels_last)
     file = WEIGHT_FILES.get(path.suffix, read_weight_file)(path)
     details = {"source": str(path), **file.details}
     try:
@@ -92,23 +111,25 @@ def _of_file(path: Path, architecture: str | nn.Module | None, name: str) -> Net
         built = Built(architecture) if isinstance(architecture, nn.Module) else build(architecture, False)
         fill(built.module, file)
         stated = architecture if isinstance(architecture, str) else type(built.module).__name__
-        return _of_module(built, name, {**details, "architecture": stated})
+        return _of_module(built, name, {**details, "architecture": stated}, viewing)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
-def _of_module(built: Built, name: str, details: dict[str, Any]) -> Network:
+def _of_module(built: Built, name: str, details: dict[str, Any], viewing: Viewing) -> Network:
     module = unwrap(built.module)
-    reading = read_module(module, built.resolution)
+    reading = read_module(module, viewing.resolution or built.resolution, viewing.channels_last)
     return Network(
         name,
         reading.layers,
         reading.skipped,
-        ModuleSource(module, name),
+        ModuleSource(module, name, reading.intake),
         built.normalization,
         built.resolution,
         reading.filters,
         {"architecture": type(module).__name__, **reading.details, **details},
+        reading.intake,
+        reading.wiring,
     )
 
 

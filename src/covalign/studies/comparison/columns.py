@@ -127,6 +127,13 @@ class PairRow:
     shuffled: float = column("the same, aligned on images in shuffled order", digits=2, default=math.nan)
     reason: str = column("why numbers are missing, restricted or special", title="remark", default="")
     reason_codes: tuple[str, ...] = column("the kinds of these reasons", default=())
+    matched_by: str = column("what the two layers were matched by", title="matched by", default="")
+    matched_sure: float = column(
+        "1 / the number of layers of the deeper network that this evidence leaves open",
+        title="match sure",
+        digits=2,
+        default=math.nan,
+    )
 
 
 MEASURED = (

@@ -8,6 +8,7 @@ of how they are drawn.
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from covalign.data.images import Images
@@ -15,7 +16,7 @@ from covalign.encoding.alignment import Alignment
 from covalign.encoding.similarity import eigenvector_cosines
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
-from covalign.networks.network import Layer, Network
+from covalign.networks.network import Network
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
 from covalign.studies.comparison.columns import LayerRow, PairRow
@@ -23,8 +24,8 @@ from covalign.studies.comparison.conditions import conditions_of
 from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.rows import carried, map_ranks, obstacle, pair_row
-from covalign.studies.coordinates import known_rotation
-from covalign.studies.pairing import Choice, match_layers
+from covalign.studies.coordinates import image_remarks, known_rotation
+from covalign.studies.pairing import Choice, Match, match_layers
 from covalign.studies.streaming import Fit, Link, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
 
@@ -52,7 +53,8 @@ def align(
         themselves: their alignment is known where normalization and frozen filters agree.
     """
     a, b = (each.network for each in subjects([network_a, network_b]))
-    links = [_link(a, left, b, right) for left, right in match_layers(a, b, layers)]
+    matches = match_layers(a, b, layers, _side(images))
+    links = [_link(a, match, b, images) for match in matches]
     fits = fit_alignments(links, images, holdout=holdout, control=shuffled)
     return {
         link.layer_a.name: (fit.shuffled if shuffled and fit.shuffled else fit.alignment)
@@ -99,15 +101,15 @@ def compare(
         raise InputError(f"compare: got {len(opened)} network, expected at least two")
     conditions = conditions_of(opened, by)
     sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
-    pairs = list(_pairs(opened, layers))
+    pairs = list(_pairs(opened, layers, sample))
     encodings = _encodings(pairs, draws, seed, progress)
-    fits = _fits([link for _, _, link in pairs], sample, controls, progress)
+    fits = _fits([link for _, _, _, link in pairs], sample, controls, progress)
     rows, maps, curves = [], {}, {}
-    for done, ((one, other, link), fit) in enumerate(zip(pairs, fits, strict=True), 1):
+    for done, ((one, other, match, link), fit) in enumerate(zip(pairs, fits, strict=True), 1):
         names = (one.name, other.name)
         a, b = encodings[one.name, link.layer_a.name], encodings[other.name, link.layer_b.name]
         row, curve = pair_row(names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate)
-        rows.append(row)
+        rows.append(replace(row, matched_by=match.how.value, matched_sure=1 / match.candidates))
         if curve is not None:
             curves[*names, link.layer_a.name] = curve
         if fit is not None and not obstacle(a, b, fit):
@@ -130,14 +132,18 @@ def compare(
     )
 
 
-Pair = tuple[Subject, Subject, Link]
+Pair = tuple[Subject, Subject, Match, Link]
 
 
-def _pairs(opened: Sequence[Subject], layers: Choice | None) -> Iterator[Pair]:
+def _pairs(opened: Sequence[Subject], layers: Choice | None, images: Images | None) -> Iterator[Pair]:
     """Every pair of networks, and within it every pair of layers that correspond."""
     for one, other in itertools.combinations(opened, 2):
-        for left, right in match_layers(one.network, other.network, layers):
-            yield one, other, _link(one.network, left, other.network, right)
+        for match in match_layers(one.network, other.network, layers, _side(images)):
+            yield one, other, match, _link(one.network, match, other.network, images)
+
+
+def _side(images: Images | None) -> int | None:
+    return None if images is None else max(images.pixels.shape[2:])
 
 
 def _encodings(
@@ -145,7 +151,7 @@ def _encodings(
 ) -> dict[tuple[str, str], LayerEncoding]:
     """What every layer that is compared learned by itself, each once, in the order of first use."""
     found: dict[tuple[str, str], LayerEncoding] = {}
-    for done, (one, other, link) in enumerate(pairs, 1):
+    for done, (one, other, _, link) in enumerate(pairs, 1):
         for subject, layer in ((one, link.layer_a), (other, link.layer_b)):
             if (subject.name, layer.name) not in found:
                 entry = layer_encoding(subject.network, layer, draws=draws, seed=seed)
@@ -179,8 +185,12 @@ def _origin(opened: Sequence[Subject], images: Images | None) -> dict[str, Any]:
     return {"networks": {each.name: each.network.details for each in opened}, "images": known}
 
 
-def _link(a: Network, layer_a: Layer, b: Network, layer_b: Layer) -> Link:
-    return Link(a, layer_a, b, layer_b, *known_rotation(a, layer_a, b, layer_b))
+def _link(a: Network, match: Match, b: Network, images: Images | None) -> Link:
+    known, remarks = known_rotation(a, match.layer_a, b, match.layer_b)
+    if images is not None:
+        given = [remark for network in (a, b) for remark in image_remarks(network, images.pixels)]
+        remarks = (*remarks, *dict.fromkeys(given))
+    return Link(a, match.layer_a, b, match.layer_b, known, remarks)
 
 
 def _fits(links: Sequence[Link], images: Images | None, control: bool, progress: Told) -> list[Fit | None]:

@@ -10,7 +10,7 @@ from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
 from covalign.studies.comparison.measure import compare
 from covalign.studies.cross_layer.record import CrossLayerMap
-from covalign.studies.pairing import hidden_layers, signature
+from covalign.studies.structure import hidden_layers, signature
 from covalign.studies.subjects import Source, subjects
 
 
