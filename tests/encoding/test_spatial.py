@@ -137,3 +137,32 @@ def test_a_bank_survives_saving(tmp_path):
     (tmp_path / "bad").write_bytes(b"no bank")
     with pytest.raises(InputError, match="cannot be read"):
         FilterBank.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 7, 40), (4, 3, 12, 12), (2, 2, 1, 150), (90, 1, 11, 13)], ids=str)
+def test_of_large_kernels_the_patterns_are_those_of_the_whole_covariance(shape):
+    """An independent way: the full second moment of all taps, diagonalized."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    weight = weight * torch.linspace(0.1, 1, shape[-1], dtype=torch.float64)
+    kernels = weight.flatten(2).flatten(0, 1)
+    values, vectors = torch.linalg.eigh(kernels.T @ kernels / len(kernels))
+    found = spatial_covariance(weight)
+    rank = min(len(kernels), kernels.shape[1])
+    assert (found.area, found.kernels, found.patterns) == (kernels.shape[1], len(kernels), min(rank, 64))
+    torch.testing.assert_close(found.eigenvalues, values.flip(0)[:rank].clamp(min=0), atol=1e-12, rtol=1e-9)
+    kept = found.eigenvectors.shape[1]
+    assert kept == min(rank, 64)
+    torch.testing.assert_close(found.eigenvectors.T @ found.eigenvectors, torch.eye(kept).double())
+    cosines = (found.eigenvectors * vectors.flip(1)[:, :kept]).sum(0).abs()
+    torch.testing.assert_close(cosines, torch.ones(kept).double(), atol=1e-6, rtol=0)
+    if kept == rank:
+        torch.testing.assert_close(found.matrix, kernels.T @ kernels / len(kernels))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3, 3), (2, 1, 5, 5), (3, 1, 11, 11)], ids=str)
+def test_small_kernels_have_a_complete_basis_however_few_they_are(shape):
+    found = spatial_covariance(torch.randn(*shape, generator=torch.Generator().manual_seed(0)))
+    area = shape[2] * shape[3]
+    assert (len(found.eigenvalues), *found.eigenvectors.shape) == (area, area, area)
+    assert found.patterns == shape[0]

@@ -60,10 +60,10 @@ def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
     squared = traces - 2 * nuclear_norm(_overlap(one, other))
     if squared > CLOSE * traces:
         return math.sqrt(squared)
-    return nearest_distance(*(vectors * values.sqrt() for values, vectors in (one, other)))
+    return factor_distance(*(vectors * values.sqrt() for values, vectors in (one, other)))
 
 
-def nearest_distance(factor_1: Float64[Tensor, "d r1"], factor_2: Float64[Tensor, "d r2"]) -> float:
+def factor_distance(factor_1: Float64[Tensor, "d r1"], factor_2: Float64[Tensor, "d r2"]) -> float:
     """Return min_Q ||F_1 - F_2 Q||_F over Q with orthonormal rows or columns, the distance for any two factors."""
     if factor_1.shape[1] < factor_2.shape[1]:
         factor_1, factor_2 = factor_2, factor_1

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from covalign.encoding.bures import bures_wasserstein_distance
+from covalign.encoding.bures import bures_wasserstein_distance, factor_distance
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.haar import haar_frame
 
@@ -160,7 +160,12 @@ def _short_factor(update: Float64[Tensor, "n d"]) -> Float64[Tensor, "n r"]:
 
 
 def _moment_distance(one: Float64[Tensor, "m p"], two: Float64[Tensor, "m p"]) -> float:
-    return 0.0 if torch.equal(one, two) else bures_wasserstein_distance(one.T @ one, two.T @ two)
+    """Return the distance of the second moments of rows, through the smaller of [p, p] and [p, m]."""
+    if torch.equal(one, two):
+        return 0.0
+    if len(one) < one.shape[1]:
+        return factor_distance(one.T, two.T)
+    return bures_wasserstein_distance(one.T @ one, two.T @ two)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -228,7 +228,7 @@ def classical_calibration(simulated: Simulation, observed: Float64[Tensor, "1 3"
 
 
 def _misfit(simulated: Simulation, observed: Float64[Tensor, "1 3"]) -> float:
-    """D² of the module's docstring, over the range of simulated S*."""
+    """D² of the module's docstring, over the range of simulated S*; infinite where the simulated ones do not vary."""
     truth = simulated.truth
     design = _powers(truth)
     q, r = torch.linalg.qr(design)
@@ -237,7 +237,8 @@ def _misfit(simulated: Simulation, observed: Float64[Tensor, "1 3"]) -> float:
     spread = residual.T @ residual / (len(truth) - design.shape[1])
     range_ = torch.linspace(float(truth.min()), float(truth.max()), GRID, dtype=torch.float64)
     away = observed - _powers(range_) @ weights
-    return float((away * torch.linalg.solve(spread, away.T).T).sum(1).min())
+    solved, singular = torch.linalg.solve_ex(spread, away.T)
+    return math.inf if int(singular) else float((away * solved.T).sum(1).min())
 
 
 def _powers(of: Tensor) -> Float64[Tensor, "b 3"]:

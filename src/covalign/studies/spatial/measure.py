@@ -41,7 +41,8 @@ def spatial_summary(
     Args:
         networks: networks, runs, modules or paths, weight files included; a mapping gives them names.
         layers: names of layers; all by default.
-        ranks: of the compared subspaces; those that fill the whole kernel are left out.
+        ranks: of the compared subspaces; those that fill the whole kernel, or exceed the eigenvectors that are
+            kept of a large one, are left out.
         subtract_initial: take what training added to the initial weights, where these are known.
         provenance: kept with the results.
 
@@ -130,10 +131,11 @@ def _pair_rows(
     entries = list(zip(spatial.items(), own.to_dict("records"), strict=True))
     rows = []
     for ((key_a, one), row_a), ((key_b, other), row_b) in itertools.combinations(entries, 2):
-        area = len(one.eigenvalues)
         if one.kernel_size != other.kernel_size:
             continue
-        for rank in (rank for rank in ranks if rank < area):
+        area = one.area
+        kept = min(each.eigenvectors.shape[1] for each in (one, other))
+        for rank in (rank for rank in ranks if rank < area and rank <= kept):
             cosines = matched_cosines(one, other, rank)
             rows.append(
                 {
