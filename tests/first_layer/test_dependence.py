@@ -8,7 +8,11 @@ from scipy import stats
 
 from covalign.data.images import Images
 from covalign.errors import InputError
-from covalign.first_layer.dependence import holm, label_dependence, predicted_agreement, verdict
+from covalign.first_layer.dependence import (
+    holm,
+    label_dependence,
+    predicted_agreement,
+)
 from covalign.first_layer.energy import correlation
 from covalign.first_layer.labelings import mean_patch_labels
 from covalign.first_layer.patches import PatchCovariance, average_patches, patch_covariance
@@ -97,15 +101,37 @@ def test_monte_carlo_over_labels_matches_population_plus_noise(measured, images)
     torch.testing.assert_close(realized, expected, rtol=0.05, atol=0)
 
 
-def test_verdict_follows_the_evidence(images, measured):
-    random = verdict(label_dependence(relabelled(images, 3), measured), measured, TAU)
-    planted = verdict(label_dependence(mean_patch_labels(images, measured, 8), measured), measured, TAU)
-    assert not random.changes
-    assert "will not change" in random.sentence
-    assert planted.changes
-    assert planted.agreement < 0.85
-    assert planted.largest > 10 * planted.chance
-    assert random.low <= random.high
+def test_the_label_signal_of_the_population_is_estimated_without_bias(images, measured):
+    whole = label_dependence(mean_patch_labels(images, measured, 5, 0.5, bins=4), measured)
+    labelled = mean_patch_labels(images, measured, 5, 0.5, bins=4)
+    drawn = torch.stack(
+        [label_dependence(labelled.sample(100, seed=seed), measured).excess for seed in range(60)]
+    )
+    error = drawn.mean(0) - whole.excess
+    assert float((error / (drawn.std(0) / 60**0.5)).abs().max()) < 5
+    assert abs(float(error.mean())) < 0.1 / 100, "of the bias 1 / n that is taken off"
+
+
+def test_images_drawn_again_spread_as_the_estimate_does(images, measured):
+    labelled = mean_patch_labels(images, measured, 5, 0.5, bins=4)
+    fresh = torch.stack(
+        [label_dependence(labelled.sample(250, seed=seed), measured).excess for seed in range(60)]
+    )
+    again = torch.stack(
+        [label_dependence(labelled.sample(250, seed=seed), measured).redrawn.std(0) for seed in range(5)]
+    ).mean(0)
+    ratio = float((again / fresh.std(0)).mean())
+    assert 1.0 < ratio < 2.5, "noise upon noise, and images drawn with replacement: wider, not narrower"
+
+
+def test_permuted_labels_give_uniform_p_values(images, measured):
+    values = [
+        label_dependence(relabelled(images, seed).sample(80), measured, seed=seed).p_value
+        for seed in range(60)
+    ]
+    assert sum(value <= 0.1 for value in values) <= 14
+    assert min(values) > 0.004
+    assert stats.kstest(values, "uniform").pvalue > 1e-3
 
 
 def test_one_class_alone_is_refused(images, measured):

@@ -26,9 +26,9 @@ def smooth_pixels(n: int, size: int = 12, channels: int = 3, seed: int = 0) -> t
     return torch.einsum("dc,nchw->ndhw", mixing, smooth) + 0.3 * shade + 0.2
 
 
-def smooth_images() -> Images:
+def smooth_images(count: int = 400) -> Images:
     """Smooth pixels as bytes, with labels that mean nothing."""
-    values = smooth_pixels(400, size=10)
+    values = smooth_pixels(count, size=10)
     scaled = (values - values.min()) / (values.max() - values.min()) * 255
-    labels = torch.arange(400) % 4
+    labels = torch.arange(count) % 4
     return Images(scaled.round().to(torch.uint8), labels, ("a", "b", "c", "d"), "smooth", "train")

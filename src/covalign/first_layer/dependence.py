@@ -26,9 +26,8 @@ from covalign.first_layer.linear_cnn import one_hot
 from covalign.first_layer.patches import PatchCovariance, average_patches
 from covalign.first_layer.prediction import linear_cnn_energy
 
-AGREEMENT = 0.85
-"""Predicted agreement of true-label and random-label profiles above which the labels count as not changing
-the first layer (our choice: the level that trained networks reach on CIFAR-10)."""
+GROUPS, DRAWS, PERMUTATIONS = 200, 200, 199
+"""Of the bootstrap, and of the permutation test of no signal at all; our choice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +42,10 @@ class LabelDependence:
         class_averages: mean patch of each class, less the mean patch of all.
         cross_covariance: b.
         images: number n of images.
+        excess: q, the label signal of the population, without bias and so with values below 0; None where an
+            earlier version did not measure it.
+        redrawn: the same of images drawn again.
+        p_value: of the largest entry of rho against permuted labels.
     """
 
     correlations: Float64[Tensor, "classes d"]
@@ -51,6 +54,9 @@ class LabelDependence:
     class_averages: Float64[Tensor, "classes d"]
     cross_covariance: Float64[Tensor, "d classes"]
     images: int
+    excess: Float64[Tensor, " d"] | None = None
+    redrawn: Float64[Tensor, "draws d"] | None = None
+    p_value: float = math.nan
 
     @property
     def chance(self) -> float:
@@ -63,34 +69,11 @@ class LabelDependence:
         return float((self.p_values < 0.05).double().mean())
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether labels will change the first layer, with the evidence.
-
-    Attributes:
-        changes: the labels will change the profile.
-        agreement: predicted correlation of true-label and random-label profiles, with the random labels in
-            expectation.
-        low: 5 % quantile of that correlation over single realizations of random labels.
-        high: 95 % quantile.
-        significant: share of class-component correlations that random labels do not explain.
-        largest: largest |r|.
-        chance: 1 / sqrt(n).
-        sentence: all this in words.
-    """
-
-    changes: bool
-    agreement: float
-    low: float
-    high: float
-    significant: float
-    largest: float
-    chance: float
-    sentence: str
-
-
 def label_dependence(
-    images: Images, patch_covariance: PatchCovariance, normalization: Normalization | None = None
+    images: Images,
+    patch_covariance: PatchCovariance,
+    normalization: Normalization | None = None,
+    seed: int = 0,
 ) -> LabelDependence:
     """Test the assumption that all classes have the same average patch.
 
@@ -98,6 +81,7 @@ def label_dependence(
         images: with the labels in question.
         patch_covariance: gives components, kernel size and stride; usually of the same images.
         normalization: as for the patch covariance.
+        seed: of the images drawn again and of the permuted labels.
 
     Raises:
         InputError: fewer than two classes present.
@@ -113,10 +97,12 @@ def label_dependence(
     targets = one_hot(images.labels, len(counts))[:, present]
     averages = averages - averages.mean(0)
     cross = averages.T @ targets / len(averages)
-    correlations = _correlations(averages @ patch_covariance.eigenvectors, targets)
+    coefficients = averages @ patch_covariance.eigenvectors
+    correlations = _correlations(coefficients, targets)
     shares = counts[present] / len(images)
     label_variances = shares * (1 - shares)
     rho = (label_variances @ correlations.square()).sqrt()
+    redrawn = _redrawn_signal(coefficients, targets, seed)
     return LabelDependence(
         correlations=correlations,
         p_values=holm(torch.erfc(correlations.abs() * math.sqrt(len(images) / 2))),
@@ -124,6 +110,9 @@ def label_dependence(
         class_averages=cross.T / shares[:, None],
         cross_covariance=cross,
         images=len(images),
+        excess=rho.square() / label_variances.sum() - 1 / len(images),
+        redrawn=redrawn,
+        p_value=_permutation_p_value(coefficients, images.labels, rho.square().max(), seed),
     )
 
 
@@ -153,27 +142,6 @@ def predicted_agreement(
     return correlation(true, expected), torch.tensor(realized, dtype=torch.float64)
 
 
-def verdict(dependence: LabelDependence, patch_covariance: PatchCovariance, tau: float | int) -> Verdict:
-    """Say whether the labels will change the first layer of this data set.
-
-    They will not if no class-average patch differs significantly, whatever tau; otherwise if the predicted
-    agreement of the profiles stays at `AGREEMENT` or above.
-    """
-    agreement, realized = predicted_agreement(dependence, patch_covariance, tau)
-    low, high = (float(q) for q in realized.quantile(torch.tensor([0.05, 0.95], dtype=torch.float64)))
-    largest = float(dependence.correlations.abs().max())
-    changes = dependence.significant > 0 and agreement < AGREEMENT
-    reason = (
-        f"{dependence.significant:.0%} of the class-component correlations are beyond chance "
-        f"(largest |r| {largest:.3f}, chance {dependence.chance:.4f}); "
-        f"predicted agreement of true-label and random-label profiles {agreement:.2f}"
-    )
-    sentence = f"labels {'will' if changes else 'will not'} change the first layer of this data set: {reason}"
-    return Verdict(
-        changes, agreement, low, high, dependence.significant, largest, dependence.chance, sentence
-    )
-
-
 def holm(p_values: Tensor) -> Float64[Tensor, "..."]:
     """P-values corrected by Holm's step-down method over all entries (Holm 1979)."""
     flat, order = p_values.flatten().sort()
@@ -186,3 +154,40 @@ def _correlations(values: Tensor, targets: Tensor) -> Float64[Tensor, "classes d
     """Pearson correlations of all columns of targets with all columns of values, both centred."""
     norms = torch.outer(targets.norm(dim=0), values.norm(dim=0))
     return torch.where(norms > 0, targets.T @ values / norms.clamp(min=1e-300), 0.0)
+
+
+def _redrawn_signal(
+    coefficients: Float64[Tensor, "n d"], targets: Float64[Tensor, "n classes"], seed: int
+) -> Float64[Tensor, "draws d"]:
+    """Return q of images drawn again, `GROUPS` groups of them at a time.
+
+    The draws' means vary about those of the sample as these do about the population's, so that 2 / n is their bias.
+    """
+    n, generator = len(coefficients), torch.Generator().manual_seed(seed)
+    groups = min(n, GROUPS)
+    order = torch.randperm(n, generator=generator)
+    sums = torch.stack(
+        [coefficients[part].T @ targets[part] / n for part in order.tensor_split(groups)]
+    ).flatten(1)
+    drawn = torch.randint(groups, (DRAWS, groups), generator=generator)
+    counts = torch.zeros(DRAWS, groups, dtype=torch.float64)
+    counts.scatter_add_(1, drawn, torch.ones_like(counts))
+    power = (counts @ sums).view(DRAWS, coefficients.shape[1], -1).square().sum(2)
+    scale = coefficients.square().mean(0) * targets.square().mean(0).sum()
+    return torch.where(scale > 0, power / scale.clamp(min=1e-300), 0.0) - 2 / n
+
+
+def _permutation_p_value(
+    coefficients: Float64[Tensor, "n d"], labels: Tensor, largest: Tensor, seed: int
+) -> float:
+    """Return the p-value of the largest rho^2 over components against permuted labels (exact)."""
+    n, generator = len(labels), torch.Generator().manual_seed(seed)
+    variances = coefficients.square().mean(0)
+    kept = variances > 0
+    sums = torch.zeros(int(labels.max()) + 1, int(kept.sum()), dtype=torch.float64)
+    exceeding = 0
+    for _ in range(PERMUTATIONS):
+        shuffled = labels[torch.randperm(n, generator=generator)]
+        cross = sums.zero_().index_add_(0, shuffled, coefficients[:, kept]) / n
+        exceeding += bool((cross.square().sum(0) / variances[kept]).max() >= largest - 1e-12)
+    return (1 + exceeding) / (1 + PERMUTATIONS)

@@ -6,10 +6,11 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from covalign.first_layer.dependence import LabelDependence, Verdict
+from covalign.first_layer.dependence import LabelDependence
 from covalign.first_layer.energy import energy_profile
 from covalign.first_layer.patches import patch_covariance
 from covalign.first_layer.prediction import fit_energy, predicted_energy
+from covalign.first_layer.verdict import Verdict
 from covalign.first_layer.whitening import autocorrelation
 from covalign.report.page import Gallery, Plots, Table
 from covalign.studies.first_layer.record import FirstLayerSummary

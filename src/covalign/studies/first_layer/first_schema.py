@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from covalign.first_layer.dependence import Verdict
 from covalign.first_layer.energy import EnergyProfile
 from covalign.first_layer.fourier import fourier_agreement
 from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import Baseline, EnergyFit
+from covalign.first_layer.verdict import Verdict
 from covalign.first_layer.whitening import Autocorrelation
 from covalign.storage.results import Stored
 from covalign.studies.first_layer.words import BEFORE, FITTED, MEASURED

@@ -18,7 +18,7 @@ from torch import Tensor
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization
 from covalign.errors import InputError
-from covalign.first_layer.dependence import LabelDependence, label_dependence, verdict
+from covalign.first_layer.dependence import LabelDependence, label_dependence
 from covalign.first_layer.energy import EnergyProfile, energy_profile
 from covalign.first_layer.fourier import fourier_agreement
 from covalign.first_layer.initialization import initial_filters
@@ -29,6 +29,7 @@ from covalign.first_layer.prediction import (
     linear_cnn_tau,
     predicted_energy,
 )
+from covalign.first_layer.verdict import verdict
 from covalign.first_layer.whitening import Autocorrelation, autocorrelation, whitening_filters
 from covalign.networks.network import Layer, Network
 from covalign.studies.first_layer.record import FirstLayerSummary
@@ -85,7 +86,7 @@ def first_layer_summary(
     fit = fit_energy(profile, patches, draws, seed) if profile else None
     time = float(scaled_time or (fit.tau * leading if fit else PUBLISHED_TIME))
     several = len(images.labels.unique()) > 1
-    dependence = label_dependence(images, patches, reading) if several else None
+    dependence = label_dependence(images, patches, reading, seed) if several else None
     return FirstLayerSummary(
         images=images.name,
         patches=patches,
@@ -100,7 +101,7 @@ def first_layer_summary(
         fourier=fourier_agreement(patches),
         autocorrelations=autocorrelations(images, reading, patches, layer, time, seed),
         dependence=dependence,
-        verdict=verdict(dependence, patches, patches.positions * time / leading) if dependence else None,
+        verdict=verdict(dependence, patches) if dependence else None,
         provenance={"normalization": asdict(reading), "draws": draws, "seed": seed, **(provenance or {})},
     )
 
@@ -131,7 +132,8 @@ def first_layer(network: Network, images: Images) -> Layer:
         raise InputError(
             f"network {network.name!r}: its first layer {layer.name!r} is {layer.form} ({layer.kind}) with "
             f"weights {tuple(layer.weight.shape)}, expected a convolution of the images' {channels} channels "
-            "with a square kernel; in factorized networks the first kernels are frozen, not learned"
+            f"with a square kernel; give images of {layer.channels} channels if it reads pixels (in factorized "
+            "networks the first kernels are frozen, not learned)"
         )
     return layer
 

@@ -15,11 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from covalign.figures.first_layer import mosaic
-from covalign.first_layer.dependence import LabelDependence, Verdict
+from covalign.first_layer.dependence import LabelDependence
 from covalign.first_layer.energy import EnergyProfile
 from covalign.first_layer.fourier import FourierAgreement
 from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import EnergyFit
+from covalign.first_layer.verdict import Verdict
 from covalign.first_layer.whitening import Autocorrelation
 from covalign.report.columns import Heading
 from covalign.report.page import Download, Gallery, Notes, Page, Panel, Part, Plots, Raster, Section

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from covalign.first_layer.dependence import LabelDependence, Verdict
+from covalign.first_layer.dependence import LabelDependence
 from covalign.first_layer.energy import EnergyProfile, profile_correlation, sampling_limit
 from covalign.first_layer.fourier import FourierAgreement
 from covalign.first_layer.patches import PatchCovariance
 from covalign.first_layer.prediction import Baseline, EnergyFit
+from covalign.first_layer.verdict import Verdict
 from covalign.first_layer.whitening import Autocorrelation
 from covalign.report.page import Page
 from covalign.storage.results import Stored
