@@ -121,8 +121,9 @@ def verdict(
         None: "too few images to tell whether labels change the first layer of this data set",
     }
     sentence = (
-        f"{said[changes]}: trained on {count:,} such images, true and random labels are predicted to give profiles "
-        f"that agree by {agreement:.2f} (95 % interval {low:.2f} to {high:.2f} from {dependence.images:,} images, bound "
+        f"{said[changes]}: trained on {count:,} such images, true and random labels are predicted to give "
+        f"profiles that agree by {agreement:.2f} (95 % interval {low:.2f} to {high:.2f} from "
+        f"{dependence.images:,} images, bound "
         f"{AGREEMENT}); {dependence.significant:.0%} of the class-component correlations are beyond chance "
         f"(largest |r| {largest:.3f}, chance {dependence.chance:.4f}, p = {dependence.p_value:.2g})"
     )

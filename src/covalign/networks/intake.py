@@ -3,7 +3,8 @@
 What a network fixes (its number of channels; height and width where a layer counts positions, or the graph states
 them) is known from reading it. Of images of another size the largest central part of the right proportions is
 averaged over its grid (`covalign.data.pixels`); colours become grey by their luminance where it takes one channel,
-and grey is repeated where it takes three. Other numbers of channels are refused: nothing says what the missing ones hold.
+and grey is repeated where it takes three. Other numbers of channels are refused: nothing says what the missing ones
+hold.
 """
 
 from dataclasses import dataclass
