@@ -50,6 +50,8 @@ from covalign.studies.difference.measure import diff as diff
 from covalign.studies.difference.record import Difference as Difference
 from covalign.studies.first_layer.measure import first_layer_summary as first_layer_summary
 from covalign.studies.first_layer.record import FirstLayerSummary as FirstLayerSummary
+from covalign.studies.lineage.measure import lineage as lineage
+from covalign.studies.lineage.record import Lineage as Lineage
 from covalign.studies.spatial.measure import spatial_summary as spatial_summary
 from covalign.studies.spatial.record import SpatialSummary as SpatialSummary
 from covalign.studies.subjects import load_network as load_network

@@ -35,6 +35,7 @@ COMMANDS = {
     "train": "covalign.cli.train:train",
     "compare": "covalign.cli.compare:compare",
     "diff": "covalign.cli.diff:diff",
+    "lineage": "covalign.cli.lineage:lineage",
     "spatial": "covalign.cli.spatial:spatial",
     "energy": "covalign.cli.energy:energy",
     "reproduce": "covalign.cli.reproduce:reproduce",

@@ -1,0 +1,1 @@
+"""Were two layers' neurons once the same neurons?"""

@@ -1,0 +1,1 @@
+"""Was one network derived from the other?"""
