@@ -26,9 +26,9 @@ from covalign.first_layer.prediction import linear_cnn_energy
 
 AGREEMENT = 0.6
 """Predicted agreement below which labels count as changing the first layer. Of eight labelings
-(docs/results/first-layer) trained networks agreed by .945 to .985 in the four whose interval lies above, by .87 to .92
-in the three whose interval lies below, and by .957 where it holds the bound; two seeds of the same labels agree by .97.
-The bound was chosen after these were seen."""
+(docs/results/first-layer) trained networks agreed by .945 to .985 in the four whose interval lies above, by .87 to
+.92 in the three whose interval lies below, and by .957 where it holds the bound; two seeds of the same labels agree
+by .97. The bound was chosen after these were seen."""
 
 VERDICT_TIME = 2.5
 """tau lambda_1^2 of the verdict: that of the networks from which `AGREEMENT` comes, five epochs of 10,000 images."""
