@@ -13,6 +13,7 @@ def compare(
     images: list[str] | None = None,
     layers: options.Layers = None,
     architecture: options.Architectures = None,
+    inside: options.Inside = None,
     normalization: options.Normalization = None,
     split: options.Split = "train",
     label_column: options.LabelColumn = None,
@@ -43,7 +44,7 @@ def compare(
         calibrate: also estimate the calibrated similarity with its interval.
     """
     options.set_threads(threads)
-    found = options.opened(models, architecture, store, normalization, resolution, layout)
+    found = options.opened(models, architecture, store, normalization, resolution, layout, inside, layers)
     sets = [
         load_images(
             name,

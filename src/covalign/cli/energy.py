@@ -18,6 +18,7 @@ def energy(
     kernel_size: int = 3,
     time: float | None = None,
     architecture: str | None = None,
+    inside: str | None = None,
     normalization: options.Normalization = None,
     split: options.Split = "train",
     label_column: options.LabelColumn = None,
@@ -40,12 +41,15 @@ def energy(
         kernel_size: side of the patches, where no MODEL fixes it.
         time: training time of the predictions, times the leading patch variance; fitted by default.
         architecture: module.path:factory that a weight file belongs to.
+        inside: prefix of the weights that are meant, where a file holds several sets.
         resolution: side in pixels to which images are brought; the network's own by default.
         max_images: at most this many images, drawn at random; all by default.
         draws: random initializations behind the fit.
     """
     options.set_threads(threads)
-    subject = None if model is None else open_subject(model, architecture, store=RunStore(store))
+    subject = (
+        None if model is None else open_subject(model, architecture, store=RunStore(store), inside=inside)
+    )
     size = resolution or (subject.network.resolution if subject else None)
     summary = first_layer_summary(
         subject,

@@ -16,7 +16,20 @@ from covalign.training.store import RunStore
 from covalign.version import __version__
 
 Out = Annotated[Path, Parameter(help="folder for report.html, results.json and the tables.")]
-Layers = Annotated[list[str] | None, Parameter(help="names of layers; all by default.")]
+Layers = Annotated[
+    list[str] | None,
+    Parameter(
+        name=("--layers", "--layer"),
+        help="names of layers; all by default. What a weight file leaves out as doubtful is read if it is named.",
+    ),
+]
+Inside = Annotated[
+    list[str] | None,
+    Parameter(
+        help="prefix of the weights that are meant, where a file holds several sets (raw and averaged, generator and "
+        "discriminator); one for all, or one per model in order ('' for none)."
+    ),
+]
 Architectures = Annotated[
     list[str] | None,
     Parameter(
@@ -61,9 +74,13 @@ def opened(
     normalization: str | None = None,
     resolution: int | None = None,
     layouts: list[str] | None = None,
+    inside: list[str] | None = None,
+    layers: list[str] | None = None,
 ) -> list[Subject]:
-    """Open each MODEL, with the architecture and the layout that belong to it."""
-    factories = one_each(architectures, len(models))
+    """Open each MODEL, with the architecture, the layout and the prefix that belong to it."""
+    factories = one_each("--architecture", architectures, len(models))
+    sides = one_each("--layout", layouts, len(models))
+    prefixes = one_each("--inside", inside, len(models))
     return [
         open_subject(
             model,
@@ -72,15 +89,15 @@ def opened(
             resolution=resolution,
             layout=layout,
             store=RunStore(store),
+            inside=prefix or None,
+            insist=layers or (),
         )
-        for model, factory, layout in zip(
-            models, factories, one_each(layouts, len(models), "--layout"), strict=True
-        )
+        for model, factory, layout, prefix in zip(models, factories, sides, prefixes, strict=True)
     ]
 
 
-def one_each(given: list[str] | None, count: int, option: str = "--architecture") -> list[str | None]:
-    """Return what an option gives each model: nothing, the same, or its own."""
+def one_each(option: str, given: list[str] | None, count: int) -> list[str | None]:
+    """Return what an option says of each model: nothing, the same, or its own."""
     if not given:
         return [None] * count
     if len(given) == 1:

@@ -10,6 +10,7 @@ def spatial(
     layers: options.Layers = None,
     subtract_initial: bool = False,
     architecture: options.Architectures = None,
+    inside: options.Inside = None,
     store: options.Store = options.STORE,
 ) -> None:
     """Show the spatial patterns that convolutions learned, and whether layers and networks share them.
@@ -21,7 +22,7 @@ def spatial(
         subtract_initial: look at what training added to the initial weights, where these are known (runs of the
             store); otherwise their noise can hide the patterns.
     """
-    found = options.opened(models, architecture, store)
+    found = options.opened(models, architecture, store, inside=inside, layers=layers)
     summary = spatial_summary(
         found, layers, subtract_initial=subtract_initial, provenance=options.provenance()
     )

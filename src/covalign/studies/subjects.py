@@ -6,7 +6,7 @@ made it, the run.
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -56,6 +56,8 @@ def open_subject(
     resolution: int | None = None,
     layout: str | None = None,
     store: RunStore | None = None,
+    inside: str | None = None,
+    insist: Collection[str] = (),
 ) -> Subject:
     """Open a run by its folder or key, and anything else by `covalign.networks.readers.opening.read_network`.
 
@@ -68,6 +70,8 @@ def open_subject(
         resolution: side of the images on which a module is looked at, where the source does not say.
         layout: of the images it takes: "first" ([n, c, h, w]) or "last"; None finds out.
         store: where run keys are looked up; None takes `covalign.training.store.default_store`.
+        inside: of weight files, the prefix of the weights that are meant, where there are several sets.
+        insist: of weight files, names of tensors that are layers, whatever they look like.
 
     Raises:
         InputError: what cannot be found, read or trusted.
@@ -80,7 +84,14 @@ def open_subject(
     if run is not None:  # a training says how its pixels are normalized
         source, normalization = run.network, None
     network = read_network(
-        source, architecture, name=name, normalization=normalization, resolution=resolution, layout=layout
+        source,
+        architecture,
+        name=name,
+        normalization=normalization,
+        resolution=resolution,
+        layout=layout,
+        inside=inside,
+        insist=insist,
     )
     return Subject(network.name, network, run)
 
@@ -93,13 +104,16 @@ def load_network(
     normalization: str | Normalization | None = None,
     resolution: int | None = None,
     layout: str | None = None,
+    inside: str | None = None,
+    insist: Collection[str] = (),
 ) -> Network:
     """Read a network from wherever it is.
 
     Args:
         source: an `nn.Module`; a file (``.safetensors``; ``.pt``, ``.pth`` and other PyTorch weight files;
-            ``.onnx``); a run, its folder or its key; ``timm:NAME``; ``torchvision:NAME``;
-            ``module.path:factory``; or a `Network`, to which the options are applied.
+            ``.npz``; ``.h5``, ``.keras``; ``.onnx``), or a shard, an index or a folder of shards; a run, its folder
+            or its key; ``timm:NAME``; ``torchvision:NAME``; ``module.path:factory``; or a `Network`, to which the
+            options are applied.
         architecture: for weight files, what they are the weights of: a module (it is filled), or a name as
             above. Without it there are no layer inputs, and order and kinds are inferred.
         name: short name for tables and captions; the default is taken from the source.
@@ -109,6 +123,11 @@ def load_network(
             are tried by default.
         layout: where its images have their channels, "first" ([n, c, h, w]) or "last" ([n, h, w, c]); found out by
             default.
+        inside: of weight files, the prefix of the weights that are meant, where a file holds several sets (raw
+            and averaged, generator and discriminator). By default one set is chosen; ``.details["inside"]`` says
+            which, and ``.skipped`` lists the others with their prefixes.
+        insist: of weight files, names of tensors that are layers, whatever they look like; ``.skipped`` says
+            what was left out as doubtful.
 
     Returns:
         The network; ``.skipped`` says what was left out and why, ``.details`` how it was read. The layer
@@ -118,7 +137,14 @@ def load_network(
         InputError: what cannot be found, read or trusted; always one line that says what to do.
     """
     return open_subject(
-        source, architecture, name=name, normalization=normalization, resolution=resolution, layout=layout
+        source,
+        architecture,
+        name=name,
+        normalization=normalization,
+        resolution=resolution,
+        layout=layout,
+        inside=inside,
+        insist=insist,
     ).network
 
 

@@ -1,62 +1,80 @@
-"""Which layers does a weight file hold, judging by names and shapes alone?
+"""Which layers does a weight file hold, without the architecture that they belong to?
 
-A weight file has no forward pass. What can be known: four axes are a convolution, two a linear layer. What
-is inferred, and said in the details: the order of layers (a PyTorch file keeps the order of registration;
-elsewhere layers are chained so that each receives what the one before gives), depthwise convolutions (one
-input channel after the first layer), transposed ones (the bias fits the second axis and not the first).
-What is not in the file at all: stride, padding, dilation, the number of groups, and where batch norms act.
-Names are used only as a tree (dots) with numbers in it; which words they are made of does not matter.
+A weight file has no forward pass. Which tensors are weights of layers is judged by names, shapes and companions
+(`covalign.networks.readers.judging`), after parts of one weight were put together
+(`covalign.networks.readers.composed`); four axes are a convolution, two a linear layer. What is inferred, and
+said in the details: the order of layers (a PyTorch file keeps the order of registration; elsewhere layers are
+chained so that each receives what the one before gives), depthwise convolutions (one input channel after the
+first layer), transposed ones (`covalign.networks.readers.transposed`). What is not in the file at all: stride,
+padding, dilation, the number of groups, and where batch norms act.
 """
 
-import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
-import torch
 from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Skipped
+from covalign.networks.readers.chaining import Ends, chained
+from covalign.networks.readers.composed import compose
+from covalign.networks.readers.judging import Companions, companions, judge, judge_numbers, stored_otherwise
 from covalign.networks.readers.module import Reading, layer_of
 from covalign.networks.readers.torch_file import WeightFile
+from covalign.networks.readers.transposed import Transposition, chained_transposition, transposition
 
 UNKNOWN = "stride, padding, dilation, groups, and where batch norms act"
-DEPTH = 32
-"""How deep names are taken apart (our choice; real networks stay below ten)."""
+ENDINGS = (".weight", ".kernel", ".W")
+"""What names of weights end in, and names of layers do not."""
+SHOWN = 3
+"""Kinds of what was left out that a refusal names."""
 WRAPPERS = ("module.", "_orig_mod.")
 """What PyTorch's parallel and compiling wrappers put before every name."""
 
 
-def read_bare(file: WeightFile) -> Reading:
+def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
     """Read the layers of a weight file without its architecture.
+
+    Args:
+        file: the tensors of one network.
+        insist: names that are layers whatever they look like, where their numbers can be read at all.
 
     Raises:
         InputError: no readable layer, or weights that are not finite.
     """
-    tensors = _unwrapped(file.tensors)
-    skipped: list[Skipped] = []
+    whole = compose(_unwrapped(file.tensors))
+    beside = companions(whole.tensors)
+    skipped = list(whole.skipped)
     weights: dict[str, Tensor] = {}
     seen: dict[tuple[object, ...], str] = {}
-    for name, tensor in tensors.items():
-        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride()) if not tensor.is_sparse else ()
-        if reason := _reason(name, tensor, tensors):
-            skipped.append(Skipped(name, reason))
-        elif tensor.ndim < 2:
+    for name, tensor in whole.tensors.items():
+        if tensor.ndim < 2:
             continue
-        elif place in seen:
-            skipped.append(Skipped(name, f"tied: the same weights as {seen[place]}"))
-        else:
-            seen[place] = name
-            weights[name] = tensor
-    skipped += _one_dimensional(tensors, weights)
+        insisted = bool({name, short_name(name)} & set(insist))
+        verdict = stored_otherwise(tensor) if insisted else judge(name, tensor, beside)
+        place = () if verdict else (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        if verdict is None and place not in seen:
+            weight = whole.weight(name)
+            verdict = None if insisted else judge_numbers(weight)
+            if verdict is None:
+                seen[place] = name
+                weights[name] = _two_dimensional(name, weight)
+                continue
+        reason = str(verdict) if verdict else f"tied: the same weights as {seen[place]}"
+        skipped.append(Skipped(name, reason))
+    skipped += _one_dimensional(whole.tensors, weights)
     if not weights:
-        listed = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
         raise InputError(
             f"{file.path}: holds no weights of two-dimensional convolutions or linear layers "
-            f"(left out: {listed or 'nothing'}); give the weights of a network with such layers"
+            f"(left out: {_listed(skipped)}); give the weights of a network with such layers"
         )
-    names = list(weights) if file.ordered else _chained(weights)
-    layers, inferred = _layers({name: weights[name] for name in names}, tensors)
+    turned = {name: turn for name, weight in weights.items() if (turn := transposition(name, weight, beside))}
+    names = (
+        list(weights)
+        if file.ordered
+        else chained({name: _ends(w, turned.get(name)) for name, w in weights.items()})
+    )
+    layers, inferred = _layers([(name, weights[name]) for name in names], turned, beside)
+    inferred |= {short_name(name): how for name, how in whole.how.items() if name in weights}
     order = "of the file" if file.ordered else "inferred from names and shapes"
     details = {"order": order, "not in the file": UNKNOWN, "inferred": inferred}
     return Reading(tuple(layers), tuple(skipped), details=details)
@@ -69,35 +87,42 @@ def strip_common_prefix(names: Iterable[str]) -> str:
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    while (prefix := strip_common_prefix(tensors)) in WRAPPERS:
+    """Drop what wrappers put before names (an average counts its models in a number of its own)."""
+    while (prefix := strip_common_prefix(name for name, t in tensors.items() if t.ndim)) in WRAPPERS:
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
 
 
-def _reason(name: str, tensor: Tensor, tensors: dict[str, Tensor]) -> str:
-    """Say why a tensor is not the weight of a layer, or "" where it is or belongs to one."""
-    leaf = name.rpartition(".")[2]
-    if tensor.is_quantized or (tensor.ndim > 1 and not is_real(tensor)):
-        return f"stored as {str(tensor.dtype).removeprefix('torch.')} (quantized?), expected real numbers"
-    if tensor.ndim > 1 and tensor.layout != torch.strided:
-        return "stored as a sparse tensor, expected a dense one"
-    if ".parametrizations." in f".{name}" or re.fullmatch(r"weight_(g|v|orig|u)", leaf):
-        return "weight norm, spectral norm or pruning: the weight is computed from this and other parameters"
-    if re.fullmatch(r"weight_[ih]h_l\d+(_reverse)?", leaf):
-        return "weight of a recurrent layer"
-    if tensor.ndim == 3:
-        return "three axes: a one-dimensional convolution, or an embedding"
-    if tensor.ndim > 4:
-        return f"{tensor.ndim} axes: not a two-dimensional convolution"
-    return "empty" if tensor.numel() == 0 and tensor.ndim > 1 else ""
+def short_name(name: str) -> str:
+    """Return the name of the layer that a weight belongs to."""
+    return next((name.removesuffix(end) for end in ENDINGS if name.endswith(end)), name)
 
 
-def is_real(tensor: Tensor) -> bool:
-    """Whether a tensor holds real numbers of a type that weights have when they are not quantized."""
-    return tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+def _two_dimensional(name: str, weight: Tensor) -> Tensor:
+    """Return a weight that was insisted on as that of a layer: a one-dimensional kernel has one row.
+
+    Raises:
+        InputError: more than four axes.
+    """
+    if weight.ndim == 3:
+        return weight[:, :, None, :]
+    if weight.ndim > 4:
+        raise InputError(
+            f"{name!r} has {weight.ndim} axes, expected at most 4 (a two-dimensional convolution); leave it out"
+        )
+    return weight
 
 
-def _one_dimensional(tensors: dict[str, Tensor], weights: dict[str, Tensor]) -> list[Skipped]:
+def _listed(skipped: list[Skipped]) -> str:
+    """Name what was left out, one of each reason before others of the same."""
+    once = {entry.reason: entry for entry in reversed(skipped)}
+    kinds = [entry for entry in skipped if once[entry.reason] is entry]
+    rest = len(skipped) - len(kinds[:SHOWN])
+    more = f"; and {rest} more" if rest else ""
+    return "; ".join(f"{entry.name}: {entry.reason}" for entry in kinds[:SHOWN]) + more or "nothing"
+
+
+def _one_dimensional(tensors: Mapping[str, Tensor], weights: dict[str, Tensor]) -> list[Skipped]:
     """List, by module, the vectors that are not the bias of a layer that was read."""
     owners = {name.rpartition(".")[0] for name in weights}
     loose: dict[str, list[str]] = {}
@@ -116,95 +141,29 @@ def _one_dimensional(tensors: dict[str, Tensor], weights: dict[str, Tensor]) -> 
     ]
 
 
-def _layers(weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> tuple[list[Layer], dict[str, str]]:
+def _layers(
+    weights: list[tuple[str, Tensor]], turned: dict[str, Transposition], beside: Companions
+) -> tuple[list[Layer], dict[str, str]]:
     """Make layers in the given order, and say what was inferred of which."""
     layers: list[Layer] = []
     inferred: dict[str, str] = {}
-    for name, weight in weights.items():
-        short = name.removesuffix(".weight")
-        groups, transposed = 1, False
-        if weight.ndim == 4 and (copies := _transposed_groups(name, weight, tensors)):
-            groups, transposed = copies, True
-            inferred[short] = "transposed, since its bias fits the second axis and not the first"
+    for name, weight in weights:
+        short = short_name(name)
+        groups = 1
+        received = layers[-1].neurons if layers else 0
+        turn = turned.get(name) or chained_transposition(name, weight, received, beside)
+        if turn is not None:
+            groups = turn.groups
+            inferred[short] = f"transposed, since {turn.why}"
         elif weight.ndim == 4 and weight.shape[1] == 1 and len(weight) > 1 and layers:
-            received = layers[-1].neurons
             groups = received if len(weight) % received == 0 else len(weight)
             inferred[short] = "depthwise, since it receives one channel and is not the first layer"
-        layers.append(layer_of(short, weight, transposed, groups=groups))
+        layers.append(layer_of(short, weight, turn is not None, groups=groups))
     return layers, inferred
 
 
-def _transposed_groups(name: str, weight: Tensor, tensors: dict[str, Tensor]) -> int:
-    """Return the groups of a convolution whose bias shows that it is transposed, or 0."""
-    owner = name.rpartition(".")[0]
-    vectors = [v for key, v in tensors.items() if v.ndim == 1 and key.rpartition(".")[0] == owner]
-    if len(vectors) != 1 or len(vectors[0]) == len(weight) or len(vectors[0]) % weight.shape[1]:
-        return 0
-    groups = len(vectors[0]) // weight.shape[1]
-    return groups if len(weight) % groups == 0 else 0
-
-
-def _chained(weights: dict[str, Tensor]) -> list[str]:
-    """Order names so that each weight receives as many channels as the one before gives, as far as possible.
-
-    Numbered parts of a module follow their numbers. Parts with other names start with what fits the
-    channels at hand, first in natural order where several do; the first channels are those of an image.
-    """
-    tree: dict[str, Any] = {}
-    for name in weights:
-        node = tree
-        *path, leaf = name.split(".", DEPTH)
-        for part in path:
-            node = node.setdefault(f"{part}.", {})
-        node[leaf] = name
-    return _walk(tree, weights, _image_channels(weights.values()))[0]
-
-
-def _image_channels(weights: Iterable[Tensor]) -> int:
-    """Return the likeliest number of input channels: 3, 1, 4 or 2, or what no layer gives."""
-    received = [weight.shape[1] for weight in weights if weight.ndim == 4]
-    if received:
-        return next((count for count in (3, 1, 4, 2) if count in received), min(received))
-    given = {len(weight) for weight in weights}
-    return next((weight.shape[1] for weight in weights if weight.shape[1] not in given), 1)
-
-
-def _walk(node: Any, weights: dict[str, Tensor], channels: int) -> tuple[list[str], int]:
-    """Return the names below ``node`` in order, and how many channels the last of them gives."""
-    if isinstance(node, str):
-        return [node], len(weights[node])
-    remaining = {key: node[key] for key in sorted(node, key=_natural)}
-    starts = {key: [weights[name] for name in _starts(child)] for key, child in remaining.items()}
-    ordered: list[str] = []
-    while remaining:
-        key = next(iter(remaining))
-        if not _numbered(remaining):
-            key = min(remaining, key=lambda key: _misfit(starts[key], channels))
-        names, channels = _walk(remaining.pop(key), weights, channels)
-        ordered += names
-    return ordered, channels
-
-
-def _starts(node: Any) -> list[str]:
-    """Return the names with which ``node`` may start: the first of numbered parts, any of others."""
-    if isinstance(node, str):
-        return [node]
-    keys = sorted(node, key=_natural)
-    return [name for key in (keys[:1] if _numbered(keys) else keys) for name in _starts(node[key])]
-
-
-def _numbered(keys: Iterable[str]) -> bool:
-    return all(key.removesuffix(".").isdigit() for key in keys)
-
-
-def _misfit(weights: list[Tensor], channels: int) -> int:
-    """Return 0 if some weight receives ``channels``, 1 if a linear one may receive several positions, else 2."""
-    if any(weight.shape[1] == channels for weight in weights):
-        return 0
-    return 2 - any(weight.ndim == 2 and weight.shape[1] % channels == 0 for weight in weights)
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key by which part 10 follows part 9."""
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+def _ends(weight: Tensor, turn: Transposition | None) -> Ends:
+    """Return how many channels a weight receives and gives."""
+    if turn is None:
+        return Ends(weight.shape[1], len(weight), weight.ndim)
+    return Ends(len(weight), weight.shape[1] * turn.groups, weight.ndim)

@@ -6,6 +6,7 @@ exporters leave them). Weights in other files beside the graph are read from the
 onnxruntime, which runs the graph with those tensors as additional outputs.
 """
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -42,6 +43,7 @@ def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Netwo
         raise InputError(
             f"{path}: not an ONNX file ({one_line(error)}); get it again, it may be truncated"
         ) from error
+    model = _inlined(onnx, model, path)
     try:
         _check_order(model.graph)
         constants = _constants(onnx, model.graph, path.parent)
@@ -73,6 +75,19 @@ def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Netwo
         intake=intake,
         wiring=wiring(model.graph, made),
     )
+
+
+def _inlined(onnx: Any, model: Any, path: Path) -> Any:
+    """Return the model with the bodies of its own functions in the place of their calls."""
+    if not model.functions:
+        return model
+    try:
+        return importlib.import_module("onnx.inliner").inline_local_functions(model)
+    except Exception as error:  # recursive or damaged functions, or an onnx without an inliner
+        raise InputError(
+            f"{path}: its functions cannot be put in the place of their calls ({one_line(error)}); export the "
+            "network again without functions"
+        ) from error
 
 
 def _check_order(graph: Any) -> None:
@@ -146,7 +161,9 @@ def _layers(
     made: dict[str, str] = {}
     owners: dict[str, str] = {}
     skipped: list[Skipped] = []
+    makers = {output: node.op_type for node in graph.node for output in node.output}
     for index, node in enumerate(graph.node):
+        skipped += _in_branches(node, set(constants))
         if node.op_type not in LAYERS:
             continue
         name = _layer_name(node, index, received)
@@ -155,7 +172,7 @@ def _layers(
         options = _options(onnx, node)
         if array is None:
             if node.op_type != "MatMul" or node.input[0] in constants:  # else attention: no weights at all
-                skipped.append(Skipped(name, "its weight is computed in the graph, expected a constant"))
+                skipped.append(Skipped(name, _computed(makers.get(weight, ""))))
         elif reason := _reason(node, array, options):
             skipped.append(Skipped(name, reason))
         elif weight in owners:
@@ -167,7 +184,31 @@ def _layers(
             received[name] = (node.input[0], layer.kind == "linear")
             made[node.output[0]] = name
             owners[weight] = name
-    return layers, received, made, skipped + list(_other_weights(graph))
+    return layers, received, made, skipped + list(_other_weights(onnx, graph))
+
+
+def _computed(maker: str) -> str:
+    """Say why a node's weight is no constant."""
+    if maker == "DequantizeLinear":
+        return (
+            "quantized: its weight is stored as integers and passes DequantizeLinear, expected real numbers"
+        )
+    return f"its weight is computed in the graph{f' (by {maker})' if maker else ''}, expected a constant"
+
+
+def _in_branches(node: Any, constants: set[str], where: str = "") -> Iterator[Skipped]:
+    """List the layers inside the bodies of a node (If, Loop, Scan), which the main graph does not run in order."""
+    for option in node.attribute:
+        for body in (option.g, *option.graphs) if option.HasField("g") or option.graphs else ():
+            place = f"{where}{option.name} of {node.op_type} {node.name or ', '.join(node.output)}".strip()
+            fixed = constants | {tensor.name for tensor in body.initializer}
+            for inner in body.node:
+                if inner.op_type == "Constant" or (inner.op_type in PASSED_ON and inner.input[0] in fixed):
+                    fixed |= set(inner.output)
+                if inner.op_type in LAYERS and (inner.op_type.startswith("Conv") or inner.input[1] in fixed):
+                    name = inner.name or (inner.input[1] if len(inner.input) > 1 else inner.op_type)
+                    yield Skipped(name, f"{inner.op_type} in the {place}, expected in the main graph")
+                yield from _in_branches(inner, fixed, f"{option.name} of {node.op_type}, ")
 
 
 def _layer_name(node: Any, index: int, taken: dict[str, Any]) -> str:
@@ -230,13 +271,18 @@ def _batch_norms(
     return before, after
 
 
-def _other_weights(graph: Any) -> Iterator[Skipped]:
+def _other_weights(onnx: Any, graph: Any) -> Iterator[Skipped]:
     """List stored tensors of two or more axes that no layer's node uses."""
     users: dict[str, list[str]] = {}
     for node in graph.node:
         for name in node.input:
             users.setdefault(name, []).append(node.op_type)
-    for tensor in graph.initializer:
-        kinds = sorted(set(users.get(tensor.name, ["no node of the main graph"])))
-        if len(tensor.dims) > 1 and not set(kinds) & {*LAYERS, *PASSED_ON}:
-            yield Skipped(tensor.name, f"used by {', '.join(kinds)}: no convolution or linear layer")
+    stored = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    for node in graph.node:
+        value = _options(onnx, node).get("value") if node.op_type == "Constant" else None
+        if value is not None:
+            stored[node.output[0]] = len(value.dims)
+    for name, axes in stored.items():
+        kinds = sorted(set(users.get(name, ["no node of the main graph"])))
+        if axes > 1 and not set(kinds) & {*LAYERS, *PASSED_ON}:
+            yield Skipped(name, f"used by {', '.join(kinds)}: no convolution or linear layer")

@@ -4,7 +4,7 @@ What has a forward pass (modules, factories, published networks, runs, ONNX file
 with an architecture) comes with its layer inputs; a weight file alone gives weights only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,10 @@ from covalign.data.normalization import normalization as named_normalization
 from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Network
-from covalign.networks.readers.bare import is_real, read_bare, strip_common_prefix
+from covalign.networks.readers.bare import read_bare, strip_common_prefix
+from covalign.networks.readers.copies import chosen_part
 from covalign.networks.readers.hub import Built, build, is_factory
+from covalign.networks.readers.judging import is_real
 from covalign.networks.readers.module import read_module, require_finite, unwrap
 from covalign.networks.readers.onnx import read_onnx
 from covalign.networks.readers.torch_file import TORCH_SUFFIXES, WeightFile, read_weight_file
@@ -47,6 +49,8 @@ def read_network(
     normalization: str | Normalization | None = None,
     resolution: int | None = None,
     layout: str | None = None,
+    inside: str | None = None,
+    insist: Collection[str] = (),
 ) -> Network:
     """Read a network from a module, a file or a name; `covalign.load_network` knows stored runs as well.
 
@@ -57,6 +61,8 @@ def read_network(
         normalization: of the input pixels.
         resolution: side of the images on which a module is looked at, where the source does not say.
         layout: of the images it takes, `LAYOUTS`; None finds out.
+        inside: of weight files, the prefix of the weights that are meant; see there.
+        insist: of weight files, names that are layers; see there.
 
     Raises:
         InputError: what cannot be found, read or trusted; always one line that says what to do.
@@ -66,18 +72,31 @@ def read_network(
             f"layout: got {layout!r}, expected first (images [n, c, h, w]) or last ([n, h, w, c])"
         )
     channels_last = None if layout is None else layout == "last"
-    network = _read(source, architecture, name, Viewing(resolution, channels_last))
+    viewing = Viewing(resolution, channels_last)
+    network = _read(source, architecture, name, viewing, inside, insist)
     if isinstance(normalization, str):
         normalization = named_normalization(normalization)
     return replace(network, name=name or network.name, normalization=normalization or network.normalization)
 
 
-def _read(source: Any, architecture: str | nn.Module | None, name: str | None, viewing: Viewing) -> Network:
+def _read(
+    source: Any,
+    architecture: str | nn.Module | None,
+    name: str | None,
+    viewing: Viewing,
+    inside: str | None,
+    insist: Collection[str],
+) -> Network:
     path = Path(str(source)) if isinstance(source, str | Path) else None
     if architecture is not None and not (path and path.suffix in WEIGHT_FILES):
         raise InputError(
             f"architecture: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); "
             "leave it out, since everything else brings its own"
+        )
+    if inside is not None and not (path and (path.suffix in WEIGHT_FILES or path.is_dir())):
+        raise InputError(
+            f"inside: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); leave it out, "
+            "since everything else is one network"
         )
     if isinstance(source, Network):
         return source
@@ -96,22 +115,32 @@ def _read(source: Any, architecture: str | nn.Module | None, name: str | None, v
             f"{text}: no such file; expected a weight file, an .onnx file, a run's folder, timm:NAME, "
             "torchvision:NAME or module.path:factory"
         )
-    return _of_file(path, architecture, name or path.stem, viewing)
+    return _of_file(path, architecture, name or path.stem, viewing, inside, insist)
 
 
-def _of_file(path: Path, architecture: str | nn.Module | None, name: str, viewing: Viewing) -> Network:
+def _of_file(
+    path: Path,
+    architecture: str | nn.Module | None,
+    name: str,
+    viewing: Viewing,
+    inside: str | None,
+    insist: Collection[str],
+) -> Network:
     if path.suffix == ".onnx":
         return read_onnx(path, name, viewing.channels_last)
     file = WEIGHT_FILES.get(path.suffix, read_weight_file)(path)
+    file, aside = chosen_part(file, inside)
     details = {"source": str(path), **file.details}
     try:
         if architecture is None:
-            reading = read_bare(file)
-            return Network(name, reading.layers, reading.skipped, details={**details, **reading.details})
+            reading = read_bare(file, insist)
+            skipped = (*aside, *reading.skipped)
+            return Network(name, reading.layers, skipped, details={**details, **reading.details})
         built = Built(architecture) if isinstance(architecture, nn.Module) else build(architecture, False)
         fill(built.module, file)
         stated = architecture if isinstance(architecture, str) else type(built.module).__name__
-        return _of_module(built, name, {**details, "architecture": stated}, viewing)
+        network = _of_module(built, name, {**details, "architecture": stated}, viewing)
+        return replace(network, skipped=(*aside, *network.skipped))
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 

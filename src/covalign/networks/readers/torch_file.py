@@ -24,9 +24,6 @@ from covalign.errors import InputError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar")
 
-STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
-"""Where trainers keep the weights in a larger checkpoint, in order of preference."""
-
 DEPTH = 8
 """How deep weights may lie in a checkpoint (our choice)."""
 
@@ -59,12 +56,14 @@ class WeightFile:
         tensors: by dotted name; numbers are read when they are used.
         ordered: whether the file keeps the order in which the network registered them.
         details: what else the file says of itself.
+        places: prefixes of names that are mappings in the file, and not only parts of names.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     ordered: bool
     details: dict[str, Any] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
 
 def read_weight_file(path: Path) -> WeightFile:
@@ -108,7 +107,7 @@ def _read_torch(path: Path) -> WeightFile:
             f"{path}: cannot be read as PyTorch weights ({one_line(error)}); get it again, or save "
             "model.state_dict() alone"
         ) from error
-    tensors, place = _state_dict(content, path)
+    tensors, places = _state_dict(content, path)
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_quantized:
             continue
@@ -118,7 +117,7 @@ def _read_torch(path: Path) -> WeightFile:
                 f"{path}: {name!r} declares {tensor.numel()} numbers and stores {stored} bytes, expected one "
                 "stored number for each; save contiguous tensors"
             )
-    return WeightFile(path, tensors, ordered=True, details={"inside": place} if place else {})
+    return WeightFile(path, tensors, ordered=True, places=places)
 
 
 def _check_before_unpickling(path: Path) -> bool:
@@ -179,54 +178,38 @@ def _check_imports(path: Path, pickle: Any) -> None:
             )
 
 
-def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
-    """Find the weights in what a file holds, and say under which keys they were.
+def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the tensors of nested mappings and lists by dotted name, and the prefixes that are mappings.
 
-    Weights directly inside are taken. Otherwise the search goes on below the only key that leads to tensors,
-    or below the one that trainers use; where several remain (generator and discriminator), all are taken.
+    An optimizer's numbered state has no names, and is no part of it.
     """
-    inside: list[str] = []
-    for _ in range(DEPTH):
-        if not isinstance(content, Mapping):
-            raise InputError(
-                f"{path}: holds a {type(content).__name__}, expected a state dict; save model.state_dict()"
-            )
-        places = [key for key, value in content.items() if isinstance(value, Mapping) and _flat(value)]
-        usual = [key for key in STATE_KEYS if key in places]
-        if _has_weights(content) or not (usual or len(places) == 1):
-            break
-        inside.append(str((usual or places)[0]))
-        content = content[(usual or places)[0]]
-    if tensors := _flat(content):
-        return tensors, ".".join(inside)
-    raise InputError(f"{path}: holds no named tensors, expected a state dict; save model.state_dict()")
-
-
-def _has_weights(content: Mapping[object, object]) -> bool:
-    """Whether at least one tensor of two or more axes is directly inside, under a name."""
-    return any(
-        isinstance(key, str) and isinstance(value, Tensor) and value.ndim > 1
-        for key, value in content.items()
-    )
-
-
-def _flat(content: Mapping[object, object]) -> dict[str, Tensor]:
-    """Return the tensors of nested mappings by dotted name (an optimizer's numbered state has no names)."""
     flat: dict[str, Tensor] = {}
+    places: dict[str, None] = {}
     seen: set[int] = set()
 
-    def descend(part: Mapping[object, object], prefix: str, depth: int) -> None:
+    def descend(part: Any, prefix: str, depth: int) -> None:
         if id(part) in seen or depth == 0:
             return
         seen.add(id(part))
-        for key, value in part.items():
-            if isinstance(key, str) and isinstance(value, Tensor):
-                flat[prefix + key] = value
-            elif isinstance(key, str) and isinstance(value, Mapping):
+        if isinstance(part, Mapping):
+            places[prefix.removesuffix(".")] = None
+        entries = part.items() if isinstance(part, Mapping) else enumerate(part)
+        for key, value in entries:
+            if isinstance(part, Mapping) and not isinstance(key, str):
+                continue
+            if isinstance(value, Tensor):
+                flat[f"{prefix}{key}"] = value
+            elif isinstance(value, Mapping | list | tuple):
                 descend(value, f"{prefix}{key}.", depth - 1)
 
+    if not isinstance(content, Mapping | list | tuple):
+        raise InputError(
+            f"{path}: holds a {type(content).__name__}, expected a state dict; save model.state_dict()"
+        )
     descend(content, "", DEPTH)
-    return flat
+    if not flat:
+        raise InputError(f"{path}: holds no named tensors, expected a state dict; save model.state_dict()")
+    return flat, tuple(filter(None, places))
 
 
 def one_line(error: BaseException, length: int = 160) -> str:

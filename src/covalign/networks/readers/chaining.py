@@ -1,0 +1,88 @@
+"""In which order do the layers of a file follow one another that does not say so?
+
+Each layer receives as many channels as the one before gives, as far as that is possible; numbers in names are
+an order.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEPTH = 32
+"""How deep names are taken apart (our choice; real networks stay below ten)."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Channels that a weight receives and gives, and how many axes it has."""
+
+    receives: int
+    gives: int
+    axes: int
+
+
+def chained(ends: Mapping[str, Ends]) -> list[str]:
+    """Order names so that each weight receives as many channels as the one before gives, as far as possible.
+
+    Numbered parts of a module follow their numbers. Parts with other names start with what fits the
+    channels at hand, first in natural order where several do; the first channels are those of an image.
+    """
+    tree: dict[str, Any] = {}
+    for name in ends:
+        node = tree
+        *path, leaf = name.split(".", DEPTH)
+        for part in path:
+            node = node.setdefault(f"{part}.", {})
+        node[leaf] = name
+    return _walk(tree, ends, _image_channels(ends.values()))[0]
+
+
+def _image_channels(ends: Collection[Ends]) -> int:
+    """Return the likeliest number of input channels: 3, 1, 4 or 2, or what no layer gives."""
+    received = [end.receives for end in ends if end.axes == 4]
+    if received:
+        return next((count for count in (3, 1, 4, 2) if count in received), min(received))
+    given = {end.gives for end in ends}
+    return next((end.receives for end in ends if end.receives not in given), 1)
+
+
+def _walk(node: Any, ends: Mapping[str, Ends], channels: int) -> tuple[list[str], int]:
+    """Return the names below ``node`` in order, and how many channels the last of them gives."""
+    if isinstance(node, str):
+        return [node], ends[node].gives
+    remaining = {key: node[key] for key in sorted(node, key=_natural)}
+    starts = {key: [ends[name] for name in _starts(child)] for key, child in remaining.items()}
+    ordered: list[str] = []
+    while remaining:
+        key = next(iter(remaining))
+        if not _numbered(remaining):
+            key = min(remaining, key=lambda key: _misfit(starts[key], channels))
+        names, channels = _walk(remaining.pop(key), ends, channels)
+        ordered += names
+    return ordered, channels
+
+
+def _starts(node: Any) -> list[str]:
+    """Return the names with which ``node`` may start: the first of numbered parts, any of others."""
+    if isinstance(node, str):
+        return [node]
+    keys = sorted(node, key=_natural)
+    return [name for key in (keys[:1] if _numbered(keys) else keys) for name in _starts(node[key])]
+
+
+def _numbered(keys: Iterable[str]) -> bool:
+    return all(key.removesuffix(".").isdigit() for key in keys)
+
+
+def _misfit(starts: list[Ends], channels: int) -> int:
+    """Return 0 if some layer receives ``channels``, 1 if a linear one may receive several positions, else 2."""
+    if any(start.receives == channels for start in starts):
+        return 0
+    return 2 - any(start.axes == 2 and start.receives % channels == 0 for start in starts)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which part 10 follows part 9."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]

@@ -1,0 +1,225 @@
+"""Which of the tensors of a file are the network, and which are another copy of it, or another network?
+
+Checkpoints hold more than one set of weights: raw ones beside their running average, a student beside its
+teacher, a generator beside its discriminator, the state of an optimizer. Read together they are one network of
+twice the depth. Here one is chosen, and every other is listed with what it is to the chosen one and with the
+prefix that chooses it:
+
+- *copies* have the same names (up to separators) and shapes below another prefix, and a word that says so (``ema``,
+  ``shadow``, ``teacher``, ``target``), or are all there is in the file and cannot follow one another since the last
+  layer does not give what the first receives;
+- *other networks* are named beside their counterpart (discriminator beside generator);
+- of the mappings of a checkpoint, those under which trainers keep weights come before any other.
+
+Equal parts that can follow one another are blocks of one network, whatever they are called.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from covalign.errors import InputError
+from covalign.networks.network import Skipped
+from covalign.networks.readers.names import phrases, plain, says
+from covalign.networks.readers.torch_file import WeightFile
+
+STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
+"""Where trainers keep the weights in a larger checkpoint, in order of preference."""
+
+COPIES = phrases(
+    """
+    ema shadow averaged swa polyak teacher target momentum copy lookahead moving avg_model model_avg net_avg
+    weight_avg encoder_k encoder_key key_encoder backbone_k model_k slow_model old_model best_model
+    """
+)
+"""Words of a copy whose counterpart has the same names and shapes."""
+PARALLEL = ("source", "src", "query", "value", "q", "v")
+"""Words of a part that stands beside a *target* or *key* without being its original, unless it is an encoder's."""
+OTHERS = {
+    "discriminator": ("generator", "gen", "g", "net_g", "model", "vae", "decoder", "autoencoder"),
+    "disc": ("generator", "gen", "g", "vae", "decoder"),
+    "dis": ("generator", "gen", "g"),
+    "critic": ("generator", "actor", "gen"),
+    "d": ("g",),
+    "teacher": ("student",),
+    "target": ("online",),
+}
+"""Words of another network, and those of the network that it stands beside."""
+ALONE = phrases(
+    """
+    discriminator perceptual_loss lpips criterion optimizer optimizers optim opt_state optimizer_state
+    """
+)
+"""Words of what is another network, or none, beside whatever else the file holds."""
+DEPTH = 4
+"""How deep copies may lie (our choice)."""
+
+Shapes = frozenset[tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Tensors below one prefix that are not taken."""
+
+    prefix: str
+    relation: str
+    count: int
+
+    def skipped(self) -> Skipped:
+        """List them."""
+        tensors = f"{self.count} tensor{'s' * (self.count != 1)}"
+        return Skipped(self.prefix, f"{self.relation} ({tensors}); choose it with --inside {self.prefix}")
+
+
+def chosen_part(file: WeightFile, inside: str | None = None) -> tuple[WeightFile, tuple[Skipped, ...]]:
+    """Return the tensors that are one network, without the prefix they share, and what was set aside.
+
+    Args:
+        file: all tensors of a file.
+        inside: the prefix of the wanted ones; None chooses.
+
+    Raises:
+        InputError: nothing below this prefix.
+    """
+    tensors, aside = file.tensors, list[Aside]()
+    place = ""
+    if inside is not None:
+        place = inside.rstrip(".")
+        tensors = _below(file.tensors, place)
+        if not tensors:
+            raise InputError(
+                f"{file.path}: holds nothing inside {inside!r}, expected one of "
+                f"{', '.join(_heads(file.tensors)) or 'no prefix'}; leave --inside out to see what is read"
+            )
+        if rest := sum(not name.startswith(f"{place}.") for name in file.tensors):
+            aside.append(Aside("everything else", f"not inside {place}, which was chosen", rest))
+    place, tensors = _mappings(file, place, tensors, aside)
+    place, tensors = _networks(place, tensors, aside)
+    details = {**file.details, "inside": place} if place else file.details
+    left = tuple(
+        Skipped(each.prefix, each.relation) if each.prefix == "everything else" else each.skipped()
+        for each in aside
+    )
+    return replace(file, tensors=tensors, details=details), left
+
+
+def _mappings(
+    file: WeightFile, place: str, tensors: dict[str, Tensor], aside: list[Aside]
+) -> tuple[str, dict[str, Tensor]]:
+    """Go into the mapping of a checkpoint that has the weights, as long as one stands out."""
+    while not any("." not in name and tensor.ndim > 1 for name, tensor in tensors.items()):
+        below = f"{place}." if place else ""
+        direct = (each for each in file.places if each.startswith(below) and each != place)
+        nearest = [each.removeprefix(below) for each in direct]
+        heads = [each for each in nearest if not any(each.startswith(f"{other}.") for other in nearest)]
+        full = {each: part for each in heads if (part := _below(tensors, each)) and _matrices(part)}
+        usual = [key for key in STATE_KEYS if key in full]
+        if not usual and len(full) != 1:
+            break
+        pick = (usual or list(full))[0]
+        for other, part in full.items():
+            if other != pick:
+                aside.append(Aside(below + other, _relation(other, pick, part, full[pick]), len(part)))
+        place, tensors = below + pick, full[pick]
+    return place, tensors
+
+
+def _networks(place: str, tensors: dict[str, Tensor], aside: list[Aside]) -> tuple[str, dict[str, Tensor]]:
+    """Set copies and other networks aside, and go into what remains where that is one part of the file."""
+    below = f"{place}." if place else ""
+    found = _asides(tensors)
+    aside += [replace(each, prefix=below + each.prefix) for each in found]
+    dropped = tuple(f"{each.prefix}." for each in found)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+    inner = {name: tensor for name, tensor in kept.items() if tensor.ndim}
+    heads = _heads(inner)
+    if found and len(heads) == 1 and all("." in name for name in inner):
+        return below + heads[0], _below(kept, heads[0])
+    return place, kept
+
+
+def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH) -> list[Aside]:
+    parts = {head: _below(tensors, head) for head in _heads(_matrices(tensors))}
+    found: list[Aside] = []
+    for head, part in parts.items():
+        relation = _copied(head, part, tensors) or _other(head, parts, bool(prefix))
+        relation = relation or _equal_relation(head, parts, tensors)
+        if relation:
+            found.append(Aside(prefix + head, relation, len(part)))
+        elif depth > 1:
+            found += _asides(part, f"{prefix}{head}.", depth - 1)
+    return found
+
+
+def _copied(head: str, part: dict[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """Say of what a part is a copy, by its words and its shapes: of one beside it, or of all that is beside it."""
+    if not says(head, COPIES):
+        return ""
+    rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{head}.")}
+    beside = {other: _below(rest, other) for other in _heads(_matrices(rest)) if not says(other, COPIES)}
+    mine = _unwrapped(part)
+    for other, own in {**beside, "the rest": rest}.items():
+        if says(other, PARALLEL) and "encoder_q" not in other:
+            continue
+        if any(one <= two for one in mine for two in _unwrapped(own)):
+            return f"a copy of {other}, with the same names and shapes"
+    return ""
+
+
+def _other(head: str, parts: Mapping[str, dict[str, Tensor]], inner: bool) -> str:
+    """Say beside which network a part is another one, by its words."""
+    others = [other for other in parts if other != head]
+    for word, counterparts in OTHERS.items():
+        near = [other for other in others if says(other, counterparts) and not says(other, (word,))]
+        if near and says(head, (word,)):
+            return f"another network, beside {near[0]}"
+    return (
+        "another network, or an optimizer, beside the rest" if (others or inner) and says(head, ALONE) else ""
+    )
+
+
+def _unwrapped(part: dict[str, Tensor]) -> list[Shapes]:
+    """Return names and shapes of a part, and those below the prefixes that all of them share."""
+    found = [_shapes(part)]
+    while len(heads := _heads(_matrices(part))) == 1 and len(found) <= DEPTH:
+        part = _below(part, heads[0])
+        found.append(_shapes(part))
+    return [shapes for shapes in found if shapes]
+
+
+def _equal_relation(head: str, parts: Mapping[str, dict[str, Tensor]], tensors: Mapping[str, Tensor]) -> str:
+    """Say that a part equals an earlier one that it cannot follow, where the file holds nothing but such parts."""
+    first, *more = parts
+    whole = sum(len(_matrices(part)) for part in parts.values()) == len(_matrices(tensors))
+    if head == first or not whole or any(_shapes(parts[other]) != _shapes(parts[first]) for other in more):
+        return ""
+    weights = list(_matrices(parts[first]).values())
+    follows = weights[0].shape[1] == len(weights[-1])
+    return (
+        "" if follows or len(weights) < 2 else f"equal in names and shapes to {first}, which it cannot follow"
+    )
+
+
+def _relation(head: str, pick: str, part: dict[str, Tensor], picked: dict[str, Tensor]) -> str:
+    if _shapes(part) == _shapes(picked):
+        return f"a copy of {pick}, with the same names and shapes"
+    return f"tensors beside {pick}"
+
+
+def _shapes(part: Mapping[str, Tensor]) -> Shapes:
+    return frozenset((plain(name), tuple(tensor.shape)) for name, tensor in _matrices(part).items())
+
+
+def _matrices(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in part.items() if tensor.ndim > 1}
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}." if prefix else ""
+    return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _heads(names: Iterable[str]) -> list[str]:
+    """Return the first parts of names that have more than one, each once, in order."""
+    return list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
