@@ -3,6 +3,7 @@
 import sys
 
 from covalign.cli import options
+from covalign.networks.readers.opening import read_adapter
 from covalign.progress import shown
 from covalign.studies.difference.measure import diff as difference_of
 
@@ -16,6 +17,7 @@ def diff(
     replicate: str | None = None,
     layers: options.Layers = None,
     architecture: options.Architectures = None,
+    inside: options.Inside = None,
     fail_above: float | None = None,
     draws: int = 10,
     seed: options.Seed = 0,
@@ -28,13 +30,16 @@ def diff(
 
     Args:
         base: the MODEL before.
-        other: the MODEL after.
+        other: the MODEL after, or an adapter of the base (LoRA and its like).
         replicate: what another seed made of the same base; its spread becomes a second reference.
         fail_above: exit with status 1 if a layer's relative change is larger, for pipelines.
         draws: random turns of each update.
     """
     names = [base, other, *([replicate] if replicate else [])]
-    found = options.opened(names, architecture, store)
+    adapters = [None, *map(read_adapter, names[1:])]
+    networks = [name for name, adapter in zip(names, adapters, strict=True) if adapter is None]
+    opened = iter(options.opened(networks, architecture, store, inside=inside, layers=layers))
+    found = [adapter or next(opened) for adapter in adapters]
     with shown() as told:
         difference = difference_of(*found, layers=layers, draws=draws, seed=seed, progress=told)
     options.write(difference, out)

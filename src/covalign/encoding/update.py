@@ -132,6 +132,18 @@ def update_ranks(update: Tensor) -> dict[str, float]:
     return {"update_effective_rank": effective_rank(values), "update_stable_rank": stable}
 
 
+def update_rank(base: Float[Tensor, "c_out c k_h k_w"], weight: Float[Tensor, "c_out c k_h k_w"]) -> int:
+    """Return in how many directions an update is more than the rounding of the weights after it.
+
+    The singular values of W' - W above eps (||W|| + ||W'||), with eps that of the type in which W' is stored: an adapter
+    of rank r, applied in float64, has r; a copy in a coarser type has 0.
+    """
+    before, after = base.detach().double(), weight.detach().double()
+    values = torch.linalg.svdvals((after - before).flatten(1))
+    size = float(before.norm()) + float(after.norm())
+    return int((values > torch.finfo(weight.dtype).eps * size).sum())
+
+
 def effective_rank(values: Float64[Tensor, " r"]) -> float:
     """Return sum_k k lambda_k / sum_k lambda_k of descending eigenvalues; 0 if all are zero."""
     order = torch.arange(1, len(values) + 1, dtype=values.dtype)

@@ -16,6 +16,7 @@ from covalign.data.normalization import normalization as named_normalization
 from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Network
+from covalign.networks.readers.adapter import Adapter, adapter_of
 from covalign.networks.readers.bare import read_bare, strip_common_prefix
 from covalign.networks.readers.copies import chosen_part
 from covalign.networks.readers.hub import Built, build, is_factory
@@ -193,6 +194,18 @@ def fill(module: nn.Module, file: WeightFile) -> None:
             )
         require_finite(name, tensor)
     module.load_state_dict(tensors)
+
+
+def read_adapter(source: Any) -> Adapter | None:
+    """Return the adapter that a file or a hub-style folder holds; None for everything else.
+
+    Raises:
+        InputError: a weight file that cannot be read.
+    """
+    path = Path(str(source)) if isinstance(source, str | Path) else None
+    if path is None or not (path.is_file() and path.suffix in WEIGHT_FILES):
+        return None
+    return adapter_of(WEIGHT_FILES[path.suffix](path), path.stem)
 
 
 def _called(source: Any) -> str:

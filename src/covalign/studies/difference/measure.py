@@ -11,14 +11,16 @@ independent noise has a relative change equal to its spread; one that repeats it
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from covalign.encoding.basis import ENOUGH, BasisTest, basis_test, shares_basis
-from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns
+from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns, update_rank
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network
+from covalign.networks.readers.adapter import Adapter, adapted
+from covalign.networks.readers.opening import read_adapter
 from covalign.progress import Told, untold
 from covalign.studies.coordinates import slot_permutation
 from covalign.studies.difference.record import Difference
@@ -28,10 +30,14 @@ REFERRED = MEASURES[1:]
 """Measures that a random turn changes: all but the relative change itself."""
 
 
+Relative: TypeAlias = Source | Adapter
+"""What is compared with a base: a network, or an adapter that updates it."""
+
+
 def diff(
     base: Source,
-    other: Source,
-    replicate: Source | None = None,
+    other: Relative,
+    replicate: Relative | None = None,
     *,
     layers: Sequence[str] | None = None,
     draws: int = 10,
@@ -41,7 +47,8 @@ def diff(
     """Measure, layer by layer, what changed from ``base`` to ``other``; no images are needed.
 
     Args:
-        base, other: networks, runs, modules, or what `open_subject` takes.
+        base, other: networks, runs, modules, or what `open_subject` takes; the other may be an adapter (LoRA and
+            its like), or a file of one, which is applied to the base.
         replicate: what another seed made of the same base.
         layers: names of layers of the base; None takes all. Whether the basis is shared is judged on all.
         draws: random turns of each update, for the reference; at least 2.
@@ -53,10 +60,10 @@ def diff(
     """
     if draws < 2:
         raise InputError(f"diff: got {draws} draws, expected at least 2 for a range; 10 is the default")
-    one, two = (open_subject(source).network for source in (base, other))
+    one = open_subject(base).network
+    two, three = relative(one, other), None if replicate is None else relative(one, replicate)
     if one.name == two.name:
         two = replace(two, name=f"{two.name} (other)")
-    three = None if replicate is None else open_subject(replicate).network
     tests, found = _relatives(one, two, seed)
     _, again = ({}, {}) if three is None else _relatives(one, three, seed)
     chosen = one.layers if layers is None else [one.layer(name) for name in layers]
@@ -86,6 +93,16 @@ def diff(
         "networks": [{"name": network.name, **network.details} for network in (one, two, three) if network],
     }
     return Difference(pd.DataFrame(rows), one.name, two.name, provenance)
+
+
+def relative(base: Network, source: Relative) -> Network:
+    """Open what is compared with a base; an adapter becomes the base with its updates.
+
+    Raises:
+        InputError: what cannot be read, or an adapter of another network.
+    """
+    found = source if isinstance(source, Adapter) else read_adapter(source)
+    return open_subject(source).network if found is None else adapted(base, found)
 
 
 def _counterparts(base: Network, other: Network) -> dict[str, Layer]:
@@ -136,6 +153,8 @@ def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, Basi
             f"{base.name} and {other.name} have no layer of equal name and shape, expected relatives of one "
             "architecture; networks that differ so much cannot be subtracted: use compare with images"
         )
+    if other.details.get("adapter"):  # its updates are added to the base, so that they share the basis
+        return tests, found
     telling = [test for test in tests.values() if test.conclusive]
     if not telling:
         raise InputError(
@@ -164,6 +183,7 @@ def _measured(layer: Layer, other: Layer, draws: int, seed: int) -> dict[str, An
         row[name] = measures[name]
         row[f"{name}_reference"] = float(turns[name].mean())
         row[f"{name}_low"], row[f"{name}_high"] = float(turns[name].min()), float(turns[name].max())
+    row["update_rank"] = update_rank(layer.weight, other.weight)
     return row | {"learned_rank": learned.shape[1], "rank_rule": rule}
 
 

@@ -39,6 +39,7 @@ COLUMNS: tuple[Heading, ...] = (
     Heading("channel", 4, "channel_change", "change of the second moment over the input channels"),
     Heading("inside", 3, "inside", "share of the update within the directions that the base had learned"),
     Heading("random", 3, "inside_reference", "the same for the update turned at random"),
+    Heading("directions", 0, "update_rank", "rank of the update: directions beyond the rounding of the weights"),
     Heading("rank", 1, "update_effective_rank", "effective rank of the update"),
     Heading("noise rank", 1, "update_effective_rank_reference", "effective rank of noise of that size"),
     Heading("repeats", 2, "update_cosine", "cosine with the update of the replicate"),
@@ -70,6 +71,7 @@ def difference_page(table: pd.DataFrame, base: str, other: str, provenance: dict
             ("Other", other),
             ("Replicate", str(provenance.get("replicate") or "none")),
             ("Layers", f"{len(table):,}"),
+            *adapter_facts(provenance),
         ),
         sections=(
             Section("change", "How much changed, and where?", (), change_parts(table)),
@@ -83,6 +85,18 @@ def difference_page(table: pd.DataFrame, base: str, other: str, provenance: dict
             origin_section(files, provenance),
         ),
     )
+
+
+def adapter_facts(provenance: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Say how an adapter was applied, and what of it could not be."""
+    facts = []
+    for network in provenance.get("networks", []):
+        if "adapter" in network:
+            left = network.get("not applied", [])
+            listed = f"; not applied: {', '.join(name for name, _ in left)}" if left else ""
+            updated = f"{len(network['updated'])} layers updated at scale {network['scale']}{listed}"
+            facts.append((f"Adapter {network['name']}", updated))
+    return tuple(facts)
 
 
 def change_parts(table: pd.DataFrame) -> tuple[Part, ...]:

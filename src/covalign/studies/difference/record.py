@@ -18,7 +18,8 @@ class Difference(Result):
     Attributes:
         table: a row per layer of the base: ``layer, kind, neurons, d, relative_change``, then every measure of
             `covalign.encoding.update` with its ``_reference`` (mean over draws), ``_low`` and ``_high``
-            (extremes over draws), ``learned_rank`` (r) and ``rank_rule``, ``correlation``,
+            (extremes over draws), ``update_rank`` (directions beyond the rounding of the weights), ``learned_rank``
+            (r) and ``rank_rule``, ``correlation``,
             ``correlation_shuffled, shares_basis``, and ``reason`` where something limits the reading. With a
             replicate also ``_spread`` of the relative change and every measure, and ``update_cosine``.
         base, other: names of the networks.

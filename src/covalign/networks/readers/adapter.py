@@ -1,0 +1,288 @@
+"""Which update of a network does an adapter file hold, and what is the network once it is applied?
+
+An adapter has no layers: its factors are determined up to a rotation between them, only their product is not.
+
+    LoRA     D = B A, or with a middle factor B (M A) over space     (Hu et al. 2021; LoCon)
+    LoHa     D = (w1_a w1_b) * (w2_a w2_b), elementwise              (Hyeon-Woo et al. 2022)
+    LoKr     D = w1 (x) w2, Kronecker, either of them a product      (Yeh et al. 2023)
+    W' = W + s D,   s = alpha / r, or alpha / sqrt(r) where the configuration says so
+    DoRA     W' = m (W + s D) / ||W + s D||, for each neuron         (Liu et al. 2024)
+
+The names are those of PEFT, diffusers, kohya's scripts and loralib. alpha is stored beside the factors or in
+``adapter_config.json``; where neither is, s = 1, which is said.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from covalign.errors import InputError
+from covalign.networks.network import Layer, Network, Skipped
+from covalign.networks.readers.lexicon import ADAPTERS
+from covalign.networks.readers.module import require_finite
+from covalign.networks.readers.names import plain, says
+from covalign.networks.readers.torch_file import WeightFile
+
+CONFIGURATION = "adapter_config.json"
+_NAMED = r"(?:\.(?!weight$)\w+)?"
+ROLES = {
+    re.compile(pattern): role
+    for pattern, role in (
+        (rf"[._]lora_A{_NAMED}(?:\.weight)?$", "down"),
+        (rf"[._]lora_B{_NAMED}(?:\.weight)?$", "up"),
+        (r"[._]lora[._](?:linear_layer\.)?(down|up|mid)(?:\.weight)?$", ""),
+        (r"[._](hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2)$", ""),
+        (rf"[._](?:lora_magnitude_vector|dora_scale){_NAMED}(?:\.weight)?$", "magnitude"),
+        (r"[._](?:lora_)?alpha$", "alpha"),
+        (r"\.diff$", "diff"),
+    )
+}
+PREFIXES = re.compile(r"^(?:base_model\.model\.|base_model\.|lora_(?:unet|te\d?|transformer)_|diffusion_model\.)")
+FORMS = (
+    {"up", "down"},
+    {"up", "down", "mid"},
+    {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"},
+    {"lokr_w1", "lokr_w2"},
+    {"lokr_w1", "lokr_w2_a", "lokr_w2_b"},
+    {"lokr_w1_a", "lokr_w1_b", "lokr_w2"},
+    {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"},
+    {"diff"},
+)
+"""The factors that make an update, by kind of adapter."""
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """The update of one weight.
+
+    Attributes:
+        target: what the adapter calls the module that it updates.
+        factors: by role.
+        scale: s, with which their product is multiplied.
+        magnitude: m of DoRA; None elsewhere.
+    """
+
+    target: str
+    factors: dict[str, Tensor]
+    scale: float
+    magnitude: Tensor | None = None
+
+    def product(self) -> Float64[Tensor, "..."]:
+        """Return D, not scaled."""
+        part = {role: factor.detach().double() for role, factor in self.factors.items()}
+        if "diff" in part:
+            return part["diff"]
+        if "mid" in part:
+            up, down = part["up"].flatten(1), part["down"].flatten(1)
+            return torch.einsum("or,rs...,si->oi...", up, part["mid"], down)
+        if "up" in part:
+            return torch.einsum("or,ri...->oi...", part["up"].flatten(1), part["down"])
+        if "hada_w1_a" in part:
+            return (part["hada_w1_a"] @ part["hada_w1_b"]) * (part["hada_w2_a"] @ part["hada_w2_b"])
+        one, two = (_kronecker_factor(part, f"lokr_w{index}") for index in (1, 2))
+        return torch.kron(one.reshape(*one.shape, *[1] * (two.ndim - one.ndim)), two)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """Updates of the weights of a base, which the file does not hold.
+
+    Attributes:
+        name: for tables and captions.
+        updates: one a weight.
+        skipped: what is no update of a layer, or of a kind that is not read.
+        transposed: whether products are stored [c_in, c_out].
+        details: where it comes from, JSON-serializable.
+    """
+
+    name: str
+    updates: tuple[Update, ...]
+    skipped: tuple[Skipped, ...] = ()
+    transposed: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def adapter_of(file: WeightFile, name: str) -> Adapter | None:
+    """Return the adapter that a file holds; None where it holds no factors, or layers beside them.
+
+    Raises:
+        InputError: factors whose shapes do not belong together, or a damaged configuration.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    skipped: list[Skipped] = []
+    for key, tensor in file.tensors.items():
+        if role := _role(key):
+            found.setdefault(role[0], {})[role[1]] = tensor
+        elif any(says(part, ADAPTERS) for part in key.split(".")):
+            skipped.append(Skipped(key, "part of an adapter of a kind that is not read"))
+        elif tensor.ndim > 1:
+            return None
+    if not any(says(part, ADAPTERS) for key in file.tensors for part in key.split(".")):
+        return None
+    stated = _configuration(file)
+    updates = []
+    for target, parts in found.items():
+        factors = {role: part for role, part in parts.items() if role not in ("alpha", "magnitude")}
+        if set(factors) not in FORMS:
+            skipped.append(Skipped(target, f"an update without all its factors: {', '.join(sorted(parts))}"))
+            continue
+        for role, factor in factors.items():
+            require_finite(f"{target} {role}", factor)
+        scale = _scale(target, parts.get("alpha"), _rank(factors), stated)
+        updates.append(Update(target, factors, scale, parts.get("magnitude")))
+    if not updates:
+        raise InputError(
+            f"{file.path}: an adapter of a kind that is not read ({skipped[0].name}: {skipped[0].reason}), expected LoRA, "
+            "LoHa, LoKr or DoRA; merge it into its base and compare the networks"
+        )
+    scales = sorted({update.scale for update in updates})
+    known = bool(stated) or any("alpha" in parts for parts in found.values())
+    details = {
+        "source": str(file.path),
+        "adapter": "update of a base",
+        "scale": scales if known else "not stated, taken as 1",
+        "base": stated.get("base_model_name_or_path"),
+    }
+    turned = bool(stated.get("fan_in_fan_out"))
+    return Adapter(name, tuple(updates), tuple(skipped), turned, details)
+
+
+def adapted(base: Network, adapter: Adapter) -> Network:
+    """Return a base with its weights updated, in float64; it has no layer inputs.
+
+    Raises:
+        InputError: no update belongs to a layer of the base.
+    """
+    layers = {layer.name: layer for layer in base.layers}
+    skipped = list(adapter.skipped)
+    applied = []
+    for update in adapter.updates:
+        product = update.product()
+        turned = product.T if adapter.transposed and product.ndim == 2 else product
+        try:
+            name = _target(update.target, turned, base.layers)
+            layers[name] = _updated(layers[name], turned, update)
+            applied.append(name)
+        except InputError as error:
+            skipped.append(Skipped(update.target, str(error)))
+    if not applied:
+        raise InputError(
+            f"{adapter.name} updates nothing that {base.name} has ({skipped[0].name}: {skipped[0].reason}), expected the "
+            "network that the adapter was trained on; give that one as the base"
+        )
+    details = {**base.details, **adapter.details, "updated": applied, "base": base.name}
+    left = [[entry.name, entry.reason] for entry in skipped]
+    return replace(
+        base,
+        name=adapter.name,
+        layers=tuple(layers.values()),
+        skipped=(*base.skipped, *skipped),
+        source=None,
+        details={**details, "not applied": left} if left else details,
+    )
+
+
+def _role(key: str) -> tuple[str, str] | None:
+    """Return what a factor updates and which factor it is."""
+    for pattern, role in ROLES.items():
+        if match := pattern.search(key):
+            return key[: match.start()], role or match[1]
+    return None
+
+
+def _rank(factors: Mapping[str, Tensor]) -> int:
+    for role in ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
+        if role in factors:
+            return len(factors[role])
+    return 1
+
+
+def _scale(target: str, alpha: Tensor | None, rank: int, stated: Mapping[str, Any]) -> float:
+    if alpha is not None and alpha.numel() == 1:
+        return float(alpha) / rank
+    patterns = stated.get("alpha_pattern") or {}
+    own = next((value for key, value in patterns.items() if re.search(rf"(^|\.){key}$", target)), None)
+    number = own if own is not None else stated.get("lora_alpha", stated.get("alpha"))
+    if not isinstance(number, int | float):
+        return 1.0
+    return number / (math.sqrt(rank) if stated.get("use_rslora") else rank)
+
+
+def _configuration(file: WeightFile) -> dict[str, Any]:
+    path = Path(file.path).parent / CONFIGURATION
+    if not path.is_file():
+        return {}
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a JSON file, expected the configuration of an adapter; get it again") from error
+    return stated if isinstance(stated, dict) else {}
+
+
+def _kronecker_factor(part: Mapping[str, Tensor], name: str) -> Tensor:
+    if name in part:
+        return part[name]
+    one, two = part[f"{name}_a"], part[f"{name}_b"]
+    return torch.einsum("or,ri...->oi...", one, two)
+
+
+def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
+    """Return the layer that an update belongs to.
+
+    Raises:
+        InputError: none, or more than one.
+    """
+    called = plain(re.sub(r"\.processor\b", "", PREFIXES.sub("", target)))
+    exact = [layer for layer in layers if plain(layer.name) == called]
+    ending = [
+        layer
+        for layer in layers
+        if called.endswith(plain(layer.name)) or (called and plain(layer.name).endswith(called))
+    ]
+    found = exact or [layer for layer in ending if _fitted(product, layer) is not None]
+    if len(found) != 1:
+        raise InputError("no layer of the base is called so" if not found else "several layers may be meant")
+    return found[0].name
+
+
+def _fitted(product: Tensor, layer: Layer) -> Tensor | None:
+    """Return an update in the shape of a layer's weight; None where it has other numbers of channels."""
+    shape = layer.weight.shape
+    if product.shape == shape or (product.ndim == 2 and product.shape == shape[:2] and shape[2:].numel() == 1):
+        return product.reshape(shape)
+    c_out, c_in, *kernel = shape
+    if product.shape in ((c_out, c_in * math.prod(kernel)), (c_out * kernel[0], c_in * kernel[-1])):
+        return product.reshape(shape)  # LoHa of a convolution, flattened; and loralib's convolution
+    return None
+
+
+def _updated(layer: Layer, product: Tensor, update: Update) -> Layer:
+    fitted = _fitted(product, layer)
+    if fitted is None:
+        shapes = ("x".join(map(str, each.shape)) for each in (product, layer.weight))
+        raise InputError(f"its update has the shape {' and the layer '.join(shapes)}")
+    weight = layer.weight.detach().double() + update.scale * fitted
+    if update.magnitude is not None:
+        weight = _rescaled(weight, update.magnitude.detach().double())
+    return replace(layer, weight=weight)
+
+
+def _rescaled(weight: Float64[Tensor, "o i h w"], magnitude: Tensor) -> Float64[Tensor, "o i h w"]:
+    """Return m V / ||V||, along the axis that m has the length of, neurons first."""
+    along_inputs = magnitude.ndim > 1 and magnitude.shape[0] == 1 and magnitude.numel() == weight.shape[1]
+    axis = 1 if along_inputs and magnitude.numel() != len(weight) else 0
+    axes = [other for other in range(weight.ndim) if other != axis]
+    if magnitude.numel() != weight.shape[axis]:
+        raise InputError(f"its magnitudes are {magnitude.numel()}, expected {weight.shape[axis]}")
+    sizes = [1] * weight.ndim
+    sizes[axis] = -1
+    return magnitude.reshape(sizes) * weight / torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+
