@@ -135,8 +135,8 @@ def update_ranks(update: Tensor) -> dict[str, float]:
 def update_rank(base: Float[Tensor, "c_out c k_h k_w"], weight: Float[Tensor, "c_out c k_h k_w"]) -> int:
     """Return in how many directions an update is more than the rounding of the weights after it.
 
-    The singular values of W' - W above eps (||W|| + ||W'||), with eps that of the type in which W' is stored: an adapter
-    of rank r, applied in float64, has r; a copy in a coarser type has 0.
+    The singular values of W' - W above eps (||W|| + ||W'||), with eps that of the type in which W' is stored: an
+    adapter of rank r, applied in float64, has r; a copy in a coarser type has 0.
     """
     before, after = base.detach().double(), weight.detach().double()
     values = torch.linalg.svdvals((after - before).flatten(1))

@@ -213,7 +213,7 @@ def test_what_is_not_a_layer_is_listed_with_its_reason(tmp_path):
         "two": "tied: the same weights as one",
         "int8": "stored as int8 (quantized?), expected real numbers",
         "three_d": "weight of 5 axes: not a two-dimensional convolution",
-        "computed": "its weight is computed in the graph, expected a constant",
+        "computed": "its weight is computed in the graph (by Conv), expected a constant",
         "batched": "matrix product with 3 axes: not a linear layer",
         "words": "used by Gather: no convolution or linear layer",
         "unused": "used by no node of the main graph: no convolution or linear layer",

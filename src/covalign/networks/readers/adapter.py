@@ -45,7 +45,9 @@ ROLES = {
         (r"\.diff$", "diff"),
     )
 }
-PREFIXES = re.compile(r"^(?:base_model\.model\.|base_model\.|lora_(?:unet|te\d?|transformer)_|diffusion_model\.)")
+PREFIXES = re.compile(
+    r"^(?:base_model\.model\.|base_model\.|lora_(?:unet|te\d?|transformer)_|diffusion_model\.)"
+)
 FORMS = (
     {"up", "down"},
     {"up", "down", "mid"},
@@ -140,8 +142,8 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
         updates.append(Update(target, factors, scale, parts.get("magnitude")))
     if not updates:
         raise InputError(
-            f"{file.path}: an adapter of a kind that is not read ({skipped[0].name}: {skipped[0].reason}), expected LoRA, "
-            "LoHa, LoKr or DoRA; merge it into its base and compare the networks"
+            f"{file.path}: an adapter of a kind that is not read ({skipped[0].name}: {skipped[0].reason}), expected "
+            "LoRA, LoHa, LoKr or DoRA; merge it into its base and compare the networks"
         )
     scales = sorted({update.scale for update in updates})
     known = bool(stated) or any("alpha" in parts for parts in found.values())
@@ -175,8 +177,8 @@ def adapted(base: Network, adapter: Adapter) -> Network:
             skipped.append(Skipped(update.target, str(error)))
     if not applied:
         raise InputError(
-            f"{adapter.name} updates nothing that {base.name} has ({skipped[0].name}: {skipped[0].reason}), expected the "
-            "network that the adapter was trained on; give that one as the base"
+            f"{adapter.name} updates nothing that {base.name} has ({skipped[0].name}: {skipped[0].reason}), expected "
+            "the network that the adapter was trained on; give that one as the base"
         )
     details = {**base.details, **adapter.details, "updated": applied, "base": base.name}
     left = [[entry.name, entry.reason] for entry in skipped]
@@ -223,7 +225,9 @@ def _configuration(file: WeightFile) -> dict[str, Any]:
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a JSON file, expected the configuration of an adapter; get it again") from error
+        raise InputError(
+            f"{path}: not a JSON file, expected the configuration of an adapter; get it again"
+        ) from error
     return stated if isinstance(stated, dict) else {}
 
 
@@ -256,7 +260,9 @@ def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
 def _fitted(product: Tensor, layer: Layer) -> Tensor | None:
     """Return an update in the shape of a layer's weight; None where it has other numbers of channels."""
     shape = layer.weight.shape
-    if product.shape == shape or (product.ndim == 2 and product.shape == shape[:2] and shape[2:].numel() == 1):
+    if product.shape == shape or (
+        product.ndim == 2 and product.shape == shape[:2] and shape[2:].numel() == 1
+    ):
         return product.reshape(shape)
     c_out, c_in, *kernel = shape
     if product.shape in ((c_out, c_in * math.prod(kernel)), (c_out * kernel[0], c_in * kernel[-1])):
@@ -285,4 +291,3 @@ def _rescaled(weight: Float64[Tensor, "o i h w"], magnitude: Tensor) -> Float64[
     sizes = [1] * weight.ndim
     sizes[axis] = -1
     return magnitude.reshape(sizes) * weight / torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
-

@@ -18,7 +18,9 @@ from covalign.networks.network import Layer, Skipped
 from covalign.networks.readers.chaining import Ends, chained
 from covalign.networks.readers.composed import compose
 from covalign.networks.readers.judging import Companions, companions, judge, judge_numbers, stored_otherwise
+from covalign.networks.readers.layout import channels_first, channels_last
 from covalign.networks.readers.module import Reading, layer_of
+from covalign.networks.readers.names import dotted
 from covalign.networks.readers.torch_file import WeightFile
 from covalign.networks.readers.transposed import Transposition, chained_transposition, transposition
 
@@ -41,7 +43,9 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
     Raises:
         InputError: no readable layer, or weights that are not finite.
     """
-    whole = compose(_unwrapped(file.tensors))
+    named = _unwrapped({dotted(name): tensor for name, tensor in file.tensors.items()})
+    turned_axes = channels_last(named)
+    whole = compose(channels_first(named) if turned_axes else named)
     beside = companions(whole.tensors)
     skipped = list(whole.skipped)
     weights: dict[str, Tensor] = {}
@@ -77,6 +81,8 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
     inferred |= {short_name(name): how for name, how in whole.how.items() if name in weights}
     order = "of the file" if file.ordered else "inferred from names and shapes"
     details = {"order": order, "not in the file": UNKNOWN, "inferred": inferred}
+    if turned_axes:
+        details["axes"] = "stored with channels last (k_h, k_w, c_in, c_out), read as (c_out, c_in, k_h, k_w)"
     return Reading(tuple(layers), tuple(skipped), details=details)
 
 

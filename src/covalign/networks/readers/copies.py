@@ -24,7 +24,17 @@ from covalign.networks.network import Skipped
 from covalign.networks.readers.names import phrases, plain, says
 from covalign.networks.readers.torch_file import WeightFile
 
-STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
+STATE_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "model_weights",
+)
 """Where trainers keep the weights in a larger checkpoint, in order of preference."""
 
 COPIES = phrases(
@@ -54,6 +64,9 @@ ALONE = phrases(
 """Words of what is another network, or none, beside whatever else the file holds."""
 DEPTH = 4
 """How deep copies may lie (our choice)."""
+
+REST = "the rest"
+"""What a copy is of that has no part of its own beside it."""
 
 Shapes = frozenset[tuple[str, tuple[int, ...]]]
 
@@ -132,11 +145,20 @@ def _networks(place: str, tensors: dict[str, Tensor], aside: list[Aside]) -> tup
     aside += [replace(each, prefix=below + each.prefix) for each in found]
     dropped = tuple(f"{each.prefix}." for each in found)
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
-    inner = {name: tensor for name, tensor in kept.items() if tensor.ndim}
-    heads = _heads(inner)
-    if found and len(heads) == 1 and all("." in name for name in inner):
-        return below + heads[0], _below(kept, heads[0])
+    beside = {each.prefix.rpartition(".")[0] for each in found if REST not in each.relation}
+    if beside and (head := _only_part(kept, beside)):
+        return below + head, _below(kept, head)
     return place, kept
+
+
+def _only_part(kept: Mapping[str, Tensor], parents: set[str]) -> str:
+    """Return the part that all that is kept is in, where it stands beside those that were set aside; else ""."""
+    above = parents.pop() if len(parents) == 1 else ""
+    start = f"{above}." if above else ""
+    inner = [name for name, tensor in kept.items() if tensor.ndim]
+    heads = {name[len(start) :].partition(".")[0] for name in inner if name.count(".") > start.count(".")}
+    whole = all(name.startswith(start) and name.count(".") > start.count(".") for name in inner)
+    return start + heads.pop() if whole and len(heads) == 1 else ""
 
 
 def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH) -> list[Aside]:
@@ -159,7 +181,9 @@ def _copied(head: str, part: dict[str, Tensor], tensors: Mapping[str, Tensor]) -
     rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{head}.")}
     beside = {other: _below(rest, other) for other in _heads(_matrices(rest)) if not says(other, COPIES)}
     mine = _unwrapped(part)
-    for other, own in {**beside, "the rest": rest}.items():
+    if any(one <= _shapes(rest) for one in mine):
+        return f"a copy of {REST}, with the same names and shapes"
+    for other, own in beside.items():
         if says(other, PARALLEL) and "encoder_q" not in other:
             continue
         if any(one <= two for one in mine for two in _unwrapped(own)):
@@ -175,7 +199,7 @@ def _other(head: str, parts: Mapping[str, dict[str, Tensor]], inner: bool) -> st
         if near and says(head, (word,)):
             return f"another network, beside {near[0]}"
     return (
-        "another network, or an optimizer, beside the rest" if (others or inner) and says(head, ALONE) else ""
+        f"another network, or an optimizer, beside {REST}" if (others or inner) and says(head, ALONE) else ""
     )
 
 

@@ -137,7 +137,7 @@ def companions(tensors: Mapping[str, Tensor]) -> Companions:
     leaves = Counter(split(name)[1].lower() for name, tensor in tensors.items() if tensor.ndim > 1)
     usual = max(CONVENTIONS, key=lambda leaf: leaves[leaf])
     linear = [part for part in owned.values() if (w := part.get("weight")) is not None and w.ndim == 2]
-    biased = sum("bias" in part for part in linear) * 2 > len(linear)
+    biased = sum("bias" in part for part in linear) * 2 >= len(linear) > 0
     return Companions(owned, usual if leaves[usual] else "", biased)
 
 
@@ -189,7 +189,7 @@ def _by_place(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
         return Verdict(NotALayer.BIAS)
     if says(leaf, ("score", "scores")) and any(says(part, ("mask", "pruning")) for part in parts):
         return Verdict(NotALayer.MASK_SCORES)
-    if says(leaf, ("mask", "masks")) and not _is_called(leaf, file):
+    if says(leaf, ("mask", "masks")) and not (_is_called(leaf, file) or says(leaf, TOKENS)):
         return Verdict(NotALayer.MASK)
     if ".parametrizations." in f".{name}" or leaf in ("weight_g", "weight_v", "weight_u", "weight_orig"):
         return Verdict(NotALayer.COMPUTED)
@@ -214,17 +214,17 @@ def _by_subject(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
     part = subject(owner) if called else leaf
     fits = any(_fits(vector, tensor) for vector in file.biases(name))
     maps = called and says(part, MAPS)
-    if says(part, FILTERS) and not (fits or maps) and (not called or tensor.ndim < 4 or tensor.shape[1] == 1):
+    filters = says(part, FILTERS) or says(subject(owner), FILTERS)
+    if filters and not (fits or maps) and (not called or tensor.ndim < 4 or tensor.shape[1] == 1):
         return Verdict(NotALayer.FILTER)
     if fits or maps or (called and tensor.ndim > 2):
         return None
-    for names, kind in (
-        (POSITIONS, NotALayer.POSITION),
-        (EMBEDDINGS, NotALayer.EMBEDDING),
-        (TOKENS, NotALayer.TOKEN),
-    ):
-        if says(part, names):
-            return Verdict(kind)
+    if says(part, POSITIONS):
+        return Verdict(NotALayer.POSITION)
+    if says(part, EMBEDDINGS):
+        return Verdict(NotALayer.EMBEDDING)
+    if says(part, ("token", "tokens") if called else TOKENS):
+        return Verdict(NotALayer.TOKEN)
     if called:
         many = len(tensor) >= MANY_ROWS and len(tensor) >= TALL * tensor.shape[1]
         return Verdict(NotALayer.MAYBE_EMBEDDING) if many and file.biased and tensor.ndim == 2 else None

@@ -17,17 +17,24 @@ from covalign.errors import InputError
 from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Network
 from covalign.networks.readers.adapter import Adapter, adapter_of
+from covalign.networks.readers.array_file import read_hdf5, read_keras, read_npz
 from covalign.networks.readers.bare import read_bare, strip_common_prefix
 from covalign.networks.readers.copies import chosen_part
+from covalign.networks.readers.formats import refuse_foreign
 from covalign.networks.readers.hub import Built, build, is_factory
 from covalign.networks.readers.judging import is_real
 from covalign.networks.readers.module import read_module, require_finite, unwrap
 from covalign.networks.readers.onnx import read_onnx
+from covalign.networks.readers.shards import is_sharded, read_shards, stem
 from covalign.networks.readers.torch_file import TORCH_SUFFIXES, WeightFile, read_weight_file
+from covalign.storage.folder import MANIFEST
 
 WEIGHT_FILES: dict[str, Callable[[Path], WeightFile]] = {
     ".safetensors": read_weight_file,
     **dict.fromkeys(TORCH_SUFFIXES, read_weight_file),
+    ".npz": read_npz,
+    **dict.fromkeys((".h5", ".hdf5"), read_hdf5),
+    ".keras": read_keras,
 }
 """What reads a weight file, by its ending."""
 
@@ -89,12 +96,12 @@ def _read(
     insist: Collection[str],
 ) -> Network:
     path = Path(str(source)) if isinstance(source, str | Path) else None
-    if architecture is not None and not (path and path.suffix in WEIGHT_FILES):
+    if architecture is not None and not (path and _holds_weights(path)):
         raise InputError(
             f"architecture: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); "
             "leave it out, since everything else brings its own"
         )
-    if inside is not None and not (path and (path.suffix in WEIGHT_FILES or path.is_dir())):
+    if inside is not None and not (path and _holds_weights(path)):
         raise InputError(
             f"inside: given for {_called(source)}, expected a weight file (.safetensors, .pt, .pth); leave it out, "
             "since everything else is one network"
@@ -111,12 +118,26 @@ def _read(
     text = str(source)
     if not path.exists() and is_factory(text):
         return _of_module(build(text), name or text.rpartition(":")[2], {"source": text}, viewing)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(
             f"{text}: no such file; expected a weight file, an .onnx file, a run's folder, timm:NAME, "
             "torchvision:NAME or module.path:factory"
         )
-    return _of_file(path, architecture, name or path.stem, viewing, inside, insist)
+    called = stem(path) if is_sharded(path) else path.stem
+    return _of_file(path, architecture, name or called, viewing, inside, insist)
+
+
+def _holds_weights(path: Path) -> bool:
+    return path.suffix in WEIGHT_FILES or is_sharded(path)
+
+
+def _weights(path: Path) -> WeightFile:
+    """Read a weight file, or all that belongs to a network in pieces."""
+    if path.is_file():
+        refuse_foreign(path)
+    if is_sharded(path):
+        return read_shards(path, WEIGHT_FILES)
+    return WEIGHT_FILES.get(path.suffix, read_weight_file)(path)
 
 
 def _of_file(
@@ -129,10 +150,9 @@ def _of_file(
 ) -> Network:
     if path.suffix == ".onnx":
         return read_onnx(path, name, viewing.channels_last)
-    file = WEIGHT_FILES.get(path.suffix, read_weight_file)(path)
-    file, aside = chosen_part(file, inside)
-    details = {"source": str(path), **file.details}
     try:
+        file, aside = chosen_part(_weights(path), inside)
+        details = {"source": str(path), **file.details}
         if architecture is None:
             reading = read_bare(file, insist)
             skipped = (*aside, *reading.skipped)
@@ -143,7 +163,8 @@ def _of_file(
         network = _of_module(built, name, {**details, "architecture": stated}, viewing)
         return replace(network, skipped=(*aside, *network.skipped))
     except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+        named = str(error).startswith(str(path))
+        raise error if named else InputError(f"{path}: {error}") from error
 
 
 def _of_module(built: Built, name: str, details: dict[str, Any], viewing: Viewing) -> Network:
@@ -203,9 +224,9 @@ def read_adapter(source: Any) -> Adapter | None:
         InputError: a weight file that cannot be read.
     """
     path = Path(str(source)) if isinstance(source, str | Path) else None
-    if path is None or not (path.is_file() and path.suffix in WEIGHT_FILES):
+    if path is None or not path.exists() or not _holds_weights(path) or (path / MANIFEST).is_file():
         return None
-    return adapter_of(WEIGHT_FILES[path.suffix](path), path.stem)
+    return adapter_of(_weights(path), stem(path) if is_sharded(path) else path.stem)
 
 
 def _called(source: Any) -> str:

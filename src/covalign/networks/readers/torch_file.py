@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from covalign.errors import InputError
+from covalign.networks.readers.formats import archive_kind
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar")
 
@@ -150,11 +151,9 @@ def _check_archive(path: Path, file: BufferedReader) -> None:
                 f"{path}: {size} bytes that unpack to {declared}, expected the uncompressed archive that "
                 "torch.save writes; refused unread"
             )
-        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-            raise InputError(
-                f"{path}: a TorchScript archive, which contains code; expected weights: save "
-                "model.state_dict(), or export the network to ONNX"
-            )
+        what, advice = archive_kind([entry.filename for entry in entries])
+        if what:
+            raise InputError(f"{path}: {what}; expected weights: {advice}")
         for entry in entries:
             if entry.filename.endswith("data.pkl"):
                 with archive.open(entry) as pickle:
@@ -172,6 +171,11 @@ def _check_imports(path: Path, pickle: Any) -> None:
         constant = isinstance(getattr(torch, name, None), torch.dtype | torch.qscheme | torch.layout)
         known = constant or name.endswith("Storage")
         if argument not in IMPORTS and not (module in ("torch", "torch.cuda", "torch.storage") and known):
+            if module.startswith("torch.nn.modules"):
+                raise InputError(
+                    f"{path}: refused unread, because it is a whole pickled module, and loading it would import "
+                    f"{argument}, which may run code; save model.state_dict(), or use safetensors"
+                )
             raise InputError(
                 f"{path}: refused unread, because loading it would import {argument}, which may run code; "
                 "expected tensors alone: save model.state_dict(), or use safetensors"

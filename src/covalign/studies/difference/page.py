@@ -39,7 +39,9 @@ COLUMNS: tuple[Heading, ...] = (
     Heading("channel", 4, "channel_change", "change of the second moment over the input channels"),
     Heading("inside", 3, "inside", "share of the update within the directions that the base had learned"),
     Heading("random", 3, "inside_reference", "the same for the update turned at random"),
-    Heading("directions", 0, "update_rank", "rank of the update: directions beyond the rounding of the weights"),
+    Heading(
+        "directions", 0, "update_rank", "rank of the update: directions beyond the rounding of the weights"
+    ),
     Heading("rank", 1, "update_effective_rank", "effective rank of the update"),
     Heading("noise rank", 1, "update_effective_rank_reference", "effective rank of noise of that size"),
     Heading("repeats", 2, "update_cosine", "cosine with the update of the replicate"),

@@ -1,0 +1,190 @@
+"""Which arrays does an ``.npz``, ``.h5`` or ``.keras`` file hold?
+
+Flax, Keras, Chainer and NumPy itself write such files. Headers come first: arrays that lie in the file as they
+are, are mapped into memory and read when they are used. Nothing that could run code is read (pickled objects),
+nor what lies in other files.
+"""
+
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from covalign.errors import InputError
+from covalign.networks.readers.hub import optional
+from covalign.networks.readers.names import dotted
+from covalign.networks.readers.torch_file import WeightFile, one_line
+
+LARGEST = 2**30
+"""Bytes to which a compressed file may unpack where that is more than `RATIO` times its size (our choice)."""
+RATIO = 100
+PLACES = ("model_weights", "params")
+"""Where Keras and Flax keep the weights beside the state of an optimizer."""
+LOCAL_HEADER = 30
+"""Bytes before the name of an entry of a zip archive."""
+VARIABLES = {
+    "lstm": ("kernel", "recurrent_kernel", "bias"),
+    "gru": ("kernel", "recurrent_kernel", "bias"),
+    "rnn": ("kernel", "recurrent_kernel", "bias"),
+    "cell": ("kernel", "recurrent_kernel", "bias"),
+    "separable": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "depthwise": ("depthwise_kernel", "bias"),
+    "norm": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "embedding": ("embeddings", "bias"),
+}
+"""What the variables of Keras 3 stand for, in order, by a word of the layer's name; of others, kernel and bias."""
+WEIGHTS = "model.weights.h5"
+"""Where a Keras archive has its weights."""
+
+
+def read_npz(path: Path) -> WeightFile:
+    """Read the arrays of an ``.npz`` file by name.
+
+    Raises:
+        InputError: a file that is damaged, unpacks to too much, or holds no arrays of numbers.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
+            size, declared = path.stat().st_size, sum(entry.file_size for entry in entries)
+            if declared > max(LARGEST, RATIO * size):
+                raise InputError(f"{path}: {size} bytes that unpack to {declared}; refused unread")
+            arrays = {entry.filename[: -len(".npy")]: _entry(path, archive, entry) for entry in entries}
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive may raise anything
+        raise InputError(f"{path}: not an .npz file ({one_line(error)}); get it again") from error
+    return _weight_file(path, ((dotted(name), array) for name, array in arrays.items()), ordered=True)
+
+
+def read_hdf5(path: Path) -> WeightFile:
+    """Read the arrays of an HDF5 file of Keras (or of anything else) by name.
+
+    Raises:
+        InputError: the keras extra is missing; a file that is damaged, or points to other files.
+    """
+    h5py = optional("h5py", "keras")
+    try:
+        with h5py.File(path, "r") as file:
+            return _hdf5(path, h5py, file, path)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise InputError(f"{path}: not an HDF5 file ({one_line(error)}); get it again") from error
+
+
+def read_keras(path: Path) -> WeightFile:
+    """Read the weights of a Keras archive.
+
+    Raises:
+        InputError: the keras extra is missing; a file that is damaged, or holds no weights.
+    """
+    if not zipfile.is_zipfile(path):
+        return read_hdf5(path)  # the ending of Keras 2 for the same content
+    h5py = optional("h5py", "keras")
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS) as inner, h5py.File(inner, "r") as file:
+            return _hdf5(path, h5py, file, None)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise InputError(
+            f"{path}: not a Keras archive with {WEIGHTS} ({one_line(error)}); get it again"
+        ) from error
+
+
+def _entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
+    """Return one array of an archive, mapped where it is not compressed; None for pickled objects."""
+    with archive.open(entry) as stream:
+        shape, fortran, dtype = _npy_header(stream)
+        if dtype.hasobject:
+            return None
+        start = stream.tell()
+        if entry.compress_type != zipfile.ZIP_STORED:
+            values = np.frombuffer(stream.read(), dtype)
+            return values.reshape(shape, order="F" if fortran else "C").copy()
+    with path.open("rb") as file:
+        file.seek(entry.header_offset)
+        name, extra = struct.unpack("<HH", file.read(LOCAL_HEADER)[26:30])
+    offset = entry.header_offset + LOCAL_HEADER + name + extra + start
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "c", offset, shape, "F" if fortran else "C")
+
+
+def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    return shape, fortran, dtype
+
+
+def _hdf5(path: Path, h5py: Any, file: Any, mapped: Path | None) -> WeightFile:
+    found: dict[str, Any] = {}
+    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    for name, item in found.items():
+        if item.external or item.is_virtual:
+            raise InputError(f"{path}: {name!r} lies in other files, expected all weights in this one")
+    order = [name if isinstance(name, str) else name.decode() for name in _layer_names(file)]
+    names = sorted(found, key=lambda name: _rank(name, order)) if order else list(found)
+    pairs = ((_keras_name(name), _dataset(found[name], mapped)) for name in names)
+    return _weight_file(path, pairs, ordered=bool(order))
+
+
+def _layer_names(file: Any) -> list[Any]:
+    return list(file.get("model_weights", file).attrs.get("layer_names", ()))
+
+
+def _rank(name: str, order: list[str]) -> int:
+    parts = name.split("/")
+    return next((index for index, layer in enumerate(order) if layer in parts), len(order))
+
+
+def _dataset(item: Any, mapped: Path | None) -> Any:
+    """Return an array, mapped where it lies in the file as it is."""
+    if item.dtype.kind != "f" or item.dtype.hasobject:
+        return np.zeros(item.shape, np.int8) if item.dtype.kind in "iub" and item.ndim < 2 else None
+    offset = item.id.get_offset() if mapped and item.size else None
+    if mapped is None or offset is None:
+        return item[()] if item.size else np.zeros(item.shape, item.dtype)
+    return np.memmap(mapped, item.dtype, "c", offset, item.shape)
+
+
+def _keras_name(name: str) -> str:
+    """Return a name with each part once, and with what the numbered variables of Keras 3 are called elsewhere."""
+    parts: list[str] = []
+    for part in dotted(name.replace("\\", "/")).split("."):
+        if not parts or parts[-1] != part:
+            parts.append(part)
+    if len(parts) < 2 or parts[-2] != "vars" or not parts[-1].isdigit():
+        return ".".join(parts)
+    *owner, _, number = parts
+    layer = next((part for part in reversed(owner) if part != "cell"), "")
+    kind = next((kind for kind in VARIABLES if kind in layer), "cell" if owner[-1:] == ["cell"] else "")
+    roles = VARIABLES.get(kind, ("kernel", "bias"))
+    return ".".join([*owner, roles[int(number)] if int(number) < len(roles) else number])
+
+
+def _weight_file(path: Path, arrays: Iterator[tuple[str, Any]], ordered: bool) -> WeightFile:
+    tensors = {name: _tensor(array) for name, array in arrays if isinstance(array, np.ndarray)}
+    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    if not kept:
+        raise InputError(f"{path}: holds no arrays of numbers, expected the weights of a network")
+    heads = {name.partition(".")[0] for name in kept if "." in name}
+    return WeightFile(path, kept, ordered, places=tuple(place for place in PLACES if place in heads))
+
+
+def _tensor(array: np.ndarray) -> Tensor | None:
+    """Return an array as a tensor; None for what no tensor holds."""
+    if array.dtype.kind not in "fiub":
+        return None
+    native = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    try:
+        return torch.from_numpy(native)
+    except TypeError:
+        return None
