@@ -5,11 +5,11 @@ Run by hand, in an environment that has `transformers` as well:
     python benchmarks/study_reading.py --out docs/results/reading
 
 Small untrained networks are built from configurations of published architectures, and from own definitions of others;
-each is saved as safetensors and as a PyTorch state dict, read without its architecture, and compared with the two-dimensional
-convolutions and linear layers that the module itself has (tied weights once). Counted are layers that are found with the
-right weight, layers that are missed, and tensors that are read and are none. Conv1D of GPT-2, which stores
-[c_in, c_out], is counted as a linear layer whose weight is transposed; fused input projections of MultiheadAttention
-are layers. Fixed module seeds; nothing is downloaded.
+each is saved as safetensors and as a PyTorch state dict, read without its architecture, and compared with the
+two-dimensional convolutions and linear layers that the module itself has (tied weights once). Counted are layers
+that are found with the right weight, layers that are missed, and tensors that are read and are none. Conv1D of GPT-2,
+which stores [c_in, c_out], is counted as a linear layer in either order; fused input projections of
+MultiheadAttention are layers. Fixed seeds; nothing is downloaded.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -28,7 +29,8 @@ from covalign.networks.readers.opening import read_network
 
 SMALL = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "num_layers": 2,
-    "d_model": 32, "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 120, "encoder_layers": 2, "decoder_layers": 2,
+    "d_model": 32, "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 120,
+    "encoder_layers": 2, "decoder_layers": 2,
     "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
     "d_ff": 48, "d_kv": 16, "num_heads": 2, "num_key_value_heads": 2, "image_size": 32, "patch_size": 8,
     "max_position_embeddings": 64, "n_positions": 64, "embedding_size": 32, "pad_token_id": 0, "dim": 32,
@@ -141,7 +143,7 @@ def published() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
             yield f"transformers {name}", lambda c=configuration, m=model: m(small(c))
 
 
-def small(configuration):
+def small(configuration: Any) -> Any:
     """Return a configuration with small entries where it has them as plain numbers."""
     default = configuration().to_dict()
     chosen = {key: value for key, value in SMALL.items() if isinstance(default.get(key), int)}
@@ -151,7 +153,7 @@ def small(configuration):
 class Residual(nn.Module):
     """A residual block, with the names of He et al.'s published code."""
 
-    def __init__(self, c_in, c_out):
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(c_in, c_out, 3, bias=False), nn.BatchNorm2d(c_out)
         self.conv2, self.bn2 = nn.Conv2d(c_out, c_out, 3, bias=False), nn.BatchNorm2d(c_out)
@@ -161,7 +163,7 @@ class Residual(nn.Module):
 class Attention(nn.Module):
     """Window attention with its table of relative positions and their index."""
 
-    def __init__(self, width):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.relative_position_bias_table = nn.Parameter(torch.randn(49, 2))
         self.register_buffer("relative_position_index", torch.zeros(16, 16, dtype=torch.long))
@@ -172,7 +174,7 @@ class Attention(nn.Module):
 class Blurred(nn.Module):
     """A convolution with a fixed blur after it."""
 
-    def __init__(self, c_in, c_out):
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, 3)
         self.register_buffer("filt", torch.ones(c_out, 1, 3, 3) / 9)
@@ -182,18 +184,18 @@ class Blurred(nn.Module):
 class Squeeze(nn.Module):
     """Squeeze and excitation by 1x1 convolutions, after a depthwise one."""
 
-    def __init__(self, width):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.conv_dw, self.bn1 = nn.Conv2d(width, width, 3, groups=width, bias=False), nn.BatchNorm2d(width)
         self.se = nn.ModuleDict({"fc1": nn.Conv2d(width, 4, 1), "fc2": nn.Conv2d(4, width, 1)})
         self.conv_pw = nn.Conv2d(width, width, 1, bias=False)
 
 
-def sequence(*parts):
+def sequence(*parts: nn.Module) -> nn.Module:
     return nn.Sequential(*parts)
 
 
-def named(**parts):
+def named(**parts: nn.Module) -> nn.Module:
     return nn.ModuleDict(parts)
 
 
@@ -283,7 +285,8 @@ def own() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
         ),
     )
     yield "Swin block", lambda: named(
-        patch_embed=named(proj=c(3, 16, 4)), blocks=sequence(named(attn=Attention(16), mlp=sequence(nn.Linear(16, 32), nn.Linear(32, 16)))),
+        patch_embed=named(proj=c(3, 16, 4)),
+        blocks=sequence(named(attn=Attention(16), mlp=sequence(nn.Linear(16, 32), nn.Linear(32, 16)))),
         norm=nn.LayerNorm(16), head=nn.Linear(16, 10),
     )  # fmt: skip
     yield "anti-aliased network", lambda: sequence(Blurred(3, 8), Blurred(8, 16))
@@ -395,7 +398,9 @@ def compared(module: nn.Module, path: Path) -> dict[str, object]:
     surplus = [key for key in got if key not in right]
     return {
         "layers": len(wanted), "found": len(right), "missed": len(missed), "surplus": len(surplus),
-        "listed": len(network.skipped), "remark": "; ".join([f"missed {m}" for m in missed[:3]] + [f"surplus {s}" for s in surplus[:3]]),
+        "listed": len(network.skipped), "remark": "; ".join(
+            [f"missed {name}" for name in missed[:3]] + [f"surplus {name}" for name in surplus[:3]]
+        ),
     }  # fmt: skip
 
 

@@ -318,3 +318,44 @@ def test_the_help_starts_without_what_renders_marked_up_text():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Compare networks layer by layer" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def copies(tmp_path) -> Path:
+    """A file of two sets of weights, with a table that is no layer."""
+    sets = {
+        name: {"conv.weight": torch.randn(8, 3, 3, 3) + offset, "pos_embed": torch.randn(1, 8, 5, 5)}
+        for offset, name in enumerate(("params", "params_ema"))
+    }
+    torch.save(sets, tmp_path / "net.pt")
+    return tmp_path / "net.pt"
+
+
+def test_the_other_set_of_weights_is_named_and_can_be_chosen(capsys, copies, tmp_path):
+    for options, inside in (((), "params"), (("--inside", "params_ema"), "params_ema")):
+        assert covalign(capsys, "spatial", copies, "--out", tmp_path / inside, *options)[0] == 0
+        written = json.loads((tmp_path / inside / "results.json").read_text())
+        assert written["provenance"]["networks"]["net"]["inside"] == inside
+    assert "--inside params_ema" in (tmp_path / "params" / "report.html").read_text()
+    status, _, err = covalign(capsys, "spatial", copies, "--out", tmp_path / "no", "--inside", "ema")
+    assert (status, "expected one of params, params_ema" in err) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--layers", "--layer"])
+def test_a_layer_that_is_named_is_read_though_it_was_doubtful(capsys, copies, tmp_path, option):
+    assert covalign(capsys, "spatial", copies, "--out", tmp_path / "out", option, "pos_embed")[0] == 0
+    assert list(pd.read_csv(tmp_path / "out" / "layers.csv")["layer"]) == ["pos_embed"]
+
+
+def test_an_adapter_is_an_update_of_its_base(capsys, tmp_path):
+    save_file({"conv.weight": torch.randn(16, 8, 3, 3)}, tmp_path / "base.safetensors")
+    factors = {"lora_A": torch.randn(2, 8, 3, 3), "lora_B": torch.randn(16, 2, 1, 1)}
+    save_file(
+        {f"conv.{name}.weight": part for name, part in factors.items()}, tmp_path / "adapter.safetensors"
+    )
+    models = [tmp_path / f"{name}.safetensors" for name in ("base", "adapter")]
+    assert covalign(capsys, "diff", *models, "--out", tmp_path / "out", "--draws", 2)[0] == 0
+    assert list(pd.read_csv(tmp_path / "out" / "table.csv")["update_rank"]) == [2]
+    assert "1 layers updated at scale not stated" in (tmp_path / "out" / "report.html").read_text()
+    status, _, err = covalign(capsys, "diff", *models[::-1], "--out", tmp_path / "no")
+    assert (status, "covalign diff BASE ADAPTER" in err) == (2, True)

@@ -36,12 +36,15 @@ def diff(
         draws: random turns of each update.
     """
     names = [base, other, *([replicate] if replicate else [])]
-    adapters = [None, *map(read_adapter, names[1:])]
-    networks = [name for name, adapter in zip(names, adapters, strict=True) if adapter is None]
-    opened = iter(options.opened(networks, architecture, store, inside=inside, layers=layers))
-    found = [adapter or next(opened) for adapter in adapters]
+    adapters = {name: adapter for name in names[1:] if (adapter := read_adapter(name))}
+    networks = [base, *(name for name in names[1:] if name not in adapters)]
+    opened = options.opened(networks, architecture, store, inside=inside, layers=layers)
+    subjects = dict(zip(networks, opened, strict=True))
+    relatives = [adapters.get(name) or subjects[name] for name in names[1:]]
     with shown() as told:
-        difference = difference_of(*found, layers=layers, draws=draws, seed=seed, progress=told)
+        difference = difference_of(
+            opened[0], *relatives, layers=layers, draws=draws, seed=seed, progress=told
+        )
     options.write(difference, out)
     print(f"largest relative change of a layer: {difference.largest_change:.4g}")
     if fail_above is not None and difference.largest_change > fail_above:

@@ -55,6 +55,7 @@ CHECKPOINTS = {
     "adversary, short": ({"g": RAW, "d": net(1, (3, 4, 1)), "g_ema": OTHER}, "g", "g_ema"),
     "loss": ({**RAW, **prefixed("loss.discriminator", net(1, (3, 4, 1)))}, None, "loss.discriminator"),
     "equal": ({"first": RAW, "second": OTHER}, "first", "second"),
+    "equal, flat": ({**prefixed("net1", RAW), **prefixed("net2", OTHER)}, "net1", "net2"),
     "list": ({"models": [RAW, OTHER]}, "models.0", "models.1"),
     "optimizer": ({"model": RAW, "optimizer": {"exp_avg": OTHER}}, "model", "optimizer"),
 }  # fmt: skip
@@ -103,6 +104,8 @@ NO_COPIES = {
         **prefixed("source_encoder", RAW), **prefixed("target_encoder", OTHER),
         "head.weight": torch.randn(4, 5, 3, 3),
     },
+    "a list of blocks": {**prefixed("h.0", net(0, (8, 16, 4))), **prefixed("h.1", net(1, (8, 16, 4)))},
+    "blocks by number": {**prefixed("0", net(0, (8, 16, 4))), **prefixed("1", net(1, (8, 16, 4)))},
     "an average alone": prefixed("ema", RAW),
     "autoencoder": {**prefixed("encoder", RAW), **prefixed("decoder", net(1, (5, 8, 8, 3)))},
 }  # fmt: skip

@@ -118,6 +118,7 @@ NO_LAYERS = {
     NotALayer.SOLID: {"video.weight": (8, 3, 3, 3, 3)},
     NotALayer.CONSTANT: {"noise_const": (16, 16), "input.const": (64, 4, 4)},
     NotALayer.OWN_NAME: {"text_projection": (64, 64), "mixing": (8, 8), "planes": (3, 16, 32, 32)},
+    NotALayer.BESIDE: {"fc.weight_integer": (10, 8), "conv.weight_backup": (8, 3, 3, 3)},
     NotALayer.COMPUTED: {"old.weight_v": (4, 8, 1, 1), "new.parametrizations.weight.original1": (4, 8)},
 }
 

@@ -346,3 +346,99 @@ def test_an_unknown_layer_is_refused(tmp_path):
     network = read_network(graph(tmp_path, [conv("x", "w")], [tensor("w", 3, 3, 1, 1)]))
     with pytest.raises(InputError, match="has no layer 'third'"):
         network.source.inputs(torch.randn(2, 3, 8, 8), ["third"])
+
+
+def body(name, *nodes, stored=(), inputs=(), out="y"):
+    result = [helper.make_tensor_value_info(out, FLOAT, None)]
+    return helper.make_graph(list(nodes), name, list(inputs), result, list(stored))
+
+
+def looped():
+    """A loop whose body has a convolution, with its weight stored outside, and a product of two computed tensors."""
+    info = helper.make_tensor_value_info
+    entries = [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("s", FLOAT, None)]
+    inner = body(
+        "round",
+        helper.make_node("Identity", ["go"], ["more"]),
+        conv("s", "w2", out="t", name="inside"),
+        helper.make_node("MatMul", ["t", "t"], ["unused"]),
+        inputs=entries,
+        out="more",
+    )
+    inner.output.append(info("t", FLOAT, None))
+    return helper.make_node("Loop", ["n", "yes", "a"], ["y"], name="rounds", body=inner)
+
+
+def branched(depth=1):
+    """An If whose branches have a convolution and a product, with their weights inside; nested where depth is two."""
+    then = body("then", conv("a", "k", out="b", name="small"), stored=[tensor("k", 8, 8, 3, 3)], out="b")
+    other = body(
+        "else",
+        helper.make_node("MatMul", ["a", "m"], ["e"], name="product"),
+        stored=[tensor("m", 8, 8)],
+        out="e",
+    )
+    node = helper.make_node("If", ["yes"], ["y"], name="choice", then_branch=then, else_branch=other)
+    if depth == 1:
+        return node
+    outer = {"then_branch": body("outer_then", node), "else_branch": body("outer_else", branched())}
+    return helper.make_node("If", ["yes"], ["y"], name="outer", **outer)
+
+
+@pytest.mark.parametrize(
+    ("node", "listed"),
+    [
+        (looped, {"inside": "Conv in the body of Loop rounds, expected in the main graph"}),
+        (branched, {
+            "small": "Conv in the then_branch of If choice, expected in the main graph",
+            "product": "MatMul in the else_branch of If choice, expected in the main graph",
+        }),
+        (lambda: branched(2), {
+            "small": "Conv in the then_branch of If, then_branch of If choice, expected in the main graph",
+        }),
+    ],
+    ids=["loop", "if", "nested"],
+)  # fmt: skip
+def test_layers_in_the_bodies_of_other_nodes_are_listed(tmp_path, node, listed):
+    stored = [
+        tensor("w", 8, 3, 3, 3), tensor("w2", 8, 8, 1, 1),
+        numpy_helper.from_array(np.array(3), "n"), numpy_helper.from_array(np.array(True), "yes"),
+    ]  # fmt: skip
+    network = read_network(graph(tmp_path, [conv("x", "w", out="a", name="first"), node()], stored))
+    assert [layer.name for layer in network.layers] == ["first"]
+    reasons = {entry.name: entry.reason for entry in network.skipped}
+    assert {name: reasons[name] for name in listed} == listed
+
+
+def test_layers_in_functions_of_the_model_are_read_where_they_are_called(tmp_path):
+    path = graph(
+        tmp_path,
+        [conv("x", "w", out="a", name="first")],
+        [tensor("w", 8, 3, 3, 3), tensor("v", 4, 8, 3, 3, seed=1)],
+    )
+    model = onnx.load(path)
+    nodes = [conv("t", "k", out="c"), helper.make_node("Relu", ["c"], ["r"])]
+    function = helper.make_function("mine", "Block", ["t", "k"], ["r"], nodes, [helper.make_opsetid("", 18)])
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    model.graph.node.append(helper.make_node("Block", ["a", "v"], ["y"], domain="mine", name="block"))
+    onnx.save(model, path)
+    network = read_network(path)
+    assert len(network.layers) == 2
+    assert np.array_equal(network.layers[1].weight.numpy(), numpy_helper.to_array(model.graph.initializer[1]))
+    received = network.source.inputs(torch.randn(2, 3, 8, 8), [layer.name for layer in network.layers])
+    assert [tuple(x.shape) for x in received.values()] == [(2, 3, 8, 8), (2, 8, 6, 6)]
+
+
+def test_a_weight_behind_dequantization_is_called_quantized(tmp_path):
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "s"], ["w"]),
+        conv("x", "w", name="eight"),
+        conv("x", "v", out="z"),
+    ]
+    stored = [
+        numpy_helper.from_array(np.ones((8, 3, 3, 3), np.int8), "q"), numpy_helper.from_array(np.float32(0.1), "s"),
+        tensor("v", 4, 3, 3, 3),
+    ]  # fmt: skip
+    reasons = {entry.name: entry.reason for entry in read_network(graph(tmp_path, nodes, stored)).skipped}
+    assert reasons["eight"].startswith("quantized: its weight is stored as integers")

@@ -121,8 +121,9 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
     found: dict[str, dict[str, Tensor]] = {}
     skipped: list[Skipped] = []
     for key, tensor in file.tensors.items():
-        if role := _role(key):
-            found.setdefault(role[0], {})[role[1]] = tensor
+        if named := _role(key):
+            target, role = named
+            found.setdefault(target, {})[role] = tensor
         elif any(says(part, ADAPTERS) for part in key.split(".")):
             skipped.append(Skipped(key, "part of an adapter of a kind that is not read"))
         elif tensor.ndim > 1:
@@ -290,4 +291,5 @@ def _rescaled(weight: Float64[Tensor, "o i h w"], magnitude: Tensor) -> Float64[
         raise InputError(f"its magnitudes are {magnitude.numel()}, expected {weight.shape[axis]}")
     sizes = [1] * weight.ndim
     sizes[axis] = -1
-    return magnitude.reshape(sizes) * weight / torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+    return magnitude.reshape(sizes) * weight / lengths

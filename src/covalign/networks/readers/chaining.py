@@ -21,6 +21,12 @@ class Ends:
     gives: int
     axes: int
 
+    def passes(self, channels: int) -> bool:
+        """Whether it may be a depthwise convolution of these channels."""
+        return (
+            self.axes == 4 and self.receives == 1 < self.gives and self.gives % channels == 0 and channels > 3
+        )
+
 
 def chained(ends: Mapping[str, Ends]) -> list[str]:
     """Order names so that each weight receives as many channels as the one before gives, as far as possible.
@@ -77,7 +83,7 @@ def _numbered(keys: Iterable[str]) -> bool:
 
 def _misfit(starts: list[Ends], channels: int) -> int:
     """Return 0 if some layer receives ``channels``, 1 if a linear one may receive several positions, else 2."""
-    if any(start.receives == channels for start in starts):
+    if any(start.receives == channels or start.passes(channels) for start in starts):
         return 0
     return 2 - any(start.axes == 2 and start.receives % channels == 0 for start in starts)
 

@@ -210,7 +210,8 @@ def _normalized(gain: Tensor, direction: Tensor) -> Recipe:
         axis = next((axis for axis, length in enumerate(gain.shape) if length > 1), 0)
         kept = None if gain.ndim < direction.ndim else axis
         axes = [other for other in range(direction.ndim) if other != kept]
-        return direction * (gain / torch.linalg.vector_norm(direction, dim=axes, keepdim=True))
+        composed: Tensor = direction * (gain / torch.linalg.vector_norm(direction, dim=axes, keepdim=True))
+        return composed
 
     return weight
 

@@ -6,15 +6,14 @@ twice the depth. Here one is chosen, and every other is listed with what it is t
 prefix that chooses it:
 
 - *copies* have the same names (up to separators) and shapes below another prefix, and a word that says so (``ema``,
-  ``shadow``, ``teacher``, ``target``), or are all there is in the file and cannot follow one another since the last
-  layer does not give what the first receives;
+  ``shadow``, ``teacher``, ``target``), or are all there is in the file and each takes images;
 - *other networks* are named beside their counterpart (discriminator beside generator);
 - of the mappings of a checkpoint, those under which trainers keep weights come before any other.
 
 Equal parts that can follow one another are blocks of one network, whatever they are called.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -108,7 +107,7 @@ def chosen_part(file: WeightFile, inside: str | None = None) -> tuple[WeightFile
         if rest := sum(not name.startswith(f"{place}.") for name in file.tensors):
             aside.append(Aside("everything else", f"not inside {place}, which was chosen", rest))
     place, tensors = _mappings(file, place, tensors, aside)
-    place, tensors = _networks(place, tensors, aside)
+    place, tensors = _networks(file, place, tensors, aside)
     details = {**file.details, "inside": place} if place else file.details
     left = tuple(
         Skipped(each.prefix, each.relation) if each.prefix == "everything else" else each.skipped()
@@ -138,10 +137,12 @@ def _mappings(
     return place, tensors
 
 
-def _networks(place: str, tensors: dict[str, Tensor], aside: list[Aside]) -> tuple[str, dict[str, Tensor]]:
+def _networks(
+    file: WeightFile, place: str, tensors: dict[str, Tensor], aside: list[Aside]
+) -> tuple[str, dict[str, Tensor]]:
     """Set copies and other networks aside, and go into what remains where that is one part of the file."""
     below = f"{place}." if place else ""
-    found = _asides(tensors)
+    found = _asides(tensors) or _equals(place, tensors, file.places)
     aside += [replace(each, prefix=below + each.prefix) for each in found]
     dropped = tuple(f"{each.prefix}." for each in found)
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
@@ -166,7 +167,6 @@ def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH)
     found: list[Aside] = []
     for head, part in parts.items():
         relation = _copied(head, part, tensors) or _other(head, parts, bool(prefix))
-        relation = relation or _equal_relation(head, parts, tensors)
         if relation:
             found.append(Aside(prefix + head, relation, len(part)))
         elif depth > 1:
@@ -212,17 +212,28 @@ def _unwrapped(part: dict[str, Tensor]) -> list[Shapes]:
     return [shapes for shapes in found if shapes]
 
 
-def _equal_relation(head: str, parts: Mapping[str, dict[str, Tensor]], tensors: Mapping[str, Tensor]) -> str:
-    """Say that a part equals an earlier one that it cannot follow, where the file holds nothing but such parts."""
-    first, *more = parts
+def _equals(place: str, tensors: Mapping[str, Tensor], places: Collection[str]) -> list[Aside]:
+    """Return parts that equal the first in names and shapes, where the file holds nothing else.
+
+    They are networks side by side where each takes images, or where they are mappings of the file that cannot follow
+    one another; else they are blocks of one network.
+    """
+    parts = {head: _below(tensors, head) for head in _heads(_matrices(tensors))}
+    if len(parts) == 1 and len(part := next(iter(parts.values()))) == len(tensors):
+        head = next(iter(parts))
+        inner = _equals(f"{place}.{head}" if place else head, part, places)
+        return [replace(each, prefix=f"{head}.{each.prefix}") for each in inner]
+    first, *more = parts or [""]
     whole = sum(len(_matrices(part)) for part in parts.values()) == len(_matrices(tensors))
-    if head == first or not whole or any(_shapes(parts[other]) != _shapes(parts[first]) for other in more):
-        return ""
+    if not (more and whole and all(_shapes(parts[other]) == _shapes(parts[first]) for other in more)):
+        return []
     weights = list(_matrices(parts[first]).values())
+    mapped = all((f"{place}." if place else "") + head in places for head in parts)
     follows = weights[0].shape[1] == len(weights[-1])
-    return (
-        "" if follows or len(weights) < 2 else f"equal in names and shapes to {first}, which it cannot follow"
-    )
+    images = any(weight.ndim == 4 and weight.shape[1] == 3 != len(weight) for weight in weights)
+    if len(weights) < 2 or not (images or (mapped and not follows)):
+        return []
+    return [Aside(head, f"equal in names and shapes to {first}", len(parts[head])) for head in more]
 
 
 def _relation(head: str, pick: str, part: dict[str, Tensor], picked: dict[str, Tensor]) -> str:

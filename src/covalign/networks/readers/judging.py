@@ -50,6 +50,7 @@ class NotALayer(Enum):
     OPTIMIZER = "state of the optimizer"
     ADAPTER = "a factor of an update (adapter); with the base: covalign diff BASE ADAPTER"
     AVERAGE = "a running copy of {}"
+    BESIDE = "beside {} of the same shape: a copy of it, or what goes with it"
     RECURRENT = "weight of a recurrent layer"
     STATISTIC = "statistics (mean, standard deviation)"
     POSITION = "a table of positions, not a layer"
@@ -204,6 +205,9 @@ def _by_place(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
     if says(leaf, AVERAGES):
         twin = next((other for other, t in beside.items() if t.shape == tensor.shape), "another tensor")
         return Verdict(NotALayer.AVERAGE, (twin,))
+    usual = beside.get(file.convention)
+    if usual is not None and usual.shape == tensor.shape and leaf != file.convention:
+        return Verdict(NotALayer.BESIDE, (file.convention,))
     return _by_subject(name, tensor, file)
 
 

@@ -50,7 +50,7 @@ TOKENS = phrases(
 )
 EMBEDDINGS = phrases(
     """
-    emb embs embed embeds embedding embeddings wte codebook codebooks vocab vocabulary lookup words embedder
+    emb embs embed embeds embedding embeddings wte codebook codebooks shared vocab vocabulary lookup words embedder
     """
 )
 FILTERS = phrases(

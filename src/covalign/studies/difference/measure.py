@@ -101,7 +101,9 @@ def relative(base: Network, source: Relative) -> Network:
     Raises:
         InputError: what cannot be read, or an adapter of another network.
     """
-    found = source if isinstance(source, Adapter) else read_adapter(source)
+    if isinstance(source, Adapter):
+        return adapted(base, source)
+    found = read_adapter(source)
     return open_subject(source).network if found is None else adapted(base, found)
 
 

@@ -1,0 +1,197 @@
+"""Adapters: the update that they are, whatever their factors and names."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from covalign.errors import InputError
+from covalign.networks.readers.adapter import adapted
+from covalign.networks.readers.opening import read_adapter, read_network
+from covalign.studies.difference.measure import diff
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def normal(*shape):
+    return 0.1 * torch.randn(*shape, generator=GENERATOR)
+
+
+BASE = {
+    "conv.weight": normal(16, 3, 3, 3), "mid.weight": normal(16, 16, 3, 3),
+    "attn.to_q.weight": normal(12, 16), "fc.weight": normal(10, 12), "fc.bias": normal(10),
+}  # fmt: skip
+A_CONV, B_CONV = normal(4, 3, 3, 3), normal(16, 4, 1, 1)
+A_LINE, B_LINE = normal(2, 16), normal(12, 2)
+UPDATE = {
+    "conv": torch.einsum("or,rcij->ocij", B_CONV[:, :, 0, 0].double(), A_CONV.double()),
+    "attn.to_q": (B_LINE.double() @ A_LINE.double())[:, :, None, None],
+}
+
+
+def lora(down, up, target="{}"):
+    """Both updates under the names of one maker."""
+    pairs = {"conv": (A_CONV, B_CONV), "attn.to_q": (A_LINE, B_LINE)}
+    return {
+        f"{target.format(name)}{ending}": factor
+        for name, factors in pairs.items()
+        for ending, factor in zip((down, up), factors, strict=True)
+    }
+
+
+def kohya():
+    named = lora(".lora_down.weight", ".lora_up.weight", "lora_unet_{}")
+    return {key.replace(".to_q", "_to_q"): factor for key, factor in named.items()}
+
+
+MAKERS = {
+    "PEFT": lora(".lora_A.weight", ".lora_B.weight", "base_model.model.{}"),
+    "PEFT, named": lora(".lora_A.default.weight", ".lora_B.default.weight", "base_model.model.{}"),
+    "diffusers": lora(".lora_A.weight", ".lora_B.weight", "unet.{}"),
+    "diffusers, older": lora(".lora.down.weight", ".lora.up.weight"),
+    "processors": {
+        k.replace("attn.to_q", "attn.processor.to_q"): v
+        for k, v in lora("_lora.down.weight", "_lora.up.weight").items()
+    },
+    "kohya": kohya(),
+    "loralib": lora(".lora_A", ".lora_B"),
+}
+
+
+@pytest.fixture
+def base(tmp_path):
+    safetensors.torch.save_file(BASE, tmp_path / "base.safetensors")
+    return tmp_path / "base.safetensors"
+
+
+def applied(base, weights, name="adapter.safetensors"):
+    path = base.with_name(name)
+    safetensors.torch.save_file({key: value.contiguous() for key, value in weights.items()}, path)
+    return adapted(read_network(base), read_adapter(path))
+
+
+@pytest.mark.parametrize("weights", MAKERS.values(), ids=MAKERS)
+def test_the_update_is_the_product_of_its_factors_whoever_names_them(base, weights):
+    network = applied(base, weights)
+    for layer in read_network(base).layers:
+        change = network.layer(layer.name).weight.double() - layer.weight.double()
+        torch.testing.assert_close(
+            change, UPDATE.get(layer.name, torch.zeros_like(change)), atol=1e-12, rtol=1e-9
+        )
+
+
+@pytest.mark.parametrize("weights", MAKERS.values(), ids=MAKERS)
+def test_factors_are_no_layers(base, weights):
+    path = base.with_name("adapter.safetensors")
+    safetensors.torch.save_file(weights, path)
+    with pytest.raises(
+        InputError, match=r"a factor of an update \(adapter\); with the base: covalign diff BASE ADAPTER"
+    ):
+        read_network(path)
+
+
+def test_the_same_update_in_other_factors_is_the_same_change_of_the_same_rank(base):
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=GENERATOR)).Q
+    weights = MAKERS["PEFT"]
+    other = dict(weights)
+    other["base_model.model.conv.lora_A.weight"] = torch.einsum("ab,bcij->acij", turn, A_CONV)
+    other["base_model.model.conv.lora_B.weight"] = torch.einsum("oaij,ba->obij", B_CONV, turn)
+    tables = []
+    for name, factors in (("one.safetensors", weights), ("two.safetensors", other)):
+        safetensors.torch.save_file({k: v.contiguous() for k, v in factors.items()}, base.with_name(name))
+        tables.append(diff(base, base.with_name(name), draws=2).table)
+    assert tables[0]["update_rank"].tolist() == [2, 4, 0, 0] or sorted(tables[0]["update_rank"]) == [
+        0,
+        0,
+        2,
+        4,
+    ]
+    assert tables[0]["update_rank"].tolist() == tables[1]["update_rank"].tolist()
+    for measure in ("relative_change", "rotation", "update_effective_rank"):
+        assert tables[0][measure].tolist() == pytest.approx(tables[1][measure].tolist(), rel=1e-4, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("stated", "scale"),
+    [
+        ({"lora_alpha": 8, "r": 4}, 2.0),
+        ({"lora_alpha": 8, "use_rslora": True}, 4.0),
+        ({"lora_alpha": 4, "alpha_pattern": {"conv": 12}}, 3.0),
+    ],
+)
+def test_alpha_is_taken_from_the_configuration(base, stated, scale):
+    (base.parent / "adapter_config.json").write_text(json.dumps(stated))
+    change = applied(base, MAKERS["PEFT"]).layer("conv").weight - BASE["conv.weight"].double()
+    torch.testing.assert_close(change, scale * UPDATE["conv"])
+
+
+def test_alpha_beside_the_factors_comes_first(base):
+    weights = {**kohya(), "lora_unet_conv.alpha": torch.tensor(2.0)}
+    network = applied(base, weights)
+    torch.testing.assert_close(
+        network.layer("conv").weight - BASE["conv.weight"].double(), 0.5 * UPDATE["conv"]
+    )
+    assert network.details["scale"] == [0.5, 1.0]
+
+
+def test_a_scale_that_nobody_states_is_said_to_be_taken_as_one(base):
+    assert applied(base, MAKERS["loralib"]).details["scale"] == "not stated, taken as 1"
+
+
+def test_hadamard_kronecker_and_full_updates_are_what_they_say(base):
+    w1a, w1b, w2a, w2b = normal(12, 3), normal(3, 16), normal(12, 3), normal(3, 16)
+    one, two = normal(3, 4), normal(4, 4)
+    cases = {
+        "hada": (
+            {"hada_w1_a": w1a, "hada_w1_b": w1b, "hada_w2_a": w2a, "hada_w2_b": w2b},
+            (w1a @ w1b) * (w2a @ w2b),
+        ),
+        "lokr": ({"lokr_w1": one, "lokr_w2": two}, torch.kron(one, two)),
+    }
+    for factors, expected in cases.values():
+        network = applied(base, {f"lora_unet_attn_to_q.{key}": value for key, value in factors.items()})
+        change = network.layer("attn.to_q").weight[:, :, 0, 0] - BASE["attn.to_q.weight"].double()
+        torch.testing.assert_close(change, expected.double(), rtol=1e-4, atol=1e-7)
+
+
+def test_a_middle_factor_acts_over_space(base):
+    up, mid, down = normal(16, 4, 1, 1), normal(4, 4, 3, 3), normal(4, 16, 1, 1)
+    factors = {"lora_up.weight": up, "lora_mid.weight": mid, "lora_down.weight": down}
+    network = applied(base, {f"lora_unet_mid.{key}": value for key, value in factors.items()})
+    net = nn.Sequential(
+        nn.Conv2d(16, 4, 1, bias=False), nn.Conv2d(4, 4, 3, bias=False), nn.Conv2d(4, 16, 1, bias=False)
+    )
+    for part, weight in zip(net, (down, mid, up), strict=True):
+        part.weight.data = weight
+    x = torch.randn(1, 16, 5, 5, generator=GENERATOR)
+    change = (network.layer("mid").weight - BASE["mid.weight"].double()).float()
+    torch.testing.assert_close(nn.functional.conv2d(x, change), net(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_magnitudes_set_the_lengths_of_neurons(base):
+    magnitude = torch.linspace(1, 2, 12)
+    weights = {k: v for k, v in MAKERS["PEFT"].items() if "to_q" in k}
+    weights["base_model.model.attn.to_q.lora_magnitude_vector"] = magnitude
+    weight = applied(base, weights).layer("attn.to_q").weight.flatten(1)
+    torch.testing.assert_close(weight.norm(dim=1), magnitude.double())
+    before = BASE["attn.to_q.weight"].double() + UPDATE["attn.to_q"][:, :, 0, 0]
+    torch.testing.assert_close(
+        weight, magnitude.double()[:, None] * before / before.norm(dim=1, keepdim=True)
+    )
+
+
+def test_what_the_base_lacks_is_listed_and_nothing_at_all_is_refused(base):
+    odd = {"other.lora_A.weight": normal(2, 5), "other.lora_B.weight": normal(7, 2)}
+    network = applied(base, {**MAKERS["PEFT"], **odd})
+    assert network.details["not applied"] == [["other", "no layer of the base is called so"]]
+    with pytest.raises(InputError, match=r"updates nothing that base has \(other: no layer of the base"):
+        applied(base, odd)
+
+
+def test_a_base_with_its_adapter_inside_is_a_network(base):
+    weights = {**BASE, **lora(".lora_A", ".lora_B")}
+    safetensors.torch.save_file(weights, base.with_name("both.safetensors"))
+    assert read_adapter(base.with_name("both.safetensors")) is None
+    assert len(read_network(base.with_name("both.safetensors")).layers) == 4
