@@ -14,7 +14,7 @@ from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.training.loop import train
 from covalign.training.machine import resolve
 from covalign.training.run import unpacked
-from covalign.training.store import RunStore, identity, load_run, recipe_version
+from covalign.training.store import RunStore, identity, load_run, recipe_versions
 
 
 @pytest.fixture
@@ -40,17 +40,37 @@ def test_the_key_changes_with_everything_that_decides_the_weights(tiny, images, 
 
 
 @pytest.mark.parametrize(
-    ("change", "version"),
+    ("change", "versions"),
     [
-        ({"form": "joint"}, 1),
-        ({"form": "joint", "kernel_size": 5}, 2),
-        ({"form": "joint", "kernel_size": 7}, 2),
-        ({"form": "factorized", "kernel_size": 7}, 1),
-        ({"architecture": "resnet20", "form": "joint", "width": 1.0}, 1),
+        ({"form": "joint"}, (1,)),
+        ({"form": "joint", "kernel_size": 5}, (2,)),
+        ({"form": "joint", "kernel_size": 7}, (2,)),
+        ({"form": "factorized"}, (3, 1)),
+        ({"form": "factorized", "kernel_size": 7}, (3, 1)),
+        ({"form": "factorized", "precision": "bfloat16"}, (1,)),
+        ({"form": "factorized", "device": "cuda"}, (1,)),
+        ({"architecture": "resnet20", "form": "joint", "width": 1.0}, (1,)),
     ],
 )
-def test_only_networks_whose_kernels_reach_beyond_their_maps_have_a_new_version(tiny, change, version):
-    assert recipe_version(tiny(**change), 32) == version
+def test_a_spec_has_a_version_of_the_recipe_and_earlier_ones_whose_runs_stand(tiny, change, versions):
+    assert recipe_versions(tiny(**change), 32) == versions
+
+
+@pytest.mark.slow
+def test_a_finished_run_of_an_earlier_recipe_that_stands_is_found_and_not_trained_again(
+    tiny, images, tmp_path
+):
+    spec, store = resolve(tiny(epochs=0)), RunStore(tmp_path)
+    assert store.standing(spec, *images) is None
+    earlier = identity(spec, *images, version=1)
+    run = train(spec, images=images, progress=False)
+    files = {name: run.files.read(name) for name in run.files.files()}
+    files["spec.json"] = json.dumps(earlier).encode()
+    store.folder(earlier["key"]).commit(files)
+    assert train(spec, store, images=images, progress=False).key == earlier["key"]
+    assert len(store.paths()) == 1
+    other = replace(spec, precision="bfloat16")
+    assert store.standing(other, *images) is None
 
 
 def test_fields_that_came_later_leave_the_keys_of_stored_runs_as_they_were(tiny, images, monkeypatch):

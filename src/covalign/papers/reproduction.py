@@ -37,7 +37,7 @@ from covalign.training.cost import Cost, training_cost
 from covalign.training.many import train_population
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
-from covalign.training.store import RunStore, recipe_version
+from covalign.training.store import RunStore, recipe_versions
 from covalign.version import __version__
 
 CLASSES = 10
@@ -294,8 +294,8 @@ def _side(data: DataSet) -> int:
 
 
 def _is_current(run: Run) -> bool:
-    """Say whether a stored run is what its spec would give now."""
-    return run.facts.recipe_version == recipe_version(run.spec, run.facts.resolution)
+    """Say whether a stored run would not be trained again."""
+    return run.facts.recipe_version in recipe_versions(run.spec, run.facts.resolution)
 
 
 def _without_precision(spec: TrainingSpec) -> TrainingSpec:

@@ -15,7 +15,7 @@ class RunFacts:
         resolution: side of the images in pixels.
         training_images: their number.
         fingerprint: of the training images and the labels that were trained on.
-        recipe_version: see `covalign.training.store.recipe_version`.
+        recipe_version: see `covalign.training.store.recipe_versions`.
     """
 
     images: str

@@ -75,6 +75,8 @@ def train(
         files: Files = Memory({})
         _finish(files, details, spec, pair, progress, on_epoch, math.inf)
         return Run.open(files)
+    if (run := store.standing(spec, *pair)) is not None:
+        return run
     with store.lock(details["key"]):
         files = store.folder(details["key"])
         if "final.safetensors" not in files.files():
@@ -241,11 +243,8 @@ def _evaluate(training: _Training) -> tuple[float, float]:
     """Return mean loss and accuracy on the test images."""
     training.module.eval()
     loss, correct = 0.0, 0
-    for pixels, labels in zip(
-        training.test.pixels.split(EVALUATION_BATCH),
-        training.test.labels.split(EVALUATION_BATCH),
-        strict=True,
-    ):
+    parts = (each.split(EVALUATION_BATCH) for each in (training.test.pixels, training.test.labels))
+    for pixels, labels in zip(*parts, strict=True):
         scores = _scores(training.spec, training.module, pixels).cpu()
         loss += functional.cross_entropy(scores, labels, reduction="sum").item()
         correct += int((scores.argmax(1) == labels).sum())

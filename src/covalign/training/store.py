@@ -31,15 +31,17 @@ from covalign.training.spec import TrainingSpec
 KEY_LENGTH = 16
 
 
-def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
+def identity(spec: TrainingSpec, train: Images, test: Images, version: int | None = None) -> dict[str, Any]:
     """Return what ``spec.json`` holds: spec, fingerprints, environment, and the key of all that decides.
 
     Args:
         spec: resolved (see `covalign.training.machine.resolve`).
         train: training images with the labels that are trained on.
         test: test images.
+        version: of the recipe; None takes the current one.
     """
-    bank, version = filter_bank(spec), recipe_version(spec, min(train.pixels.shape[-2:]))
+    bank = filter_bank(spec)
+    version = version or recipe_versions(spec, min(train.pixels.shape[-2:]))[0]
     decisive = {
         "recipe_version": version,
         "spec": _decisive(spec),
@@ -64,19 +66,25 @@ def identity(spec: TrainingSpec, train: Images, test: Images) -> dict[str, Any]:
     }
 
 
-def recipe_version(spec: TrainingSpec, side: int) -> int:
-    """Return the version of the code that gives a spec its weights; another one whenever they would change.
+def recipe_versions(spec: TrainingSpec, side: int) -> tuple[int, ...]:
+    """Return the version of the code that gives a spec its weights, then earlier ones whose runs still stand.
 
-    1 is the first. 2, of networks with kernels that reach beyond their smallest maps: `TrimmedConvolution`.
+    The version is another one whenever last bits would change. Runs of an earlier version stand, and are not
+    trained again, where both compute the same function to rounding.
+
+    1 is the first. 2, of networks with kernels that reach beyond their smallest maps: `TrimmedConvolution`, before
+    which bfloat16 left gradients undefined. 3, of factorized VGGs in float32 on the CPU: `kernels.factorized_stage`.
 
     Args:
-        spec: of the training.
+        spec: resolved, of the training.
         side: of its images.
     """
-    if spec.form == "factorized" or spec.architecture not in VGG_PLANS:
-        return 1
+    if spec.architecture not in VGG_PLANS:
+        return (1,)
+    if spec.form == "factorized":
+        return (3, 1) if (spec.precision, spec.device) == ("float32", "cpu") else (1,)
     *received, _ = map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)
-    return 2 if spec.kernel_size // 2 >= min(received) else 1
+    return (2,) if spec.kernel_size // 2 >= min(received) else (1,)
 
 
 _FINGERPRINTED = ("images", "classes", "max_images", "resolution", "filters")
@@ -144,6 +152,20 @@ class RunStore:
             yield
         finally:
             lock.release()
+
+    def standing(self, spec: TrainingSpec, train: Images, test: Images) -> Run | None:
+        """Return the finished run of a spec, of the current recipe or else of an earlier one that still stands.
+
+        Args:
+            spec: resolved.
+            train: training images with the labels that are trained on.
+            test: test images.
+        """
+        for version in recipe_versions(spec, min(train.pixels.shape[-2:])):
+            files = self.folder(identity(spec, train, test, version)["key"])
+            if "final.safetensors" in files.files():
+                return Run.open(files)
+        return None
 
     def paths(self) -> list[Path]:
         """Return the run folders, whatever state they are in, in order of name."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from covalign.kernels.factorized_stage import Moments, factorized_stage
 from covalign.networks.filters import FilterBank
 
 
@@ -69,6 +70,9 @@ class FactorizedStage(nn.Module):
     """Frozen depthwise bank of K filters per channel, ReLU, batch norm, learned pointwise convolution, pool.
 
     The K outputs of channel c are the consecutive coordinates cK ... cK + K - 1 of the pointwise input.
+
+    The modules say what is computed. Where nobody looks at what they hand to one another, `kernels` computes the
+    same, to rounding, without writing it.
     """
 
     def __init__(
@@ -91,5 +95,87 @@ class FactorizedStage(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
         """Apply the stage."""
+        if self._is_plain(x):
+            return pooled(self._fused(x), self.pool)
         maps: Tensor = self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
         return maps
+
+    def _is_plain(self, x: Tensor) -> bool:
+        """Say whether the modules are as they were built, unwatched, on the CPU, and in their own precision."""
+        inner = (self.depthwise, self.norm, self.pointwise, self.pool)
+        weight = self.pointwise.weight
+        return (
+            not any(watched(module) for module in inner)
+            and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled("cpu")
+            and x.device.type == weight.device.type == "cpu"
+            and x.dtype == weight.dtype
+            and x.dtype in (torch.float32, torch.float64)
+            and x.ndim == 4
+            and not self.depthwise.weight.requires_grad
+            and self._is_standard(x)
+            and self._is_signed()
+        )
+
+    def _is_standard(self, x: Tensor) -> bool:
+        """Say whether the norm, if there is one, is without parameters, and has what it needs."""
+        norm = self.norm
+        if not isinstance(norm, nn.BatchNorm2d):
+            return isinstance(norm, nn.Identity)
+        return (
+            not norm.affine
+            and norm.running_mean is not None
+            and norm.momentum is not None
+            and (not norm.training or x.numel() > x.shape[1])
+        )
+
+    def _is_signed(self) -> bool:
+        """Say whether every channel has the same filters, followed by their negatives."""
+        bank = self.depthwise.weight.detach().unflatten(0, (-1, 2, self.slots // 2))[:, :, :, 0]
+        return torch.equal(bank, torch.stack([self.filters, -self.filters]).expand_as(bank))
+
+    def _fused(self, x: Tensor) -> Tensor:
+        norm, weight = self.norm, self.pointwise.weight
+        bank = self.filters.contiguous()
+        if not isinstance(norm, nn.BatchNorm2d):
+            ones = weight.new_ones(weight.shape[1])
+            return factorized_stage(x, bank, weight.flatten(1), Moments(torch.zeros_like(ones), ones), 0.0)[0]
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        running = Moments(norm.running_mean, norm.running_var)
+        out, moments = factorized_stage(
+            x, bank, weight.flatten(1), None if norm.training else running, norm.eps
+        )
+        if norm.training:
+            follow(norm, moments, x.numel() // x.shape[1])
+        return out
+
+
+def watched(module: nn.Module) -> bool:
+    """Say whether calling a module does more than its forward pass: whether hooks are attached."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
+
+def follow(norm: nn.BatchNorm2d, batch: Moments, count: int) -> None:
+    """Update running moments as `nn.BatchNorm2d` does: with the unbiased variance of ``count`` values."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(batch.mean, norm.momentum)
+    norm.running_var.lerp_(batch.variance * (count / (count - 1)), norm.momentum)
+
+
+def pooled(x: Float[Tensor, "n c h w"], pool: nn.Module) -> Float[Tensor, "n c h_out w_out"]:
+    """Apply a pool to maps whose images come last in memory, as those of one image in channels-last order."""
+    if isinstance(pool, nn.Identity):
+        return x
+    maps: Tensor = pool(x.transpose(0, 1).reshape(1, -1, *x.shape[2:]))
+    return maps.view(x.shape[1], x.shape[0], *maps.shape[2:]).transpose(0, 1)

@@ -1,0 +1,373 @@
+"""How are a frozen bank, ReLU, batch norm and a pointwise convolution applied without writing their maps?
+
+The stage has maps ``y_fc = g_f * x_c`` of F filters, rectified with both signs to ``z = (ReLU(y), ReLU(-y))``,
+standardized to ``(z_k - m_k) s_k`` with ``s_k = (v_k + eps)^(-1/2)``, and mixed by W. With ``V = W diag(s)``,
+
+    out = V z - V m.
+
+With D the gradient of ``out``, P the number of positions (images included) and sums over positions,
+
+    dW = (sum D z^T - (sum D) m^T) diag(s)
+    dz = V^T D + a + b z,   b_k = -s_k^2 (W^T dW)_kk / P,   a_k = -s_k (W^T sum D)_k / P - b_k m_k
+    dy = [y > 0] dz_+ - [y < 0] dz_-,
+
+where a = b = 0 if m and v are given rather than those of the batch. Only y is kept, a quarter of what the chain of
+modules keeps; z and dz live in blocks of a few pixels of all images, which stay in the cache.
+
+Images come last in memory, ``[h, w, c, n]``, so that each step is a dense matrix product: filters map a window of
+pixels to a block of pixels, ``[block f, window] [window, c n]``, with zeros where a filter does not reach; W maps
+``[2 f c, n]`` pixel by pixel. Tensors keep the shape ``[n, c, h, w]`` outside: the order in memory is a matter of
+strides, and stages that follow one another find it as they need it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from covalign.kernels.threads import each
+
+BLOCK_BYTES = 1 << 19
+"""Size of the rectified maps of a block, per thread; about a second-level cache."""
+
+
+class Moments(NamedTuple):
+    """Moments by which rectified maps are standardized, ``[2 f c]``, the slots of a channel consecutive."""
+
+    mean: Float[Tensor, " k"]
+    variance: Float[Tensor, " k"]
+
+
+def factorized_stage(
+    x: Float[Tensor, "n c h w"],
+    filters: Float[Tensor, "f k k"],
+    weight: Float[Tensor, "c_out slots"],
+    given: Moments | None,
+    eps: float,
+) -> tuple[Float[Tensor, "n c_out h w"], Moments]:
+    """Return W applied to the standardized ``(ReLU(g * x), ReLU(-g * x))``, and the moments that were used.
+
+    Differentiable once, in x and weight.
+
+    Args:
+        x: maps, of any strides.
+        filters: of odd side, applied with zero padding; their negatives are implied.
+        weight: on coordinates ``2 f c``: channel by channel, the filters and then their negatives.
+        given: moments to standardize by; None takes those of the batch, with the biased variance.
+        eps: added to the variance.
+    """
+    mean, variance = (None, None) if given is None else given
+    arguments = x, filters, weight, mean, variance, eps
+    out, mean, variance = _FactorizedStage.apply(*arguments)  # type: ignore[no-untyped-call]
+    return out, Moments(mean, variance)
+
+
+class _FactorizedStage(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        filters: Tensor,
+        weight: Tensor,
+        mean: Tensor | None,
+        variance: Tensor | None,
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        geometry = _Geometry.of(x, len(filters), filters.shape[-1])
+        stage = _Stage.of(x.permute(2, 3, 1, 0).contiguous(), filters, geometry)
+        given = mean is not None and variance is not None
+        if mean is None or variance is None:
+            mean, variance = stage.moments()
+        else:
+            mean, variance = _slots_first(mean, geometry), _slots_first(variance, geometry)
+        scale = torch.rsqrt(variance + eps)
+        folded = _slots_first(weight, geometry) * scale
+        out = stage.mixed(folded, -(folded @ mean))
+        ctx.geometry, ctx.given = geometry, given
+        ctx.save_for_backward(stage.y, filters, weight, mean, scale)
+        moments = _channels_first(mean, geometry), _channels_first(variance, geometry)
+        ctx.mark_non_differentiable(*moments)
+        return out.permute(3, 2, 0, 1), *moments
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        y, filters, weight, mean, scale = ctx.saved_tensors
+        geometry: _Geometry = ctx.geometry
+        stage = _Stage(y, filters, geometry)
+        into_x, _, into_weight, *_ = ctx.needs_input_grad
+        weight = _slots_first(weight, geometry)
+        d = gradient.permute(2, 3, 1, 0).contiguous().view(geometry.pixels, -1, geometry.images)
+        constant, slope = torch.zeros_like(mean), torch.zeros_like(mean)
+        d_weight, d_x = None, None
+        if into_weight or not ctx.given:
+            d_sum = d.sum((0, 2))
+            d_slots = (stage.products(d) - torch.outer(d_sum, mean)) * scale
+            d_weight = _channels_first(d_slots, geometry)
+            if not ctx.given:
+                slope = -scale.square() * (weight * d_slots).sum(0) / geometry.positions
+                constant = -scale * (d_sum @ weight) / geometry.positions - slope * mean
+        if into_x:
+            d_x = stage.backprojected(d, weight * scale, constant, slope).permute(3, 2, 0, 1)
+        return d_x, None, d_weight, None, None, None
+
+
+class _Block(NamedTuple):
+    """Consecutive pixels: whole rows, or part of one; and the window of pixels that filters reach from them."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    window: tuple[slice, slice]
+    reach: Int[Tensor, "block f window"]
+    pixels: slice
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    height: int
+    width: int
+    channels: int
+    images: int
+    filters: int
+    side: int
+    pixels_per_block: int
+
+    @classmethod
+    def of(cls, x: Tensor, filters: int, side: int) -> "_Geometry":
+        images, channels, height, width = x.shape
+        pixel = 2 * filters * channels * images * x.element_size()
+        count = max(1, BLOCK_BYTES // max(1, pixel))
+        return cls(height, width, channels, images, filters, side, min(count, height * width))
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    @property
+    def positions(self) -> int:
+        return self.pixels * self.images
+
+    @property
+    def slots(self) -> int:
+        return 2 * self.filters * self.channels
+
+    def parts(self) -> list[Sequence[_Block]]:
+        """Return the blocks of each thread, consecutive ones."""
+        blocks = _blocks(self.height, self.width, self.filters, self.side, self.pixels_per_block)
+        size = -(-len(blocks) // torch.get_num_threads())
+        return [blocks[first : first + size] for first in range(0, len(blocks), size)]
+
+
+@lru_cache(maxsize=256)
+def _blocks(height: int, width: int, filters: int, side: int, count: int) -> tuple[_Block, ...]:
+    """Cut the map into blocks of at most ``count`` pixels."""
+    found = []
+    if count >= width:
+        rows = count // width
+        areas = [(top, min(height, top + rows), 0, width) for top in range(0, height, rows)]
+    else:
+        parts = -(-width // count)
+        size = -(-width // parts)
+        areas = [
+            (top, top + 1, left, min(width, left + size))
+            for top in range(height)
+            for left in range(0, width, size)
+        ]
+    for top, bottom, left, right in areas:
+        reach = side // 2
+        window = (
+            slice(max(0, top - reach), min(height, bottom + reach)),
+            slice(max(0, left - reach), min(width, right + reach)),
+        )
+        taps = _taps(
+            bottom - top,
+            right - left,
+            top - window[0].start,
+            left - window[1].start,
+            window[0].stop - window[0].start,
+            window[1].stop - window[1].start,
+            filters,
+            side,
+        )
+        pixels = slice(top * width + left, (bottom - 1) * width + right)
+        found.append(_Block(top, bottom, left, right, window, taps, pixels))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _taps(
+    rows: int, columns: int, above: int, before: int, high: int, wide: int, filters: int, side: int
+) -> Int[Tensor, "block_f window"]:
+    """Where in a flat bank, with a zero at its end, stands what a window's pixel gives to a block's pixel."""
+    reach = side // 2
+    down = torch.arange(high) - (torch.arange(rows)[:, None] + above) + reach
+    along = torch.arange(wide) - (torch.arange(columns)[:, None] + before) + reach
+    tap = down[:, None, :, None] * side + along[None, :, None, :]
+    inside = ((down >= 0) & (down < side))[:, None, :, None] & ((along >= 0) & (along < side))[
+        None, :, None, :
+    ]
+    tap = tap.expand_as(inside).reshape(rows * columns, 1, high * wide)
+    first = torch.arange(filters)[:, None] * side * side
+    index = torch.where(inside.reshape(rows * columns, 1, high * wide), tap + first, filters * side * side)
+    return index.reshape(rows * columns * filters, high * wide)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is computed of the kept maps y, block by block, each thread its own blocks.
+
+    Args:
+        y: filtered maps, pixels first.
+        filters: the bank.
+        geometry: how pixels are cut.
+    """
+
+    y: Float[Tensor, "hw fc n"]
+    filters: Float[Tensor, "f k k"]
+    geometry: _Geometry
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "h w c n"], filters: Tensor, geometry: _Geometry) -> "_Stage":
+        """Filter x."""
+        columns = geometry.channels * geometry.images
+        y = x.new_empty(geometry.pixels, geometry.filters * geometry.channels, geometry.images)
+
+        def work(blocks: Sequence[_Block]) -> None:
+            for block in blocks:
+                window = x[block.window].reshape(-1, columns)
+                torch.mm(_matrix(filters, block), window, out=y[block.pixels].view(-1, columns))
+
+        each(work, geometry.parts())
+        return cls(y, filters, geometry)
+
+    def moments(self) -> Moments:
+        """Return mean and biased variance of the rectified maps; sums of blocks are added in float64."""
+
+        def work(blocks: Sequence[_Block]) -> tuple[Tensor, Tensor]:
+            total = self.y.new_zeros(self.geometry.slots, dtype=torch.float64)
+            squares = torch.zeros_like(total)
+            z = self._room()
+            for block in blocks:
+                maps = _rectified(self.y[block.pixels], z)
+                total += maps.sum((0, 2))
+                squares += torch.linalg.vector_norm(maps, 2, (0, 2)).double().square()
+            return total, squares
+
+        parts = each(work, self.geometry.parts())
+        total, squares = (
+            torch.stack(sums).sum(0) / self.geometry.positions for sums in zip(*parts, strict=True)
+        )
+        variance = (squares - total.square()).clamp(min=0)
+        return Moments(total.to(self.y.dtype), variance.to(self.y.dtype))
+
+    def mixed(
+        self, folded: Float[Tensor, "c_out slots"], constant: Float[Tensor, " c_out"]
+    ) -> Float[Tensor, "h w c_out n"]:
+        """Return ``folded z + constant``."""
+        geometry = self.geometry
+        out = self.y.new_empty(geometry.pixels, len(folded), geometry.images)
+
+        def work(blocks: Sequence[_Block]) -> None:
+            z = self._room()
+            for block in blocks:
+                maps, part = _rectified(self.y[block.pixels], z), out[block.pixels]
+                torch.baddbmm(constant[:, None], folded.expand(len(maps), -1, -1), maps, out=part)
+
+        each(work, geometry.parts())
+        return out.view(geometry.height, geometry.width, len(folded), geometry.images)
+
+    def products(self, d: Float[Tensor, "hw c_out n"]) -> Float[Tensor, "c_out slots"]:
+        """Return the sum of D z^T over positions."""
+
+        def work(blocks: Sequence[_Block]) -> Tensor:
+            z = self._room()
+            total = self.y.new_zeros(d.shape[1], self.geometry.slots)
+            for block in blocks:
+                maps, part = _rectified(self.y[block.pixels], z), d[block.pixels]
+                if len(maps) == 1:
+                    total.addmm_(part[0], maps[0].T)
+                else:
+                    total += torch.bmm(part, maps.transpose(1, 2)).sum(0)
+            return total
+
+        return torch.stack(each(work, self.geometry.parts())).sum(0)
+
+    def backprojected(
+        self,
+        d: Float[Tensor, "hw c_out n"],
+        folded: Float[Tensor, "c_out slots"],
+        constant: Float[Tensor, " slots"],
+        slope: Float[Tensor, " slots"],
+    ) -> Float[Tensor, "h w c n"]:
+        """Return the gradient of x: that of z, where z is positive, filtered back.
+
+        The constant is one more column of V^T, which a row of ones in D meets.
+        """
+        geometry = self.geometry
+        columns = geometry.channels * geometry.images
+        back = torch.cat([folded, constant[None]]).T.contiguous()
+        ones = functional.pad(d, (0, 0, 0, 1), value=1.0)
+
+        def work(blocks: Sequence[_Block]) -> tuple[slice, Tensor]:
+            z, d_z = self._room(), self._room()
+            rows = slice(blocks[0].window[0].start, blocks[-1].window[0].stop)
+            d_x = self.y.new_zeros(rows.stop - rows.start, geometry.width, geometry.channels, geometry.images)
+            for block in blocks:
+                maps = _rectified(self.y[block.pixels], z)
+                gradient = torch.mul(maps, slope[:, None], out=d_z[: len(maps)])
+                gradient.baddbmm_(back.expand(len(maps), -1, -1), ones[block.pixels])
+                torch.ops.aten.threshold_backward.grad_input(gradient, maps, 0, grad_input=gradient)
+                positive, negative = gradient.chunk(2, 1)
+                d_y = torch.sub(positive, negative, out=z.view(-1)[: positive.numel()].view(positive.shape))
+                matrix = _matrix(self.filters, block).T
+                down, along = block.window
+                window = d_x[down.start - rows.start : down.stop - rows.start, along]
+                if window.is_contiguous():
+                    window.view(-1, columns).addmm_(matrix, d_y.view(-1, columns))
+                else:
+                    window += torch.mm(matrix, d_y.view(-1, columns)).view(window.shape)
+            return rows, d_x
+
+        parts = each(work, geometry.parts())
+        if len(parts) == 1:
+            return parts[0][1]
+        total = self.y.new_zeros(geometry.height, geometry.width, geometry.channels, geometry.images)
+        for rows, part in parts:
+            total[rows] += part
+        return total
+
+    def _room(self) -> Float[Tensor, "block slots n"]:
+        """Room for the rectified maps of a block."""
+        return self.y.new_empty(self.geometry.pixels_per_block, self.geometry.slots, self.geometry.images)
+
+
+def _matrix(filters: Tensor, block: _Block) -> Float[Tensor, "block_f window"]:
+    """What a block's filtered pixels are made of."""
+    return functional.pad(filters.reshape(-1), (0, 1))[block.reach]
+
+
+def _rectified(y: Float[Tensor, "block fc n"], out: Tensor) -> Float[Tensor, "block slots n"]:
+    """Return ReLU(y) and ReLU(-y) = ReLU(y) - y, one after the other, in ``out``."""
+    maps = out[: len(y)]
+    positive, negative = maps.chunk(2, 1)
+    torch.clamp(y, min=0, out=positive)
+    torch.sub(positive, y, out=negative)
+    return maps
+
+
+def _slots_first(v: Tensor, geometry: _Geometry) -> Tensor:
+    """Reorder the last axis from ``[c, 2 f]`` to ``[2 f, c]``."""
+    return v.view(*v.shape[:-1], geometry.channels, -1).transpose(-1, -2).flatten(-2)
+
+
+def _channels_first(v: Tensor, geometry: _Geometry) -> Tensor:
+    """Reorder the last axis from ``[2 f, c]`` to ``[c, 2 f]``."""
+    return v.view(*v.shape[:-1], -1, geometry.channels).transpose(-1, -2).flatten(-2)
