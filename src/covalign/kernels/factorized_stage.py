@@ -20,7 +20,7 @@ pixels to a block of pixels, ``[block f, window] [window, c n]``, with zeros whe
 strides, and stages that follow one another find it as they need it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -33,8 +33,8 @@ from torch.nn import functional
 
 from covalign.kernels.threads import each
 
-BLOCK_BYTES = 1 << 19
-"""Size of the rectified maps of a block, per thread; about a second-level cache."""
+BLOCK_BYTES = 1 << 20
+"""Size of the rectified maps of a block: small against a last-level cache, large against the cost of a call."""
 
 
 class Moments(NamedTuple):
@@ -80,12 +80,13 @@ class _FactorizedStage(torch.autograd.Function):
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         geometry = _Geometry.of(x, len(filters), filters.shape[-1])
-        stage = _Stage.of(x.permute(2, 3, 1, 0).contiguous(), filters, geometry)
-        given = mean is not None and variance is not None
-        if mean is None or variance is None:
-            mean, variance = stage.moments()
-        else:
-            mean, variance = _slots_first(mean, geometry), _slots_first(variance, geometry)
+        images_last = x.permute(2, 3, 1, 0).contiguous()
+        given = not (mean is None or variance is None)
+        stage, measured = _Stage.of(images_last, filters, geometry, not given)
+        if mean is not None and variance is not None:
+            measured = Moments(_slots_first(mean, geometry), _slots_first(variance, geometry))
+        assert measured is not None
+        mean, variance = measured
         scale = torch.rsqrt(variance + eps)
         folded = _slots_first(weight, geometry) * scale
         out = stage.mixed(folded, -(folded @ mean))
@@ -235,38 +236,34 @@ class _Stage:
     geometry: _Geometry
 
     @classmethod
-    def of(cls, x: Float[Tensor, "h w c n"], filters: Tensor, geometry: _Geometry) -> "_Stage":
-        """Filter x."""
+    def of(
+        cls, x: Float[Tensor, "h w c n"], filters: Tensor, geometry: _Geometry, measured: bool
+    ) -> "tuple[_Stage, Moments | None]":
+        """Filter x; return mean and biased variance of the rectified maps as well if they are to be measured."""
         columns = geometry.channels * geometry.images
         y = x.new_empty(geometry.pixels, geometry.filters * geometry.channels, geometry.images)
-
-        def work(blocks: Sequence[_Block]) -> None:
-            for block in blocks:
-                window = x[block.window].reshape(-1, columns)
-                torch.mm(_matrix(filters, block), window, out=y[block.pixels].view(-1, columns))
-
-        each(work, geometry.parts())
-        return cls(y, filters, geometry)
-
-    def moments(self) -> Moments:
-        """Return mean and biased variance of the rectified maps; sums of blocks are added in float64."""
+        stage, matrix = cls(y, filters, geometry), _matrices(filters)
 
         def work(blocks: Sequence[_Block]) -> tuple[Tensor, Tensor]:
-            total = self.y.new_zeros(self.geometry.slots, dtype=torch.float64)
+            total = y.new_zeros(geometry.slots, dtype=torch.float64)
             squares = torch.zeros_like(total)
-            z = self._room()
+            z = stage._room()
             for block in blocks:
-                maps = _rectified(self.y[block.pixels], z)
-                total += maps.sum((0, 2))
-                squares += torch.linalg.vector_norm(maps, 2, (0, 2)).double().square()
+                part = y[block.pixels]
+                window = x[block.window].reshape(-1, columns)
+                torch.mm(matrix(block), window, out=part.view(-1, columns))
+                if measured:
+                    maps = _rectified(part, z)
+                    total += maps.sum(2).sum(0)
+                    squares += torch.linalg.vector_norm(maps, 2, 2).square().sum(0)
             return total, squares
 
-        parts = each(work, self.geometry.parts())
-        total, squares = (
-            torch.stack(sums).sum(0) / self.geometry.positions for sums in zip(*parts, strict=True)
-        )
-        variance = (squares - total.square()).clamp(min=0)
-        return Moments(total.to(self.y.dtype), variance.to(self.y.dtype))
+        parts = each(work, geometry.parts())
+        if not measured:
+            return stage, None
+        mean, square = (torch.stack(sums).sum(0) / geometry.positions for sums in zip(*parts, strict=True))
+        variance = (square - mean.square()).clamp(min=0)
+        return stage, Moments(mean.to(y.dtype), variance.to(y.dtype))
 
     def mixed(
         self, folded: Float[Tensor, "c_out slots"], constant: Float[Tensor, " c_out"]
@@ -315,6 +312,7 @@ class _Stage:
         columns = geometry.channels * geometry.images
         back = torch.cat([folded, constant[None]]).T.contiguous()
         ones = functional.pad(d, (0, 0, 0, 1), value=1.0)
+        matrix = _matrices(self.filters)
 
         def work(blocks: Sequence[_Block]) -> tuple[slice, Tensor]:
             z, d_z = self._room(), self._room()
@@ -327,13 +325,13 @@ class _Stage:
                 torch.ops.aten.threshold_backward.grad_input(gradient, maps, 0, grad_input=gradient)
                 positive, negative = gradient.chunk(2, 1)
                 d_y = torch.sub(positive, negative, out=z.view(-1)[: positive.numel()].view(positive.shape))
-                matrix = _matrix(self.filters, block).T
+                back_filtered = matrix(block).T
                 down, along = block.window
                 window = d_x[down.start - rows.start : down.stop - rows.start, along]
                 if window.is_contiguous():
-                    window.view(-1, columns).addmm_(matrix, d_y.view(-1, columns))
+                    window.view(-1, columns).addmm_(back_filtered, d_y.view(-1, columns))
                 else:
-                    window += torch.mm(matrix, d_y.view(-1, columns)).view(window.shape)
+                    window += torch.mm(back_filtered, d_y.view(-1, columns)).view(window.shape)
             return rows, d_x
 
         parts = each(work, geometry.parts())
@@ -349,9 +347,18 @@ class _Stage:
         return self.y.new_empty(self.geometry.pixels_per_block, self.geometry.slots, self.geometry.images)
 
 
-def _matrix(filters: Tensor, block: _Block) -> Float[Tensor, "block_f window"]:
-    """What a block's filtered pixels are made of."""
-    return functional.pad(filters.reshape(-1), (0, 1))[block.reach]
+def _matrices(filters: Tensor) -> Callable[[_Block], Float[Tensor, "block_f window"]]:
+    """Return what tells of a block which matrix filters its window; few are made, since blocks are much alike."""
+    bank = functional.pad(filters.reshape(-1), (0, 1))
+    made: dict[int, Tensor] = {}
+
+    def matrix(block: _Block) -> Tensor:
+        key = id(block.reach)
+        if key not in made:
+            made[key] = bank[block.reach]
+        return made[key]
+
+    return matrix
 
 
 def _rectified(y: Float[Tensor, "block fc n"], out: Tensor) -> Float[Tensor, "block slots n"]:
