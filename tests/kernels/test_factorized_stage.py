@@ -60,7 +60,7 @@ def test_values_moments_and_gradients_are_those_of_the_formula(
     torch_threads(threads)
     # Blocks of two pixels and a half: parts of rows, rows, and whole maps occur.
     monkeypatch.setattr(
-        "covalign.kernels.factorized_stage.BLOCK_BYTES", 25 * shape[0] * shape[1] * dtype.itemsize
+        "covalign.kernels.pixel_blocks.BLOCK_BYTES", 25 * shape[0] * shape[1] * dtype.itemsize
     )
     x, bank, weight, moments = case(*shape, dtype=dtype)
     twins = [
@@ -106,7 +106,7 @@ def stages(side=3, *, norm=True, pool=False, dtype=torch.float32):
 
 
 def fused(stage, x) -> bool:
-    return stage._is_plain(x)
+    return stage.is_plain(x)
 
 
 @pytest.mark.parametrize("side", [3, 5, 7])

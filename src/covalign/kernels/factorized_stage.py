@@ -22,19 +22,16 @@ strides, and stages that follow one another find it as they need it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from covalign.kernels.pixel_blocks import Block, Geometry
 from covalign.kernels.threads import each
-
-BLOCK_BYTES = 1 << 20
-"""Size of the rectified maps of a block: small against a last-level cache, large against the cost of a call."""
 
 
 class Moments(NamedTuple):
@@ -79,7 +76,7 @@ class _FactorizedStage(torch.autograd.Function):
         variance: Tensor | None,
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        geometry = _Geometry.of(x, len(filters), filters.shape[-1])
+        geometry = Geometry.of(x, len(filters), filters.shape[-1])
         images_last = x.permute(2, 3, 1, 0).contiguous()
         given = not (mean is None or variance is None)
         stage, measured = _Stage.of(images_last, filters, geometry, not given)
@@ -100,7 +97,7 @@ class _FactorizedStage(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         y, filters, weight, mean, scale = ctx.saved_tensors
-        geometry: _Geometry = ctx.geometry
+        geometry: Geometry = ctx.geometry
         stage = _Stage(y, filters, geometry)
         into_x, _, into_weight, *_ = ctx.needs_input_grad
         weight = _slots_first(weight, geometry)
@@ -119,108 +116,6 @@ class _FactorizedStage(torch.autograd.Function):
         return d_x, None, d_weight, None, None, None
 
 
-class _Block(NamedTuple):
-    """Consecutive pixels: whole rows, or part of one; and the window of pixels that filters reach from them."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-    window: tuple[slice, slice]
-    reach: Int[Tensor, "block f window"]
-    pixels: slice
-
-
-@dataclass(frozen=True)
-class _Geometry:
-    height: int
-    width: int
-    channels: int
-    images: int
-    filters: int
-    side: int
-    pixels_per_block: int
-
-    @classmethod
-    def of(cls, x: Tensor, filters: int, side: int) -> "_Geometry":
-        images, channels, height, width = x.shape
-        pixel = 2 * filters * channels * images * x.element_size()
-        count = max(1, BLOCK_BYTES // max(1, pixel))
-        return cls(height, width, channels, images, filters, side, min(count, height * width))
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
-    @property
-    def positions(self) -> int:
-        return self.pixels * self.images
-
-    @property
-    def slots(self) -> int:
-        return 2 * self.filters * self.channels
-
-    def parts(self) -> list[Sequence[_Block]]:
-        """Return the blocks of each thread, consecutive ones."""
-        blocks = _blocks(self.height, self.width, self.filters, self.side, self.pixels_per_block)
-        size = -(-len(blocks) // torch.get_num_threads())
-        return [blocks[first : first + size] for first in range(0, len(blocks), size)]
-
-
-@lru_cache(maxsize=256)
-def _blocks(height: int, width: int, filters: int, side: int, count: int) -> tuple[_Block, ...]:
-    """Cut the map into blocks of at most ``count`` pixels."""
-    found = []
-    if count >= width:
-        rows = count // width
-        areas = [(top, min(height, top + rows), 0, width) for top in range(0, height, rows)]
-    else:
-        parts = -(-width // count)
-        size = -(-width // parts)
-        areas = [
-            (top, top + 1, left, min(width, left + size))
-            for top in range(height)
-            for left in range(0, width, size)
-        ]
-    for top, bottom, left, right in areas:
-        reach = side // 2
-        window = (
-            slice(max(0, top - reach), min(height, bottom + reach)),
-            slice(max(0, left - reach), min(width, right + reach)),
-        )
-        taps = _taps(
-            bottom - top,
-            right - left,
-            top - window[0].start,
-            left - window[1].start,
-            window[0].stop - window[0].start,
-            window[1].stop - window[1].start,
-            filters,
-            side,
-        )
-        pixels = slice(top * width + left, (bottom - 1) * width + right)
-        found.append(_Block(top, bottom, left, right, window, taps, pixels))
-    return tuple(found)
-
-
-@lru_cache(maxsize=256)
-def _taps(
-    rows: int, columns: int, above: int, before: int, high: int, wide: int, filters: int, side: int
-) -> Int[Tensor, "block_f window"]:
-    """Where in a flat bank, with a zero at its end, stands what a window's pixel gives to a block's pixel."""
-    reach = side // 2
-    down = torch.arange(high) - (torch.arange(rows)[:, None] + above) + reach
-    along = torch.arange(wide) - (torch.arange(columns)[:, None] + before) + reach
-    tap = down[:, None, :, None] * side + along[None, :, None, :]
-    inside = ((down >= 0) & (down < side))[:, None, :, None] & ((along >= 0) & (along < side))[
-        None, :, None, :
-    ]
-    tap = tap.expand_as(inside).reshape(rows * columns, 1, high * wide)
-    first = torch.arange(filters)[:, None] * side * side
-    index = torch.where(inside.reshape(rows * columns, 1, high * wide), tap + first, filters * side * side)
-    return index.reshape(rows * columns * filters, high * wide)
-
-
 @dataclass(frozen=True)
 class _Stage:
     """What is computed of the kept maps y, block by block, each thread its own blocks.
@@ -233,18 +128,18 @@ class _Stage:
 
     y: Float[Tensor, "hw fc n"]
     filters: Float[Tensor, "f k k"]
-    geometry: _Geometry
+    geometry: Geometry
 
     @classmethod
     def of(
-        cls, x: Float[Tensor, "h w c n"], filters: Tensor, geometry: _Geometry, measured: bool
+        cls, x: Float[Tensor, "h w c n"], filters: Tensor, geometry: Geometry, measured: bool
     ) -> "tuple[_Stage, Moments | None]":
         """Filter x; return mean and biased variance of the rectified maps as well if they are to be measured."""
         columns = geometry.channels * geometry.images
         y = x.new_empty(geometry.pixels, geometry.filters * geometry.channels, geometry.images)
         stage, matrix = cls(y, filters, geometry), _matrices(filters)
 
-        def work(blocks: Sequence[_Block]) -> tuple[Tensor, Tensor]:
+        def work(blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
             total = y.new_zeros(geometry.slots, dtype=torch.float64)
             squares = torch.zeros_like(total)
             z = stage._room()
@@ -272,7 +167,7 @@ class _Stage:
         geometry = self.geometry
         out = self.y.new_empty(geometry.pixels, len(folded), geometry.images)
 
-        def work(blocks: Sequence[_Block]) -> None:
+        def work(blocks: Sequence[Block]) -> None:
             z = self._room()
             for block in blocks:
                 maps, part = _rectified(self.y[block.pixels], z), out[block.pixels]
@@ -284,7 +179,7 @@ class _Stage:
     def products(self, d: Float[Tensor, "hw c_out n"]) -> Float[Tensor, "c_out slots"]:
         """Return the sum of D z^T over positions."""
 
-        def work(blocks: Sequence[_Block]) -> Tensor:
+        def work(blocks: Sequence[Block]) -> Tensor:
             z = self._room()
             total = self.y.new_zeros(d.shape[1], self.geometry.slots)
             for block in blocks:
@@ -314,7 +209,7 @@ class _Stage:
         ones = functional.pad(d, (0, 0, 0, 1), value=1.0)
         matrix = _matrices(self.filters)
 
-        def work(blocks: Sequence[_Block]) -> tuple[slice, Tensor]:
+        def work(blocks: Sequence[Block]) -> tuple[slice, Tensor]:
             z, d_z = self._room(), self._room()
             rows = slice(blocks[0].window[0].start, blocks[-1].window[0].stop)
             d_x = self.y.new_zeros(rows.stop - rows.start, geometry.width, geometry.channels, geometry.images)
@@ -347,12 +242,12 @@ class _Stage:
         return self.y.new_empty(self.geometry.pixels_per_block, self.geometry.slots, self.geometry.images)
 
 
-def _matrices(filters: Tensor) -> Callable[[_Block], Float[Tensor, "block_f window"]]:
+def _matrices(filters: Tensor) -> Callable[[Block], Float[Tensor, "block_f window"]]:
     """Return what tells of a block which matrix filters its window; few are made, since blocks are much alike."""
     bank = functional.pad(filters.reshape(-1), (0, 1))
     made: dict[int, Tensor] = {}
 
-    def matrix(block: _Block) -> Tensor:
+    def matrix(block: Block) -> Tensor:
         key = id(block.reach)
         if key not in made:
             made[key] = bank[block.reach]
@@ -370,11 +265,11 @@ def _rectified(y: Float[Tensor, "block fc n"], out: Tensor) -> Float[Tensor, "bl
     return maps
 
 
-def _slots_first(v: Tensor, geometry: _Geometry) -> Tensor:
+def _slots_first(v: Tensor, geometry: Geometry) -> Tensor:
     """Reorder the last axis from ``[c, 2 f]`` to ``[2 f, c]``."""
     return v.view(*v.shape[:-1], geometry.channels, -1).transpose(-1, -2).flatten(-2)
 
 
-def _channels_first(v: Tensor, geometry: _Geometry) -> Tensor:
+def _channels_first(v: Tensor, geometry: Geometry) -> Tensor:
     """Reorder the last axis from ``[2 f, c]`` to ``[c, 2 f]``."""
     return v.view(*v.shape[:-1], -1, geometry.channels).transpose(-1, -2).flatten(-2)

@@ -95,12 +95,12 @@ class FactorizedStage(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
         """Apply the stage."""
-        if self._is_plain(x):
+        if self.is_plain(x):
             return pooled(self._fused(x), self.pool)
         maps: Tensor = self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
         return maps
 
-    def _is_plain(self, x: Tensor) -> bool:
+    def is_plain(self, x: Tensor) -> bool:
         """Say whether the modules are as they were built, unwatched, on the CPU, and in their own precision."""
         inner = (self.depthwise, self.norm, self.pointwise, self.pool)
         weight = self.pointwise.weight

@@ -1,0 +1,125 @@
+"""Into which blocks of pixels is a map cut, so that what is made of a block stays in the cache?
+
+A block is consecutive pixels of all images: whole rows, or part of one. Filters carry a window of pixels into it, so
+that filtering is a matrix product, ``[block f, window] [window, c n]``; blocks of equal shape and place share one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+BLOCK_BYTES = 1 << 20
+"""Size of the rectified maps of a block: small against a last-level cache, large against the cost of a call."""
+
+
+class Block(NamedTuple):
+    """Consecutive pixels: whole rows, or part of one; and the window of pixels that filters reach from them."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    window: tuple[slice, slice]
+    reach: Int[Tensor, "block f window"]
+    pixels: slice
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Shape of the maps of a stage, and how many pixels are taken at once."""
+
+    height: int
+    width: int
+    channels: int
+    images: int
+    filters: int
+    side: int
+    pixels_per_block: int
+
+    @classmethod
+    def of(cls, x: Tensor, filters: int, side: int) -> "Geometry":
+        """Cut maps ``[n, c, h, w]`` for a bank of filters of a side."""
+        images, channels, height, width = x.shape
+        pixel = 2 * filters * channels * images * x.element_size()
+        count = max(1, BLOCK_BYTES // max(1, pixel))
+        return cls(height, width, channels, images, filters, side, min(count, height * width))
+
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.height * self.width
+
+    @property
+    def positions(self) -> int:
+        """Pixels of all images."""
+        return self.pixels * self.images
+
+    @property
+    def slots(self) -> int:
+        """Rectified maps: two for every filter and channel."""
+        return 2 * self.filters * self.channels
+
+    def parts(self) -> list[Sequence[Block]]:
+        """Return the blocks of each thread, consecutive ones."""
+        blocks = _blocks(self.height, self.width, self.filters, self.side, self.pixels_per_block)
+        size = -(-len(blocks) // torch.get_num_threads())
+        return [blocks[first : first + size] for first in range(0, len(blocks), size)]
+
+
+@lru_cache(maxsize=256)
+def _blocks(height: int, width: int, filters: int, side: int, count: int) -> tuple[Block, ...]:
+    """Cut the map into blocks of at most ``count`` pixels."""
+    found = []
+    if count >= width:
+        rows = count // width
+        areas = [(top, min(height, top + rows), 0, width) for top in range(0, height, rows)]
+    else:
+        parts = -(-width // count)
+        size = -(-width // parts)
+        areas = [
+            (top, top + 1, left, min(width, left + size))
+            for top in range(height)
+            for left in range(0, width, size)
+        ]
+    for top, bottom, left, right in areas:
+        reach = side // 2
+        window = (
+            slice(max(0, top - reach), min(height, bottom + reach)),
+            slice(max(0, left - reach), min(width, right + reach)),
+        )
+        taps = _taps(
+            bottom - top,
+            right - left,
+            top - window[0].start,
+            left - window[1].start,
+            window[0].stop - window[0].start,
+            window[1].stop - window[1].start,
+            filters,
+            side,
+        )
+        pixels = slice(top * width + left, (bottom - 1) * width + right)
+        found.append(Block(top, bottom, left, right, window, taps, pixels))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _taps(
+    rows: int, columns: int, above: int, before: int, high: int, wide: int, filters: int, side: int
+) -> Int[Tensor, "block_f window"]:
+    """Where in a flat bank, with a zero at its end, stands what a window's pixel gives to a block's pixel."""
+    reach = side // 2
+    down = torch.arange(high) - (torch.arange(rows)[:, None] + above) + reach
+    along = torch.arange(wide) - (torch.arange(columns)[:, None] + before) + reach
+    tap = down[:, None, :, None] * side + along[None, :, None, :]
+    inside = ((down >= 0) & (down < side))[:, None, :, None] & ((along >= 0) & (along < side))[
+        None, :, None, :
+    ]
+    tap = tap.expand_as(inside).reshape(rows * columns, 1, high * wide)
+    first = torch.arange(filters)[:, None] * side * side
+    index = torch.where(inside.reshape(rows * columns, 1, high * wide), tap + first, filters * side * side)
+    return index.reshape(rows * columns * filters, high * wide)
