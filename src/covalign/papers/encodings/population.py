@@ -140,7 +140,7 @@ def pairs(scale: Scale) -> list[Pair]:
 def comparison(bench: Bench, block: Block) -> Comparison:
     """Return the comparison of a block, measured once and kept beside the runs.
 
-    Alignments are fitted to training images of its data sets in equal parts, without labels; in blocks of one data
+    Alignments are fitted to training images of its data sets in equal parts, without labels; for the seeds of one data
     set also to shuffled images. No calibrated value is taken: these recipes leave few layers the noise that it needs.
     """
     runs = {str(label): bench.runs[label] for label in block.labels}
@@ -158,7 +158,7 @@ def comparison(bench: Bench, block: Block) -> Comparison:
             max_images=None,
             draws=bench.scale.draws,
             seed=bench.seed,
-            controls=len(block.data) == 1,
+            controls={pair.kind for pair in block.pairs} == {SAME},
             calibrate=False,
             progress=bench.progress,
         ).save(folder)
