@@ -140,8 +140,8 @@ def pairs(scale: Scale) -> list[Pair]:
 def comparison(bench: Bench, block: Block) -> Comparison:
     """Return the comparison of a block, measured once and kept beside the runs.
 
-    Alignments are fitted to training images of its data sets in equal parts, without labels; for seeds of one data set
-    also to shuffled images. No calibrated value is taken: these recipes leave few layers the noise that it needs.
+    Alignments are fitted to training images of its data sets in equal parts, without labels; for seeds of one data
+    set also to shuffled images. No calibrated value is taken: these recipes leave few layers the noise that it needs.
     """
     runs = {str(label): bench.runs[label] for label in block.labels}
     sets = [bench.images(data) for data in block.data]
