@@ -195,3 +195,33 @@ def test_a_base_with_its_adapter_inside_is_a_network(base):
     safetensors.torch.save_file(weights, base.with_name("both.safetensors"))
     assert read_adapter(base.with_name("both.safetensors")) is None
     assert len(read_network(base.with_name("both.safetensors")).layers) == 4
+
+
+def test_singular_values_between_the_factors_are_applied(base):
+    values = normal(2, 1)
+    weights = {
+        "base_model.model.attn.to_q.lora_A": A_LINE,
+        "base_model.model.attn.to_q.lora_B": B_LINE,
+        "base_model.model.attn.to_q.lora_E": values,
+    }
+    change = applied(base, weights).layer("attn.to_q").weight[:, :, 0, 0] - BASE["attn.to_q.weight"].double()
+    expected = B_LINE.double() @ torch.diag(values.double()[:, 0]) @ A_LINE.double()
+    torch.testing.assert_close(change, expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["fc.weight", "fc.modules_to_save.weight", "fc.modules_to_save.default.weight"]
+)
+def test_modules_that_were_trained_whole_take_the_place_of_the_base_s(base, name):
+    whole = normal(10, 12)
+    network = applied(base, {**MAKERS["PEFT"], f"base_model.model.{name}": whole})
+    assert torch.equal(network.layer("fc").weight[:, :, 0, 0], whole.double())
+    torch.testing.assert_close(
+        network.layer("conv").weight - BASE["conv.weight"].double(), UPDATE["conv"], atol=1e-12, rtol=1e-9
+    )
+
+
+def test_factors_beside_the_weight_that_they_update_are_a_network(base):
+    weights = {**MAKERS["PEFT"], "base_model.model.conv.weight": BASE["conv.weight"]}
+    safetensors.torch.save_file(weights, base.with_name("both.safetensors"))
+    assert read_adapter(base.with_name("both.safetensors")) is None

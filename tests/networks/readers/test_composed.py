@@ -82,6 +82,8 @@ NAMES = {
     "folder in front": ("net.conv.weight", "mask.net.conv.weight"),
     "kernel": ("conv.kernel", "conv.kernel_mask"),
     "kernel's mask": ("conv.kernel", "conv.mask"),
+    "any word": ("conv.weight", "conv.sparse_mask"),
+    "short": ("conv.weight", "conv.w_mask"),
     "bar": ("conv.weight_orig", "conv.weight_mask"),
 }
 
@@ -96,6 +98,16 @@ def test_masks_of_any_name_are_multiplied_out(tmp_path, weight, mask, dtype):
     assert len(network.layers) == 2
     assert torch.equal(network.layers[0].weight, values * ones)
     assert network.skipped == ()
+
+
+@pytest.mark.parametrize("place", ["mask", "masks", "pruning_masks"])
+def test_masks_in_a_mapping_of_their_own_are_multiplied_out(tmp_path, place):
+    weights = {"a.weight": torch.randn(8, 3, 3, 3), "b.weight": torch.randn(4, 8, 3, 3)}
+    masks = {name: (torch.rand(weight.shape) > 0.5).float() for name, weight in weights.items()}
+    torch.save({"state_dict": weights, place: masks, "epoch": 1}, tmp_path / "net.pt")
+    network = read_network(tmp_path / "net.pt")
+    for layer, (name, weight) in zip(network.layers, weights.items(), strict=True):
+        assert torch.equal(layer.weight, weight * masks[name])
 
 
 def test_masks_of_whole_channels_are_multiplied_out():

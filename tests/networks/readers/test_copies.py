@@ -54,6 +54,10 @@ CHECKPOINTS = {
     "adversary, flat": ({**prefixed("netG", RAW), **prefixed("netD", net(1, (3, 4, 1)))}, "netG", "netD"),
     "adversary, short": ({"g": RAW, "d": net(1, (3, 4, 1)), "g_ema": OTHER}, "g", "g_ema"),
     "loss": ({**RAW, **prefixed("loss.discriminator", net(1, (3, 4, 1)))}, None, "loss.discriminator"),
+    "perceptual": ({**RAW, **prefixed("vgg_loss.features", net(1, (3, 4, 6)))}, None, "vgg_loss"),
+    "two ways": (
+        {**prefixed("G_A", RAW), **prefixed("G_B", OTHER), **prefixed("D_A", net(2, (3, 4, 1)))}, "G_A", "G_B",
+    ),
     "equal": ({"first": RAW, "second": OTHER}, "first", "second"),
     "equal, flat": ({**prefixed("net1", RAW), **prefixed("net2", OTHER)}, "net1", "net2"),
     "list": ({"models": [RAW, OTHER]}, "models.0", "models.1"),

@@ -191,11 +191,28 @@ def test_names_that_say_nothing_are_layers_where_no_convention_is():
         (torch.tensor([1.0, 2, 1]).outer(torch.tensor([1.0, 2, 1])).expand(6, 1, 3, 3), NotALayer.EQUAL_ROWS),
         ((torch.rand(8, 3, 3, 3) > 0.5).float(), NotALayer.MASK),
         (torch.eye(3)[:, :, None, None], NotALayer.MASK),
+        (torch.eye(5)[:, :, None, None] * torch.rand(4, 4), NotALayer.RESAMPLING),
+        (torch.eye(5)[:, :, None, None] * torch.rand(5, 1, 4, 4), None),
+        (
+            torch.eye(5)[:, :, None, None] * torch.ones(3, 3) + torch.eye(5).roll(2, 0)[:, :, None, None] * 2,
+            None,
+        ),
         (torch.zeros(8, 3, 3, 3), None),
         (torch.ones(2, 2), None),
         (torch.randn(8, 1, 3, 3), None),
     ],
-    ids=["constant", "binomial", "mask", "identity", "zeros", "linear", "learned"],
+    ids=[
+        "constant",
+        "binomial",
+        "mask",
+        "identity",
+        "bilinear",
+        "depthwise",
+        "crossed",
+        "zeros",
+        "linear",
+        "learned",
+    ],
 )
 def test_numbers_show_what_was_not_learned(weight, kind):
     verdict = judge_numbers(weight)

@@ -20,7 +20,7 @@ def stranger():
 
 def test_layers_come_in_the_order_of_execution_not_of_registration(stranger):
     names = [layer.name for layer in stranger.layers]
-    assert names == ["q9", "thing.deep", "thing.mix", "again", "up", "back", "line", "zz_top"]
+    assert names == ["q9", "thing.deep", "thing.mix", "again", "up", "back", "weighed", "line", "zz_top"]
     assert stranger.details["order"].startswith("of execution")
 
 
@@ -55,10 +55,9 @@ def test_the_weight_of_a_transposed_convolution_is_that_of_the_convolution_it_is
 
 def test_what_is_not_read_is_listed_with_its_reason(stranger):
     reasons = {entry.name: entry.reason for entry in stranger.skipped}
-    assert set(reasons) == {"gain", "lonely", "one_d", "words", "weighed", "group_norm", "twin", "alias"}
+    assert set(reasons) == {"gain", "lonely", "one_d", "words", "group_norm", "twin", "alias"}
     assert "Conv1d" in reasons["one_d"]
     assert "Embedding" in reasons["words"]
-    assert "weight norm" in reasons["weighed"]
     assert "never called" in reasons["lonely"]
     assert reasons["twin"] == "tied: the same weights as again"
     assert reasons["alias"] == "tied: the same module as back"
@@ -68,7 +67,6 @@ def test_what_is_not_read_is_listed_with_its_reason(stranger):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: nn.utils.spectral_norm(nn.Conv2d(4, 4, 1)), "computed from other parameters"),
         (lambda: nn.Conv3d(4, 4, 1), "Conv3d is neither"),
         (lambda: nn.BatchNorm3d(4), "neither directly precedes nor directly follows a layer"),
         (lambda: nn.LazyConv2d(4, 1), "has no weights before its first forward pass"),
@@ -93,6 +91,41 @@ def test_strange_parts_are_left_out_and_named(make, reason):
     network = read_network(Holder())
     assert [layer.name for layer in network.layers] == ["plain"]
     assert reason in next(entry.reason for entry in network.skipped if entry.name == "odd")
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch deprecates the older forms
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda part: nn.utils.parametrizations.weight_norm(part),
+        lambda part: nn.utils.parametrizations.spectral_norm(part),
+        lambda part: nn.utils.parametrizations.orthogonal(part),
+        lambda part: nn.utils.weight_norm(part),
+        lambda part: nn.utils.spectral_norm(part),
+        lambda part: nn.utils.prune.l1_unstructured(part, "weight", 0.5),
+    ],
+    ids=["weight norm", "spectral norm", "orthogonal", "older weight norm", "older spectral norm", "pruned"],
+)
+@pytest.mark.parametrize("part", [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(3, 4, 2)])
+def test_weights_in_parts_are_those_that_the_layer_applies(make, part):
+    module = nn.Sequential(make(copy.deepcopy(part)), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(1.5)  # what was computed before is stale
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    network = read_network(module)
+    assert [layer.name for layer in network.layers] == ["0", "2"]
+    x = torch.randn(1, 3, 6, 6)
+    bias = module[0].bias.detach()
+    weight = network.layers[0].weight
+    applied = (
+        conv2d(x, weight, bias)
+        if isinstance(part, nn.Conv2d)
+        else conv_transpose2d(x, weight.transpose(0, 1), bias, stride=part.stride)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(module.eval()[0](x), applied, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in state.items())
 
 
 def test_a_convolution_that_standardizes_its_weight_is_not_read_as_it_is_stored():

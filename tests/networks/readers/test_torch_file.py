@@ -204,7 +204,7 @@ def test_an_empty_safetensors_file_is_refused(tmp_path):
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path):
-    (tmp_path / "net.odd").write_bytes(b"")
+    (tmp_path / "net.odd").write_bytes(b"odd")
     refused(tmp_path / "net.odd", "ending in '.odd', expected .safetensors")
 
 

@@ -21,6 +21,9 @@ TRANSPOSED = {
     ),
     "by what it receives": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ConvTranspose2d(8, 4, 2, bias=False)),
     "by its name": nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), "deconv": nn.ConvTranspose2d(8, 8, 3)}),
+    "grouped, by its name": nn.ModuleDict(
+        {"conv": nn.Conv2d(3, 8, 3), "deconv": nn.ConvTranspose2d(8, 8, 4, groups=4)}
+    ),
     "not": nn.Sequential(
         nn.Conv2d(3, 8, 4, bias=False), norm(8),
         nn.Conv2d(8, 16, 4, bias=False), nn.Conv2d(16, 16, 2), nn.Conv2d(16, 1, 4),
@@ -49,3 +52,10 @@ def test_the_evidence_is_said(tmp_path):
     assert inferred == {
         "1": "transposed, since its first axis is what the layer before gives, and its second is not"
     }
+
+
+@pytest.mark.parametrize("second", [nn.ConvTranspose2d(8, 8, 4, groups=4), nn.Conv2d(8, 8, 3, groups=4)])
+def test_what_may_be_grouped_or_transposed_is_said(tmp_path, second):
+    torch.save(nn.Sequential(nn.Conv2d(3, 8, 3), second).state_dict(), tmp_path / "net.pt")
+    said = read_network(tmp_path / "net.pt").details["inferred"]["1"]
+    assert "if it receives all 8 of the layer before, it has 4 groups or is transposed" in said

@@ -77,7 +77,17 @@ def channel_features(
     """Features of plain layers (s = 1), joint convolutions, and both with a folded gauge (channel axes given)."""
     if axes is not None:
         return Features(blocks.flatten(1), diagonal_features(blocks, axes))
-    return Features(blocks.flatten(1), (blocks.mT @ blocks).flatten(1) / blocks.shape[1] ** 0.5)
+    return Features(blocks.flatten(1), _spatial_moments(blocks) / blocks.shape[1] ** 0.5)
+
+
+def _spatial_moments(blocks: Float64[Tensor, "n c s"]) -> Float64[Tensor, "n m"]:
+    """Return W^T W of every neuron, each pair of places once, so that inner products are those of the matrices."""
+    places = blocks.shape[2]
+    one, two = torch.triu_indices(places, places)
+    weights = torch.where(one == two, 1.0, 2**0.5).to(blocks)
+    step = max(1, BLOCK // places**2)
+    parts = [(part.mT @ part)[:, one, two] * weights for part in blocks.split(step)]
+    return torch.cat(parts) if parts else blocks.new_zeros(0, len(one))
 
 
 def slot_features(blocks: Float64[Tensor, "n c s"]) -> Features:

@@ -3,10 +3,13 @@
 An adapter has no layers: its factors are determined up to a rotation between them, only their product is not.
 
     LoRA     D = B A, or with a middle factor B (M A) over space     (Hu et al. 2021; LoCon)
+    AdaLoRA  D = B diag(E) A                                         (Zhang et al. 2023)
     LoHa     D = (w1_a w1_b) * (w2_a w2_b), elementwise              (Hyeon-Woo et al. 2022)
     LoKr     D = w1 (x) w2, Kronecker, either of them a product      (Yeh et al. 2023)
     W' = W + s D,   s = alpha / r, or alpha / sqrt(r) where the configuration says so
     DoRA     W' = m (W + s D) / ||W + s D||, for each neuron         (Liu et al. 2024)
+
+PEFT keeps modules that were trained whole beside the factors; they take the place of the base's.
 
 The names are those of PEFT, diffusers, kohya's scripts and loralib. alpha is stored beside the factors or in
 ``adapter_config.json``; where neither is, s = 1, which is said.
@@ -38,6 +41,7 @@ ROLES = {
     for pattern, role in (
         (rf"[._]lora_A{_NAMED}(?:\.weight)?$", "down"),
         (rf"[._]lora_B{_NAMED}(?:\.weight)?$", "up"),
+        (rf"[._]lora_E{_NAMED}(?:\.weight)?$", "singular"),
         (r"[._]lora[._](?:linear_layer\.)?(down|up|mid)(?:\.weight)?$", ""),
         (r"[._](hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2)$", ""),
         (rf"[._](?:lora_magnitude_vector|dora_scale){_NAMED}(?:\.weight)?$", "magnitude"),
@@ -48,8 +52,11 @@ ROLES = {
 PREFIXES = re.compile(
     r"^(?:base_model\.model\.|base_model\.|lora_(?:unet|te\d?|transformer)_|diffusion_model\.)"
 )
+WHOLE = re.compile(r"^base_model\.model\.(.+?)(?:\.modules_to_save(?:\.\w+?)?)?\.weight$")
+"""How PEFT calls weights that an adapter file holds as they are."""
 FORMS = (
     {"up", "down"},
+    {"up", "down", "singular"},
     {"up", "down", "mid"},
     {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"},
     {"lokr_w1", "lokr_w2"},
@@ -57,6 +64,7 @@ FORMS = (
     {"lokr_w1_a", "lokr_w1_b", "lokr_w2"},
     {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"},
     {"diff"},
+    {"whole"},
 )
 """The factors that make an update, by kind of adapter."""
 
@@ -80,8 +88,10 @@ class Update:
     def product(self) -> Float64[Tensor, "..."]:
         """Return D, not scaled."""
         part = {role: factor.detach().double() for role, factor in self.factors.items()}
-        if "diff" in part:
-            return part["diff"]
+        if stored := part.keys() & {"diff", "whole"}:
+            return part[stored.pop()]
+        if "singular" in part:
+            return part["up"] @ (part["singular"].reshape(-1, 1) * part["down"])
         if "mid" in part:
             up, down = part["up"].flatten(1), part["down"].flatten(1)
             return torch.einsum("or,rs...,si->oi...", up, part["mid"], down)
@@ -126,8 +136,12 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
             found.setdefault(target, {})[role] = tensor
         elif any(says(part, ADAPTERS) for part in key.split(".")):
             skipped.append(Skipped(key, "part of an adapter of a kind that is not read"))
+        elif tensor.ndim > 1 and (trained := WHOLE.match(key)):
+            found.setdefault(f"base_model.model.{trained[1]}", {})["whole"] = tensor
         elif tensor.ndim > 1:
             return None
+    if any("whole" in parts and len(parts) > 1 for parts in found.values()):
+        return None
     if not any(says(part, ADAPTERS) for key in file.tensors for part in key.split(".")):
         return None
     stated = _configuration(file)
@@ -146,7 +160,7 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
             f"{file.path}: an adapter of a kind that is not read ({skipped[0].name}: {skipped[0].reason}), expected "
             "LoRA, LoHa, LoKr or DoRA; merge it into its base and compare the networks"
         )
-    scales = sorted({update.scale for update in updates})
+    scales = sorted({update.scale for update in updates if "whole" not in update.factors})
     known = bool(stated) or any("alpha" in parts for parts in found.values())
     details = {
         "source": str(file.path),
@@ -276,6 +290,8 @@ def _updated(layer: Layer, product: Tensor, update: Update) -> Layer:
     if fitted is None:
         shapes = ("x".join(map(str, each.shape)) for each in (product, layer.weight))
         raise InputError(f"its update has the shape {' and the layer '.join(shapes)}")
+    if "whole" in update.factors:
+        return replace(layer, weight=fitted)
     weight = layer.weight.detach().double() + update.scale * fitted
     if update.magnitude is not None:
         weight = _rescaled(weight, update.magnitude.detach().double())

@@ -22,7 +22,7 @@ from covalign.networks.readers.layout import channels_first, channels_last
 from covalign.networks.readers.module import Reading, layer_of
 from covalign.networks.readers.names import dotted
 from covalign.networks.readers.torch_file import WeightFile
-from covalign.networks.readers.transposed import Transposition, chained_transposition, transposition
+from covalign.networks.readers.transposed import Transposition, chained_transposition, doubt, transposition
 
 UNKNOWN = "stride, padding, dilation, groups, and where batch norms act"
 ENDINGS = (".weight", ".kernel", ".W")
@@ -164,6 +164,8 @@ def _layers(
         elif weight.ndim == 4 and weight.shape[1] == 1 and len(weight) > 1 and layers:
             groups = received if len(weight) % received == 0 else len(weight)
             inferred[short] = "depthwise, since it receives one channel and is not the first layer"
+        elif either := doubt(weight, received):
+            inferred[short] = either
         layers.append(layer_of(short, weight, turn is not None, groups=groups))
     return layers, inferred
 

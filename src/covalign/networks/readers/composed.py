@@ -172,7 +172,9 @@ def _masked(
     kept = "_".join(word for word in words(leaf) if word not in UNITED)
     options = [[*path, kept], [*path, kept, "weight"]] if kept != "_".join(words(leaf)) and kept else []
     if not kept:
-        options += [path, [*path, "weight"], [*path, "kernel"]]
+        options.append(path)
+    if says(leaf, MASKED):
+        options += [[*path, "weight"], [*path, "kernel"]]
     for index, part in enumerate(path):
         if set(words(part)) <= UNITED:
             options.append([*path[:index], *path[index + 1 :], leaf])

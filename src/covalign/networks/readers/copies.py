@@ -20,7 +20,8 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.networks.network import Skipped
-from covalign.networks.readers.names import phrases, plain, says
+from covalign.networks.readers.composed import UNITED
+from covalign.networks.readers.names import phrases, plain, says, words
 from covalign.networks.readers.torch_file import WeightFile
 
 STATE_KEYS = (
@@ -57,7 +58,8 @@ OTHERS = {
 """Words of another network, and those of the network that it stands beside."""
 ALONE = phrases(
     """
-    discriminator perceptual_loss lpips criterion optimizer optimizers optim opt_state optimizer_state
+    discriminator perceptual_loss vgg_loss content_loss style_loss lpips
+    criterion optimizer optimizers optim opt_state optimizer_state
     """
 )
 """Words of what is another network, or none, beside whatever else the file holds."""
@@ -119,7 +121,7 @@ def chosen_part(file: WeightFile, inside: str | None = None) -> tuple[WeightFile
 def _mappings(
     file: WeightFile, place: str, tensors: dict[str, Tensor], aside: list[Aside]
 ) -> tuple[str, dict[str, Tensor]]:
-    """Go into the mapping of a checkpoint that has the weights, as long as one stands out."""
+    """Go into the mapping of a checkpoint that has the weights, while one stands out; masks go with it."""
     while not any("." not in name and tensor.ndim > 1 for name, tensor in tensors.items()):
         below = f"{place}." if place else ""
         direct = (each for each in file.places if each.startswith(below) and each != place)
@@ -130,10 +132,12 @@ def _mappings(
         if not usual and len(full) != 1:
             break
         pick = (usual or list(full))[0]
+        masks = {other for other in full if set(words(other)) <= UNITED}
         for other, part in full.items():
-            if other != pick:
+            if other != pick and other not in masks:
                 aside.append(Aside(below + other, _relation(other, pick, part, full[pick]), len(part)))
-        place, tensors = below + pick, full[pick]
+        belonging = {f"{other}.{name}": mask for other in masks for name, mask in full[other].items()}
+        place, tensors = below + pick, {**full[pick], **belonging}
     return place, tensors
 
 
@@ -142,14 +146,19 @@ def _networks(
 ) -> tuple[str, dict[str, Tensor]]:
     """Set copies and other networks aside, and go into what remains where that is one part of the file."""
     below = f"{place}." if place else ""
-    found = _asides(tensors) or _equals(place, tensors, file.places)
+    found = _asides(tensors)
+    found += _equals(place, _without(tensors, found), file.places)
     aside += [replace(each, prefix=below + each.prefix) for each in found]
-    dropped = tuple(f"{each.prefix}." for each in found)
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+    kept = _without(tensors, found)
     beside = {each.prefix.rpartition(".")[0] for each in found if REST not in each.relation}
     if beside and (head := _only_part(kept, beside)):
         return below + head, _below(kept, head)
     return place, kept
+
+
+def _without(tensors: dict[str, Tensor], aside: Iterable[Aside]) -> dict[str, Tensor]:
+    dropped = tuple(f"{each.prefix}." for each in aside)
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
 
 
 def _only_part(kept: Mapping[str, Tensor], parents: set[str]) -> str:

@@ -42,10 +42,18 @@ BEGINNINGS: tuple[tuple[int, bytes, str, str], ...] = (
         "convert it with: python -m tf2onnx.convert --tflite FILE --output net.onnx",
     ),
     (0, b"ptrt", "a TensorRT engine", "use the network that it was built from"),
+    (0, b"<?xml", "an XML text", "get the file again; it may be a server's answer that there is none"),
+    (0, b'{"', "a JSON text", "get the file again; it may be a server's answer that there is none"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first"),
+    (0, b"\xfd7zXZ", "an xz archive", "unpack it first"),
+    (0, b"BZh", "a bzip2 archive", "unpack it first"),
     (0, b"\x1f\x8b", "a gzip archive", "unpack it first"),
     (0, b"7z\xbc\xaf", "a 7z archive", "unpack it first"),
     (0, b"Rar!", "a RAR archive", "unpack it first"),
 )
+
+TEXTS = (".xml", ".json")
+"""Endings of files that are texts by right."""
 
 ENDINGS: dict[str, tuple[str, str]] = {
     ".tflite": (
@@ -163,7 +171,9 @@ def archive_kind(names: list[str]) -> tuple[str, str]:
 def _known(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
         head = file.read(HEAD)
-    for start, magic, what, advice in BEGINNINGS:
+    if not head:
+        return "an empty file", "get it again"
+    for start, magic, what, advice in BEGINNINGS if path.suffix not in TEXTS else ():
         if head[start : start + len(magic)] == magic:
             return what, advice
     if head.startswith(b"\x89HDF\r\n\x1a\n") and path.suffix not in (".h5", ".hdf5", ".keras"):

@@ -57,6 +57,7 @@ class NotALayer(Enum):
     TOKEN = "learned tokens, not a layer"
     EMBEDDING = "an embedding (a table of vectors by index), not a layer"
     MAYBE_EMBEDDING = "doubtful: many rows and no bias, as of an embedding or a tied readout"
+    RESAMPLING = "one kernel for every channel by itself: a fixed filter (resampling), not learned"
     FILTER = "a fixed filter (blur, resampling, edges or a transform), not learned"
     EQUAL_ROWS = "all its kernels are equal: a fixed filter, or not yet trained"
     GAIN = "gains or gates, one number a channel"
@@ -165,10 +166,22 @@ def judge_numbers(weight: Tensor) -> Verdict | None:
         return Verdict(NotALayer.MASK)
     first = weight[:1]
     if len(weight) > 1 and weight.ndim == 4 and first[0, 0].numel() > 1:
+        if _is_resampling(weight):
+            return Verdict(NotALayer.RESAMPLING)
         near = weight[:2]
         if bool(first.any()) and bool((near == near[:, :1]).all()) and bool((near == first).all()):
             return Verdict(NotALayer.EQUAL_ROWS) if bool((weight == first[:, :1]).all()) else None
     return None
+
+
+def _is_resampling(weight: Tensor) -> bool:
+    """Whether a convolution applies one kernel to every channel by itself."""
+    count, channels = weight.shape[:2]
+    if count != channels or bool(weight[0, 1].any()) or not bool((weight[0, 0] == weight[1, 1]).all()):
+        return False
+    own = weight.diagonal().permute(2, 0, 1)
+    one_kernel = bool(own.any()) and bool((own == own[:1]).all())
+    return one_kernel and int(weight.count_nonzero()) == int(own.count_nonzero())
 
 
 def is_real(tensor: Tensor) -> bool:

@@ -24,7 +24,8 @@ from covalign.networks.architectures.vgg import VGG
 from covalign.networks.filters import FilterBank
 from covalign.networks.intake import ANY, Intake
 from covalign.networks.network import Kind, Layer, Skipped
-from covalign.networks.readers.tracing import Readable, Trace, batch_norm, is_norm
+from covalign.networks.readers.composed import compose
+from covalign.networks.readers.tracing import Readable, Trace, batch_norm, evaluation, is_norm
 from covalign.networks.readers.trials import demanded, first_trace, followed_wiring
 
 
@@ -121,10 +122,10 @@ def _sorted_parts(
             skipped.append(Skipped(name, reason))
         elif not isinstance(part, Readable):
             norms[name] = part
-        elif owner := owners.get(id(part.weight)):
+        elif owner := owners.get(id(part._parameters.get("weight", part))):
             skipped.append(Skipped(name, f"tied: the same weights as {owner}"))
         else:
-            owners[id(part.weight)] = name
+            owners[id(part._parameters.get("weight", part))] = name
             found[name] = part
     return found, norms, skipped
 
@@ -191,25 +192,28 @@ def _reason(part: nn.Module) -> str:
     kind = type(part).__name__
     if _is_quantized(part):
         return f"quantized ({kind}): it stores no real weights; use the network before quantization"
-    if parametrize.is_parametrized(part) or any(
-        hasattr(part, name) for name in ("weight_g", "weight_orig", "weight_v")
-    ):
-        return (
-            f"{kind} whose weight is computed from other parameters (weight norm, spectral norm, pruning); "
-            "make it permanent first, for instance with torch.nn.utils.parametrize.remove_parametrizations"
-        )
     if is_norm(part):
         return ""
     if not isinstance(part, Readable):
         own = ", ".join(name for name, value in part._parameters.items() if value is not None)
         return f"{kind} is neither a two-dimensional convolution nor a linear layer (parameters: {own})"
-    if isinstance(part.weight, UninitializedParameter):
+    if isinstance(part._parameters.get("weight"), UninitializedParameter):
         return f"{kind} has no weights before its first forward pass"
-    if not part.weight.is_floating_point():
-        return (
-            f"{kind} with weights of type {str(part.weight.dtype).removeprefix('torch.')}, expected real ones"
-        )
+    weight = _weight(part)
+    if weight is None:
+        return f"{kind} whose weight is computed from other parameters in an unknown way; make it permanent first"
+    if not weight.is_floating_point():
+        return f"{kind} with weights of type {str(weight.dtype).removeprefix('torch.')}, expected real ones"
     return ""
+
+
+def _weight(part: Readable) -> Tensor | None:
+    """Return the weight that a layer applies, put together where it is stored in parts; None where it cannot be."""
+    if not any(hasattr(part, name) for name in ("weight_g", "weight_orig", "weight_v")):
+        with evaluation(part):  # in training mode, spectral norm changes its vectors when it is asked
+            return part.weight.detach()
+    whole = compose(part.state_dict())
+    return whole.weight("weight").detach() if "weight" in whole.tensors else None
 
 
 def _is_quantized(part: nn.Module) -> bool:
@@ -221,14 +225,16 @@ def _listed(skipped: list[Skipped]) -> str:
 
 
 def _layer(name: str, part: Readable) -> Layer:
+    weight = _weight(part)
+    assert weight is not None  # `_reason` has left such parts out
     if isinstance(part, nn.Linear):
-        return layer_of(name, part.weight.detach().clone())
+        return layer_of(name, weight.clone())
     (k_h, k_w), (d_h, d_w) = part.kernel_size, part.dilation
     same = (d_h * (k_h - 1) // 2, d_w * (k_w - 1) // 2)
     padding = {"same": same, "valid": (0, 0)}[part.padding] if isinstance(part.padding, str) else part.padding
     return layer_of(
         name,
-        part.weight.detach().clone(),
+        weight.clone(),
         isinstance(part, nn.ConvTranspose2d),
         groups=part.groups,
         stride=part.stride,

@@ -187,11 +187,13 @@ def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str,
 
     An optimizer's numbered state has no names, and is no part of it.
     """
+    numbered = 0
     flat: dict[str, Tensor] = {}
     places: dict[str, None] = {}
     seen: set[int] = set()
 
     def descend(part: Any, prefix: str, depth: int) -> None:
+        nonlocal numbered
         if id(part) in seen or depth == 0:
             return
         seen.add(id(part))
@@ -200,6 +202,7 @@ def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str,
         entries = part.items() if isinstance(part, Mapping) else enumerate(part)
         for key, value in entries:
             if isinstance(part, Mapping) and not isinstance(key, str):
+                numbered += 1
                 continue
             if isinstance(value, Tensor):
                 flat[f"{prefix}{key}"] = value
@@ -211,6 +214,11 @@ def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str,
             f"{path}: holds a {type(content).__name__}, expected a state dict; save model.state_dict()"
         )
     descend(content, "", DEPTH)
+    if numbered and not flat:
+        raise InputError(
+            f"{path}: holds the state of an optimizer alone ({numbered} entries by number), expected "
+            "the weights of a network; save model.state_dict()"
+        )
     if not flat:
         raise InputError(f"{path}: holds no named tensors, expected a state dict; save model.state_dict()")
     return flat, tuple(filter(None, places))

@@ -43,14 +43,28 @@ def transposition(name: str, weight: Tensor, file: Companions) -> Transposition 
     c_in, per_group = weight.shape[:2]
     beside = [("bias", vector) for vector in file.biases(name) if vector.ndim == 1]
     companions = beside or [("batch norm", vector) for vector in _norms(name, file)]
+    called = says(subject(split(name)[0]), CALLED)
     for kind, vector in companions:
         groups, rest = divmod(len(vector), per_group)
+        if called and len(vector) == c_in != per_group and not rest and c_in % groups == 0:
+            return Transposition(groups, "it is called so")
         if len(vector) != c_in and not rest and c_in % groups == 0:
             return Transposition(groups, f"its {kind} fits the second axis and not the first")
     undecided = c_in == per_group or not companions
-    if undecided and says(subject(split(name)[0]), CALLED):
+    if undecided and called:
         return Transposition(1, "it is called so")
     return None
+
+
+def doubt(weight: Tensor, received: int) -> str:
+    """Say that a convolution that receives its first axis must be grouped or transposed; "" where it need not be."""
+    if weight.ndim != 4 or not 1 < weight.shape[1] < len(weight) == received or received % weight.shape[1]:
+        return ""
+    groups = received // weight.shape[1]
+    return (
+        f"an ordinary convolution of {weight.shape[1]} channels; if it receives all {received} of the layer "
+        f"before, it has {groups} groups or is transposed"
+    )
 
 
 def chained_transposition(name: str, weight: Tensor, received: int, file: Companions) -> Transposition | None:
