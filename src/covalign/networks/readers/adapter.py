@@ -29,6 +29,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Network, Skipped
+from covalign.networks.readers.factors import Update
 from covalign.networks.readers.lexicon import ADAPTERS
 from covalign.networks.readers.module import require_finite
 from covalign.networks.readers.names import plain, says
@@ -67,40 +68,6 @@ FORMS = (
     {"whole"},
 )
 """The factors that make an update, by kind of adapter."""
-
-
-@dataclass(frozen=True, eq=False)
-class Update:
-    """The update of one weight.
-
-    Attributes:
-        target: what the adapter calls the module that it updates.
-        factors: by role.
-        scale: s, with which their product is multiplied.
-        magnitude: m of DoRA; None elsewhere.
-    """
-
-    target: str
-    factors: dict[str, Tensor]
-    scale: float
-    magnitude: Tensor | None = None
-
-    def product(self) -> Float64[Tensor, "..."]:
-        """Return D, not scaled."""
-        part = {role: factor.detach().double() for role, factor in self.factors.items()}
-        if stored := part.keys() & {"diff", "whole"}:
-            return part[stored.pop()]
-        if "singular" in part:
-            return part["up"] @ (part["singular"].reshape(-1, 1) * part["down"])
-        if "mid" in part:
-            up, down = part["up"].flatten(1), part["down"].flatten(1)
-            return torch.einsum("or,rs...,si->oi...", up, part["mid"], down)
-        if "up" in part:
-            return torch.einsum("or,ri...->oi...", part["up"].flatten(1), part["down"])
-        if "hada_w1_a" in part:
-            return (part["hada_w1_a"] @ part["hada_w1_b"]) * (part["hada_w2_a"] @ part["hada_w2_b"])
-        one, two = (_kronecker_factor(part, f"lokr_w{index}") for index in (1, 2))
-        return torch.kron(one.reshape(*one.shape, *[1] * (two.ndim - one.ndim)), two)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,13 +211,6 @@ def _configuration(file: WeightFile) -> dict[str, Any]:
             f"{path}: not a JSON file, expected the configuration of an adapter; get it again"
         ) from error
     return stated if isinstance(stated, dict) else {}
-
-
-def _kronecker_factor(part: Mapping[str, Tensor], name: str) -> Tensor:
-    if name in part:
-        return part[name]
-    one, two = part[f"{name}_a"], part[f"{name}_b"]
-    return torch.einsum("or,ri...->oi...", one, two)
 
 
 def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
