@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from covalign.encoding.lineage.change import Kind, measure_change
+from covalign.encoding.lineage.change import Kind, measure_change, measure_equality
 from samples.planted import generator
 
 
@@ -67,3 +67,18 @@ def test_sizes_ranks_and_zeros_are_those_that_were_planted():
 
 def test_a_layer_that_became_zero_has_changed_by_all_of_it():
     assert measure_change(layer(), torch.zeros(16, 8, 9, dtype=torch.float64)).size == 1
+
+
+def test_neurons_that_were_turned_over_by_a_negative_scale_are_equal():
+    base = layer()
+    signs = torch.randn(16, 1, 1, generator=generator(4), dtype=torch.float64)
+    assert measure_change(base, scaled(base) * signs).kind is Kind.RESCALED
+    assert measure_equality(base, scaled(base) * signs) is not None
+    assert measure_equality(base, base + 0.1 * layer(3)) is None
+
+
+@pytest.mark.parametrize(("rank", "found"), [(5, 5), (24, 0)])
+def test_ranks_are_low_up_to_a_third_of_all_directions(rank, found):
+    update = layer(1, (60, rank, 1))[..., 0] @ layer(2, (rank, 72, 1))[..., 0]
+    base = layer(0, (60, 8, 9))
+    assert measure_change(base, base + 0.01 * update.view_as(base)).rank == found

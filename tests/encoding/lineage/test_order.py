@@ -6,7 +6,7 @@ import torch
 from scipy.stats import kstest
 
 from covalign.encoding.lineage.balance import balanced
-from covalign.encoding.lineage.order import ENOUGH, order_p_value, order_spread, same_order
+from covalign.encoding.lineage.order import ENOUGH, order_p_value, order_spread, same_order, turned_order
 from samples.planted import generator
 
 
@@ -73,3 +73,22 @@ def test_too_few_neurons_and_zeros_have_no_p_value():
         found = same_order(layer, layer)
         assert math.isnan(found.cosine)
         assert found.p_value == 1
+
+
+@pytest.mark.parametrize("channels", [True, False])
+def test_p_values_that_allow_for_signs_are_uniform_too(channels):
+    draw = generator(7)
+    found = []
+    for _ in range(150):
+        a, b = (balanced(rows("gaussian", 8, 12, 1, draw)) for _ in range(2))
+        found.append(turned_order(a, b, channels=channels, draws=199, seed=len(found)))
+    # the larger one of two p-values is valid, and no longer uniform
+    assert kstest(found, "uniform", alternative="greater" if channels else "two-sided").pvalue > 0.01
+
+
+def test_neurons_that_were_turned_over_are_found_by_their_signs():
+    draw = generator(8)
+    a = rows("gaussian", 16, 12, 9, draw)
+    b = (a + 0.3 * rows("gaussian", 16, 12, 9, draw)) * torch.randn(16, 1, 1, generator=draw).sign()
+    assert same_order(balanced(a), balanced(b), draws=999).p_value > 0.01
+    assert turned_order(balanced(a), balanced(b), draws=999) == 1 / 1000

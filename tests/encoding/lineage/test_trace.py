@@ -74,3 +74,19 @@ def test_zeros_and_a_handful_of_neurons_are_not_tested():
     few, nothing = torch.randn(3, 3, 9, generator=generator(0)), torch.zeros(8, 8, 9)
     traces = trace_layers([Pair(few, few, Role.FIRST), Pair(nothing, nothing, Role.HIDDEN)])
     assert [trace.relation for trace in traces] == [Relation.UNTESTED, Relation.UNTESTED]
+
+
+def test_relatives_are_found_among_as_many_layers_as_the_deepest_networks_have():
+    draw = generator(9)
+    layers = [torch.randn(8, 8, 2, generator=draw) for _ in range(160)]
+    traces = trace_layers([Pair(w, w + 0.1 * torch.randn(w.shape), Role.HIDDEN) for w in layers])
+    assert {trace.relation for trace in traces} == {Relation.SAME_ORDER}
+
+
+def test_neurons_in_another_order_are_found_with_signs_turned():
+    base = weights(0)
+    turned = [w * torch.randn(len(w), 1, 1, generator=generator(i)) for i, w in enumerate(reordered(base))]
+    traces = traced(base, [*turned[:4], reordered(base)[4]])
+    assert [trace.relation for trace in traces][:2] == [Relation.OTHER_ORDER] * 2
+    one, two = corresponding(Pair(base[1], turned[1], Role.HIDDEN), traces[1])
+    assert (torch.nn.functional.cosine_similarity(one.flatten(1), two.flatten(1)) > 0.5).all()

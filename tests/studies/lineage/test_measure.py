@@ -110,6 +110,19 @@ def test_folded_batch_norm_other_names_and_another_format_leave_the_same_weights
 
 
 @pytest.mark.parametrize(
+    "change", [lambda model: model, lambda model: permuted(model)[0]], ids=["", "permuted"]
+)
+def test_folded_batch_norms_of_negative_scale_leave_the_same_weights(change):
+    base = joint()
+    twin = copy.deepcopy(change(base))
+    with torch.no_grad():
+        for seed, stage in enumerate(twin.stages):
+            weight = stage.convolution.weight
+            weight *= torch.randn(len(weight), 1, 1, 1, generator=torch.Generator().manual_seed(seed))
+    assert judge(base, twin).verdict == "same_weights"
+
+
+@pytest.mark.parametrize(
     ("made", "change"),
     [
         (moved, "trained"),

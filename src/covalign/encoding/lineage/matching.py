@@ -6,10 +6,10 @@ What is tested is whether an order that was found on one half of the inputs hold
 
 Let rows a_i, b_j be unit vectors in common coordinates, less the mean of their own network, taken to the principal
 axes of all of them together and divided by sqrt(eigenvalue + `RIDGE` mean eigenvalues), so that no few directions
-rule. Axes are dealt alternately into halves X, Y. The order pi maximizes sum_i cos(a_i^X, b_pi(i)^X) (Kuhn 1955).
-Then
+rule. Axes are dealt alternately into halves X, Y. The order pi maximizes sum_i |cos(a_i^X, b_pi(i)^X)| (Kuhn
+1955), since batch norms of negative scale, folded in, turn neurons over. Then
 
-    t = 1/n sum_i cos(a_i^Y, b_pi(i)^Y)
+    t = 1/n sum_i s_i cos(a_i^Y, b_pi(i)^Y),    s_i = sign cos(a_i^X, b_pi(i)^X),
 
 is compared with t over other orders (`covalign.encoding.lineage.order`), and the same with the halves exchanged;
 the p-value is twice the smaller one.
@@ -47,11 +47,13 @@ class Matching:
     Attributes:
         order: ``b[order]`` corresponds to ``a``.
         inputs: which of the candidates it was found with.
+        signs: by which ``b[order]`` is multiplied.
         p_value: of the order found on one half, on the other.
     """
 
     order: Int64[Tensor, " n"]
     inputs: int
+    signs: Float64[Tensor, " n"]
     p_value: float
 
 
@@ -78,10 +80,12 @@ def match_neurons(
     p_values = []
     for found_on, tested_on in ((0, 1), (1, 0)):
         best = max(cosines, key=lambda each: _nearest(each[found_on]))
-        p_values.append(order_p_value(best[tested_on][:, _best(best[found_on])], draws, seed))
+        order, signs = _best(best[found_on])
+        p_values.append(order_p_value(signs[:, None] * best[tested_on][:, order], draws, seed))
     wholes = [first + second for first, second in cosines]
     inputs = max(range(len(wholes)), key=lambda index: _nearest(wholes[index]))
-    return Matching(_best(wholes[inputs]), inputs, min(1.0, 2 * min(p_values)))
+    order, signs = _best(wholes[inputs])
+    return Matching(order, inputs, signs, min(1.0, 2 * min(p_values)))
 
 
 def _cosines(
@@ -99,10 +103,12 @@ def _cosines(
     return first, second
 
 
-def _best(cosines: Float64[Tensor, "n n"]) -> Int64[Tensor, " n"]:
+def _best(cosines: Float64[Tensor, "n n"]) -> tuple[Int64[Tensor, " n"], Float64[Tensor, " n"]]:
+    """Order and signs of the neurons that fit best."""
     from scipy.optimize import linear_sum_assignment
 
-    return torch.as_tensor(linear_sum_assignment(cosines.cpu().numpy(), maximize=True)[1])
+    order = torch.as_tensor(linear_sum_assignment(cosines.abs().cpu().numpy(), maximize=True)[1])
+    return order, cosines.gather(1, order.to(cosines.device)[:, None])[:, 0].sign()
 
 
 def _principal(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "n r"]:
@@ -115,4 +121,4 @@ def _principal(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "n r"]:
 
 def _nearest(cosines: Float64[Tensor, "n n"]) -> float:
     """Mean cosine to the nearest: which order of the inputs is likelier, at little cost."""
-    return float(cosines.max(1).values.mean())
+    return float(cosines.abs().max(1).values.mean())

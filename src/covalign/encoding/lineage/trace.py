@@ -6,8 +6,9 @@ Layers come in pairs of equal shape, in order of depth. Each is tested in the or
 found for an earlier layer with as many neurons. Layers whose neurons cannot be matched on their own (classes, and
 filters of single channels) follow the order of the layers before.
 
-A layer's p-value is twice the smaller one of both tests; over layers they are corrected by Holm (1979), which
-needs no independence between them.
+A layer's p-value is `TESTS` times the smallest one of its tests: the files' order with signs as they are, with
+neurons turned over, and the order that was found. Over layers they are corrected by Holm (1979), which needs no
+independence between them. So many orders are drawn that the smallest p-value there is survives both.
 """
 
 import math
@@ -23,10 +24,12 @@ from torch import Tensor
 from covalign.encoding.lineage.balance import balanced
 from covalign.encoding.lineage.fixed import fixed_pattern
 from covalign.encoding.lineage.matching import match_neurons
-from covalign.encoding.lineage.order import DRAWS, OrderTest, same_order
+from covalign.encoding.lineage.order import DRAWS, OrderTest, same_order, turned_order
 
 LEVEL = 0.01
 """Probability that any layer of independent networks is called related."""
+TESTS = 3
+"""Of a layer."""
 CANDIDATES = 2
 """Orders of input channels that are tried, the latest first (our choice)."""
 
@@ -68,11 +71,12 @@ class Trace:
         relation: of the neurons.
         cosine: mean over corresponding neurons, in balanced form.
         spread: its standard deviation over orders; NaN where none was tested.
-        p_order: of the file's order.
+        p_order: of the file's order, the smaller one of both signs.
         p_matched: of the order that was found; 1 where none was looked for.
         p_value: of both, corrected over layers.
         pattern: of a fixed layer.
         neurons, channels: orders of b that correspond to a; None for the file's.
+        signs: by which the neurons of b, in that order, are multiplied; None for none.
     """
 
     relation: Relation
@@ -84,10 +88,11 @@ class Trace:
     pattern: str = ""
     neurons: Int64[Tensor, " n"] | None = None
     channels: Int64[Tensor, " c"] | None = None
+    signs: Float64[Tensor, " n"] | None = None
 
     def detectable(self, tests: int) -> float:
         """Return the mean cosine from which this layer would have been called related, by the normal distribution."""
-        return float(-ndtri(LEVEL / (2 * tests)) * self.spread)
+        return float(-ndtri(LEVEL / (TESTS * tests)) * self.spread)
 
 
 def trace_layers(pairs: Sequence[Pair], *, draws: int = DRAWS, seed: int = 0) -> list[Trace]:
@@ -95,9 +100,10 @@ def trace_layers(pairs: Sequence[Pair], *, draws: int = DRAWS, seed: int = 0) ->
 
     Args:
         pairs: layers of equal shape, from the images' side on.
-        draws: most orders that are drawn for a p-value.
+        draws: most orders that are drawn for a p-value, where no more are needed for so many layers.
         seed: of the orders.
     """
+    draws = max(draws, math.ceil(TESTS * len(pairs) / LEVEL))
     forms = [(balanced(pair.a), balanced(pair.b)) for pair in pairs]
     traces = [_in_order(*form, pair.role, draws, seed) for pair, form in zip(pairs, forms, strict=True)]
     if any(trace.relation is Relation.NONE for trace in _judged(traces)):
@@ -112,12 +118,20 @@ def _in_order(
     if role is not Role.GROUPED and (pattern := fixed_pattern(a) or fixed_pattern(b)):
         return Trace(Relation.FIXED, cosine, pattern=pattern)
     hidden_inputs = role in (Role.HIDDEN, Role.LAST)
-    test: OrderTest = same_order(
-        a, b, neurons=role is not Role.LAST, channels=hidden_inputs, draws=draws, seed=seed
-    )
+    neurons = role is not Role.LAST
+    test: OrderTest = same_order(a, b, neurons=neurons, channels=hidden_inputs, draws=draws, seed=seed)
     if math.isnan(test.cosine):
         return Trace(Relation.UNTESTED, cosine)
-    return Trace(Relation.NONE, cosine, test.spread, test.p_value)
+    trace = Trace(Relation.NONE, cosine, test.spread, test.p_value)
+    if role is Role.LAST or test.p_value <= 1 / (1 + draws):
+        return trace
+    turned = turned_order(a, b, channels=hidden_inputs, draws=draws, seed=seed)
+    trace = replace(trace, p_order=min(turned, test.p_value))
+    if turned > min(LEVEL / TESTS, test.p_value):
+        return trace
+    products = (a * b).sum((1, 2))
+    signs = torch.where(products < 0, -1.0, 1.0).to(a)
+    return replace(trace, cosine=float(products.abs().sum()) / len(a), signs=signs)
 
 
 def _judged(traces: Sequence[Trace]) -> list[Trace]:
@@ -137,7 +151,7 @@ def _judged(traces: Sequence[Trace]) -> list[Trace]:
 
 
 def _both(trace: Trace) -> float:
-    return min(1.0, 2 * min(trace.p_order, trace.p_matched))
+    return min(1.0, TESTS * min(trace.p_order, trace.p_matched))
 
 
 def _matched(
@@ -164,12 +178,13 @@ def _matched(
                 likely.insert(0, found.order)
                 sure[:0] = [found.order] if found.p_value <= LEVEL / len(pairs) else []
             if found is not None and found.p_value < trace.p_order:
-                moved = reordered[found.inputs][found.order]
+                moved = reordered[found.inputs][found.order] * found.signs[:, None, None]
                 trace = replace(
                     trace,
                     cosine=float((a * moved).sum()) / len(a),
                     p_matched=found.p_value,
                     neurons=found.order,
+                    signs=found.signs,
                     channels=tried[found.inputs],
                 )
             yield trace
@@ -214,4 +229,5 @@ def corresponding(pair: Pair, trace: Trace) -> tuple[Float64[Tensor, "n c s"], F
     """Return both layers as they are, the second in the order of the first."""
     a, b = pair.a.double(), pair.b.double()
     b = b if trace.neurons is None else b[trace.neurons]
+    b = b if trace.signs is None else b * trace.signs[:, None, None]
     return a, b if trace.channels is None else b[:, trace.channels]

@@ -3,11 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from covalign.encoding.lineage.change import Change, measure_change
+from covalign.encoding.lineage.change import Change, measure_change, measure_equality
 from covalign.encoding.lineage.trace import Relation, Role, Trace, corresponding, trace_layers
 from covalign.networks.network import Network
 from covalign.studies.lineage.correspondence import Correspondence, correspondences, same_architecture
-from covalign.studies.lineage.verdict import EQUAL, RELATED, Evidence, Findings
+from covalign.studies.lineage.verdict import RELATED, Evidence, Findings
 
 CHUNK = 2**20
 
@@ -34,9 +34,8 @@ def weigh(a: Network, b: Network, *, draws: int, seed: int) -> Findings:
 
 def _change(place: Correspondence, trace: Trace) -> Change | None:
     """Return how one layer became the other; only equality means something where no relation was found."""
-    change = measure_change(*corresponding(place.pair, trace))
     related = trace.relation in (*RELATED, Relation.FOLLOWS)
-    return change if related or change.kind in EQUAL else None
+    return (measure_change if related else measure_equality)(*corresponding(place.pair, trace))
 
 
 def _same_file(a: Network, b: Network) -> bool:

@@ -16,7 +16,7 @@ from covalign.studies.lineage.verdict import RELATED, Findings, Verdict
 SAID = {
     Verdict.SAME_FILE: "{a} and {b} are the same file, byte for byte.",
     Verdict.SAME_WEIGHTS: (
-        "{a} and {b} have the same weights in every layer, up to the order of neurons, positive scales and the "
+        "{a} and {b} have the same weights in every layer, up to the order, sign and scale of neurons and the "
         "precision they are stored in."
     ),
     Verdict.DERIVED: "{a} and {b} are relatives: their neurons are the same ones, one by one.",
