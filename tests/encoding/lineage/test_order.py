@@ -91,4 +91,4 @@ def test_neurons_that_were_turned_over_are_found_by_their_signs():
     a = rows("gaussian", 16, 12, 9, draw)
     b = (a + 0.3 * rows("gaussian", 16, 12, 9, draw)) * torch.randn(16, 1, 1, generator=draw).sign()
     assert same_order(balanced(a), balanced(b), draws=999).p_value > 0.01
-    assert turned_order(balanced(a), balanced(b), draws=999) == 1 / 1000
+    assert turned_order(balanced(a), balanced(b), draws=999) <= 0.01
