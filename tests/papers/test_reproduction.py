@@ -81,6 +81,14 @@ def test_each_exhibit_redraws_from_its_numbers_alone(smoke, name):
     assert (folder / "results.json").read_bytes() == document
 
 
+def test_numbers_of_an_earlier_version_are_refused_by_what_they_lack(smoke, tmp_path):
+    shutil.copytree(smoke / "out" / "encodings-fig4", tmp_path / "encodings-fig4")
+    folder = Folder(tmp_path / "encodings-fig4")
+    folder.commit({}, drop=frozenset({"conditions.csv"}))
+    with pytest.raises(InputError, match="without 'conditions', which is drawn now; run `covalign reproduce"):
+        redraw("encodings-fig4", tmp_path)
+
+
 def test_a_second_run_trains_nothing_and_finds_the_same(smoke):
     before = {path: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*/final.safetensors")}
     numbers = (smoke / "out" / "encodings-fig4" / "pairs.csv").read_bytes()

@@ -165,7 +165,7 @@ def redraw(name: str, out: Path) -> Reproduction:
     """Draw a kept exhibit again, and judge its claims again, from its numbers alone.
 
     Raises:
-        InputError: the folder does not hold that exhibit.
+        InputError: the folder does not hold that exhibit, or not all numbers that are drawn now.
     """
     folder = out / name
     if not (folder / DOCUMENT).is_file():
@@ -180,7 +180,13 @@ def redraw(name: str, out: Path) -> Reproduction:
     numbers = {file: part for file, part in content.items() if file.endswith((".csv", ".safetensors"))}
     kept = unpacked(folder, numbers)
     tables = completed(kept.tables, each.trainings(size), size.data)
-    found = _drawn(each, size, replace(kept, tables=tables), numbers, provenance, folder)
+    try:
+        found = _drawn(each, size, replace(kept, tables=tables), numbers, provenance, folder)
+    except KeyError as error:
+        raise InputError(
+            f"{folder}: measured by covalign {provenance.get('covalign', '?')}, without {error}, which is drawn now; "
+            f"run `covalign reproduce {name}` again"
+        ) from error
     write_summary(out)
     return found
 
