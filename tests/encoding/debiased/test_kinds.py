@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from covalign.encoding.debiased.channel_groups import grouped_similarity
 from covalign.encoding.debiased.estimate import debiased_similarity
 from covalign.encoding.debiased.gauge import gauge_folded
+from covalign.encoding.debiased.kernels import channel_features, kernel
 from covalign.encoding.debiased.last_layer import last_layer, matched_class_cosines
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.space import space_similarity
@@ -51,6 +52,14 @@ def test_joint_value_is_invariant_to_a_common_rotation_of_channels_and_of_places
     for found in (moved, aligned):
         assert found.value == pytest.approx(plain.value, abs=1e-10, nan_ok=True)
         assert found.z == pytest.approx(plain.z, rel=1e-10)
+
+
+def test_joint_kernel_is_that_of_the_whole_spatial_moments():
+    one, two = (torch.randn(n, 3, 9, generator=generator(n), dtype=torch.float64) for n in (5, 6))
+    moments = [(blocks.mT @ blocks).flatten(1) for blocks in (one, two)]
+    expected = (one.flatten(1) @ two.flatten(1).T).square() - moments[0] @ moments[1].T / 3
+    found = kernel(channel_features(one), channel_features(two))
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-12)
 
 
 @pytest.mark.slow

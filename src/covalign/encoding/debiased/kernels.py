@@ -84,7 +84,7 @@ def _spatial_moments(blocks: Float64[Tensor, "n c s"]) -> Float64[Tensor, "n m"]
     """Return W^T W of every neuron, each pair of places once, so that inner products are those of the matrices."""
     places = blocks.shape[2]
     one, two = torch.triu_indices(places, places)
-    weights = torch.where(one == two, 1.0, 2**0.5).to(blocks)
+    weights = (2 - (one == two).to(blocks)).sqrt()
     step = max(1, BLOCK // places**2)
     parts = [(part.mT @ part)[:, one, two] * weights for part in blocks.split(step)]
     return torch.cat(parts) if parts else blocks.new_zeros(0, len(one))
