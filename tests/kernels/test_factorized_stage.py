@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from covalign.kernels.factorized_stage import Moments, factorized_stage
-from covalign.networks.architectures.blocks import FactorizedStage
+from covalign.networks.architectures.blocks import FEWEST_IMAGES, FactorizedStage
 from covalign.networks.filters import FilterBank, analytic_filters
 
 BOUND = {torch.float64: 1e-10, torch.float32: 3e-6}
@@ -109,6 +109,19 @@ def fused(stage, x) -> bool:
     return stage.is_plain(x)
 
 
+def test_few_images_go_module_by_module():
+    stage, _ = stages()
+    assert not fused(stage, torch.randn(FEWEST_IMAGES - 1, 3, 6, 6))
+    assert fused(stage, torch.randn(FEWEST_IMAGES, 3, 6, 6))
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    """Take the fast path from two images on."""
+    monkeypatch.setattr("covalign.networks.architectures.blocks.FEWEST_IMAGES", 2)
+
+
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("side", [3, 5, 7])
 @pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("pool", [True, False])
@@ -137,6 +150,7 @@ def test_a_stage_is_its_modules_one_by_one(side, norm, pool, dtype, memory):
         close(ours(x), modules_one_by_one(theirs, x), dtype)
 
 
+@pytest.mark.usefixtures("few_images")
 def test_frozen_weights_and_images_get_no_gradient():
     stage, _ = stages()
     x = torch.randn(4, 3, 6, 6)
@@ -151,6 +165,7 @@ def test_frozen_weights_and_images_get_no_gradient():
     assert stage.pointwise.weight.grad is None
 
 
+@pytest.mark.usefixtures("few_images")
 def test_hooks_see_what_the_modules_receive():
     stage, _ = stages()
     x, seen = torch.randn(4, 3, 6, 6), []
@@ -163,6 +178,7 @@ def test_hooks_see_what_the_modules_receive():
     assert fused(stage, x)
 
 
+@pytest.mark.usefixtures("few_images")
 def test_what_is_not_the_plain_stage_runs_module_by_module():
     stage, _ = stages()
     x = torch.randn(4, 3, 6, 6)

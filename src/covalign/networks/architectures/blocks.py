@@ -15,6 +15,11 @@ from covalign.kernels.factorized_stage import Moments, factorized_stage
 from covalign.networks.filters import FilterBank
 
 
+FEWEST_IMAGES = 32
+"""Images from which on the fast path of a factorized stage is the faster one: it works on all images of a pixel at
+once. Measured at width 0.25: 1/80 of the modules' speed on one image of 64x64, even at 32, 1.3 to 1.6 times at 128."""
+
+
 class TrimmedConvolution(nn.Conv2d):
     """A convolution without bias that leaves out the taps which meet nothing but padding.
 
@@ -72,7 +77,7 @@ class FactorizedStage(nn.Module):
     The K outputs of channel c are the consecutive coordinates cK ... cK + K - 1 of the pointwise input.
 
     The modules say what is computed. Where nobody looks at what they hand to one another, `kernels` computes the
-    same, to rounding, without writing it.
+    same, to rounding, without writing it, once there are images enough to gain by it.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class FactorizedStage(nn.Module):
         return maps
 
     def is_plain(self, x: Tensor) -> bool:
-        """Say whether the modules are as they were built, unwatched, on the CPU, and in their own precision."""
+        """Say whether the modules are as built, unwatched, on the CPU, in their own precision, with images enough."""
         inner = (self.depthwise, self.norm, self.pointwise, self.pool)
         weight = self.pointwise.weight
         return (
@@ -113,22 +118,18 @@ class FactorizedStage(nn.Module):
             and x.dtype == weight.dtype
             and x.dtype in (torch.float32, torch.float64)
             and x.ndim == 4
+            and len(x) >= FEWEST_IMAGES
             and not self.depthwise.weight.requires_grad
-            and self._is_standard(x)
+            and self._is_standard()
             and self._is_signed()
         )
 
-    def _is_standard(self, x: Tensor) -> bool:
+    def _is_standard(self) -> bool:
         """Say whether the norm, if there is one, is without parameters, and has what it needs."""
         norm = self.norm
         if not isinstance(norm, nn.BatchNorm2d):
             return isinstance(norm, nn.Identity)
-        return (
-            not norm.affine
-            and norm.running_mean is not None
-            and norm.momentum is not None
-            and (not norm.training or x.numel() > x.shape[1])
-        )
+        return not norm.affine and norm.running_mean is not None and norm.momentum is not None
 
     def _is_signed(self) -> bool:
         """Say whether every channel has the same filters, followed by their negatives."""
