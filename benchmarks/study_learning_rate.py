@@ -65,7 +65,7 @@ def measured(scale: Scale, sources: dict[str, str], store: RunStore) -> tuple[pd
 
 def table_of(bench: Bench) -> pd.DataFrame:
     """Return what is kept of each comparison, a row per pair and layer."""
-    table, _ = compared(bench)
+    table = compared(bench)
     table["similarity"] = mean_of_orders(table)
     return table[list(KEPT)]
 

@@ -1,8 +1,6 @@
 """`covalign compare`: did these networks learn the same thing?"""
 
 from covalign.cli import options
-from covalign.data.loading import load_images
-from covalign.data.mixture import mixture
 from covalign.progress import shown
 from covalign.studies.comparison.measure import compare as compare_networks
 
@@ -45,22 +43,11 @@ def compare(
     """
     options.set_threads(threads)
     found = options.opened(models, architecture, store, normalization, resolution, layout, inside, layers)
-    sets = [
-        load_images(
-            name,
-            split,
-            resolution=options.image_side(found, resolution),
-            label_column=label_column,
-            max_images=max_images,
-            channels=options.image_channels(found),
-            seed=seed,
-        )
-        for name in images or []
-    ]
+    sample = options.images_for(found, images, split, resolution, max_images, seed, label_column)
     with shown() as told:
         comparison = compare_networks(
             found,
-            mixture(sets, max_images=max_images, seed=seed) if sets else None,
+            sample,
             layers,
             by=by[0] if by is not None and len(by) == 1 else by,
             max_images=max_images,

@@ -7,8 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from covalign.cli import options
-from covalign.data.loading import load_images
-from covalign.data.mixture import mixture
 from covalign.errors import InputError
 from covalign.progress import shown
 from covalign.studies.lineage.measure import lineage as lineage_of
@@ -47,15 +45,11 @@ def lineage(
     unwanted = _verdicts(fail_if)
     options.set_threads(threads)
     found = options.opened(models, architecture, store, normalization)
-    sides = {subject.network.resolution for subject in found if subject.network.resolution}
-    size = resolution or (sides.pop() if len(sides) == 1 else None)
-    sets = [
-        load_images(name, split, resolution=size, max_images=max_images, seed=seed) for name in images or []
-    ]
+    sample = options.images_for(found, images, split, resolution, max_images, seed)
     with shown() as told:
         result = lineage_of(
             found,
-            mixture(sets, max_images=max_images, seed=seed) if sets else None,
+            sample,
             max_images=max_images,
             seed=seed,
             provenance=options.provenance(),

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 import torch
 from cyclopts import Parameter
 
+from covalign.data.images import Images
+from covalign.data.loading import load_images
+from covalign.data.mixture import mixture
 from covalign.errors import InputError
 from covalign.storage.provenance import environment
 from covalign.studies.result import Result
@@ -107,7 +110,38 @@ def one_each(option: str, given: list[str] | None, count: int) -> list[str | Non
     return [*given]
 
 
-def image_channels(found: Sequence[Subject]) -> int:
+def images_for(
+    found: Sequence[Subject],
+    data: Sequence[str] | None,
+    split: str,
+    resolution: int | None,
+    max_images: int,
+    seed: int,
+    label_column: str | None = None,
+) -> Images | None:
+    """Load each DATA in the form that the networks take, and mix them in equal parts; None where there is none.
+
+    Raises:
+        InputError: networks that cannot see the same images, and what `load_images` raises.
+    """
+    if not data:
+        return None
+    sets = [
+        load_images(
+            name,
+            split,
+            resolution=_side(found, resolution),
+            label_column=label_column,
+            max_images=max_images,
+            channels=_channels(found),
+            seed=seed,
+        )
+        for name in data
+    ]
+    return mixture(sets, max_images=max_images, seed=seed)
+
+
+def _channels(found: Sequence[Subject]) -> int:
     """Return with how many channels to load images: those of all networks, RGB where some take that and some grey.
 
     Raises:
@@ -124,7 +158,7 @@ def image_channels(found: Sequence[Subject]) -> int:
     return counts.pop() if len(counts) == 1 else 3
 
 
-def image_side(found: Sequence[Subject], resolution: int | None) -> int | None:
+def _side(found: Sequence[Subject], resolution: int | None) -> int | None:
     """Return the side to load images at: as stated, or the largest of a network; None leaves them as they are."""
     own = [
         max(each.network.resolution or 0, each.network.intake.height or 0, each.network.intake.width or 0)

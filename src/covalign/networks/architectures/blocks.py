@@ -14,10 +14,10 @@ from torch.nn import functional
 from covalign.kernels.factorized_stage import Moments, factorized_stage
 from covalign.networks.filters import FilterBank
 
-
 FEWEST_IMAGES = 32
 """Images from which on the fast path of a factorized stage is the faster one: it works on all images of a pixel at
-once. Measured at width 0.25: 1/80 of the modules' speed on one image of 64x64, even at 32, 1.3 to 1.6 times at 128."""
+once. Measured at width 0.25: 1/80 of the modules' speed on one image of 64x64, even at 32, 1.3 to
+1.6 times at 128."""
 
 
 class TrimmedConvolution(nn.Conv2d):

@@ -13,7 +13,8 @@ from torch import Tensor
 from covalign.encoding.covariance import weight_covariance
 from covalign.encoding.similarity import eigenvector_cosines
 from covalign.figures.eigenvectors import cosine_map
-from covalign.figures.style import GREY, PALETTE, journal, series
+from covalign.figures.intervals import level_lines
+from covalign.figures.style import PALETTE, journal, series
 from covalign.networks.network import Layer
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import population
@@ -22,6 +23,7 @@ from covalign.papers.encodings.population import Block, Pair
 from covalign.papers.exhibit import Exhibit, Measurements, Training
 from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
+from covalign.studies.comparison.conditions import independence
 from covalign.studies.comparison.orders import rows_of
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.truncation.figures import accuracy_against_rank
@@ -68,7 +70,7 @@ def measure(bench: Bench) -> Measurements:
     """Take the maps of the first layers, find the ranks where two seeds correlate, and cut three layers' ranks."""
     chosen = pair(bench.scale)
     found = population.comparison(bench, seeds(bench.scale))
-    table = rows_of(found.table, (str(chosen.a), str(chosen.b)))
+    table = rows_of(found.table, chosen.names)
     a, b = (bench.runs[label].network for label in (chosen.a, chosen.b))
     images = bench.images(chosen.a.data, "test").sample(
         min(TEST_IMAGES, bench.scale.images // 2), seed=bench.seed
@@ -78,7 +80,7 @@ def measure(bench: Bench) -> Measurements:
     for row in table.itertuples():
         if row.depth not in (*MAPPED, *TRUNCATED):
             continue
-        aligned = found.cosine_maps[str(chosen.a), str(chosen.b), row.layer_a]
+        aligned = found.cosine_maps[*chosen.names, row.layer_a]
         unaligned = _unaligned(a.layer(row.layer_a), b.layer(row.layer_b), len(aligned))
         ranks = min(row.effective_rank_a, row.effective_rank_b)
         within = max(1, min(len(aligned), math.floor(ranks))) if math.isfinite(ranks) else len(aligned)
@@ -119,7 +121,7 @@ def measure(bench: Bench) -> Measurements:
 def _curves(found: Comparison, chosen: Pair) -> pd.DataFrame:
     """Return the curve of shared variance of the drawn pair at the truncated layers, a row a rank."""
     rows = []
-    for row in rows_of(found.table, (str(chosen.a), str(chosen.b))).itertuples():
+    for row in rows_of(found.table, chosen.names).itertuples():
         curve = found.curves.get((row.a, row.b, row.layer_a))
         if curve is None or row.depth not in TRUNCATED:
             continue
@@ -129,12 +131,11 @@ def _curves(found: Comparison, chosen: Pair) -> pd.DataFrame:
 
 
 def _independence(table: pd.DataFrame) -> pd.DataFrame:
-    """Return U_12 of seeds over U_11, a row a layer: 1 where neurons are independent and alignment loses nothing."""
+    """Return `neuron_independence` of the seeds, a row a layer."""
     rows = []
     for depth, found in table.groupby("depth"):
-        own = pd.concat([found["debiased_within_a"], found["debiased_within_b"]]).mean()
-        ratio = found["debiased_cross"].mean() / own if own > 0 else math.nan
-        rows.append({"depth": depth, "independence": ratio, "pairs": len(found)})
+        names = list(dict.fromkeys([*found["a"], *found["b"]]))
+        rows.append({"depth": depth, "independence": independence(found, names), "pairs": len(found)})
     return pd.DataFrame(rows)
 
 
@@ -197,7 +198,7 @@ def draw(measured: Measurements) -> dict[str, Figure]:
 
 def _against_depth(agreement: pd.DataFrame, ax: Axes) -> Axes:
     """Draw R of every pair of seeds as dots, their means as a line, and the means of the controls."""
-    _levels(ax)
+    level_lines(ax, 0.0, 1.0).set_ylim(-0.2, 1.5)
     ax.plot(agreement["depth"], agreement["debiased"], ".", color=PALETTE[0], markersize=2, alpha=0.6)
     lines = {"debiased": "aligned", "debiased_centred": "aligned on centred features", **CONTROLS}
     for index, (name, label) in enumerate(lines.items()):
@@ -211,7 +212,7 @@ def _against_depth(agreement: pd.DataFrame, ax: Axes) -> Axes:
 
 def _shared(curves: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the strength-free curve of shared variance of the two seeds."""
-    _levels(ax)
+    level_lines(ax, 0.0, 1.0).set_ylim(-0.2, 1.5)
     for index, (depth, rows) in enumerate(curves.groupby("depth")):
         ax.plot(rows["rank"], rows["shared"], label=f"layer {depth}", **(series(index) | {"marker": None}))
     ax.set_xscale("log")
@@ -223,16 +224,10 @@ def _shared(curves: pd.DataFrame, ax: Axes) -> Axes:
 
 def _independent(independence: pd.DataFrame, ax: Axes) -> Axes:
     """Draw what seeds share in units of what neurons of one network share."""
-    _levels(ax)
+    level_lines(ax, 0.0, 1.0).set_ylim(-0.2, 1.5)
     ax.plot(independence["depth"], independence["independence"], **series(0))
     ax.set(xlabel="layer", ylabel="$U_{12}$ of seeds / $U_{11}$", title="seeds against own neurons")
     return ax
-
-
-def _levels(ax: Axes) -> None:
-    for level in (0.0, 1.0):
-        ax.axhline(level, color=GREY, linewidth=0.5, zorder=0)
-    ax.set_ylim(-0.2, 1.5)
 
 
 def _accuracy(truncation: pd.DataFrame, layer: pd.Series, depth: int, ax: Axes) -> Axes:

@@ -12,13 +12,15 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from covalign.figures.eigenvectors import cosine_map
-from covalign.figures.style import GREY, PALETTE, journal, plain
+from covalign.figures.intervals import arms, level_lines
+from covalign.figures.style import PALETTE, journal, plain
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import population
 from covalign.papers.encodings.population import ACROSS, KINDS, RANDOM, SAME, TRUE_RANDOM, Pair
 from covalign.papers.exhibit import Claim, Exhibit, Measurements, holds
 from covalign.papers.intervals import over_networks
 from covalign.papers.scales.scale import Scale
+from covalign.studies.comparison.orders import rows_of
 
 
 def drawn(scale: Scale) -> list[Pair]:
@@ -31,26 +33,20 @@ def measure(bench: Bench) -> Measurements:
     """Take the maps of the drawn pairs, the mean diagonal cosine of every pair, and R and Q beside them."""
     rows, maps = [], {}
     chosen = set(drawn(bench.scale))
-    table, conditions = population.compared(bench)
-    agreement = table.set_index(["a", "b", "depth"])[["debiased", "debiased_low", "debiased_high"]]
     for block in population.blocks(bench.scale):
         found = population.comparison(bench, block)
-        kept = {(row.a, row.b, row.depth): row for row in found.table.itertuples()}
         for pair in block.pairs:
-            names = (str(pair.a), str(pair.b))
-            for (a, b, depth), row in kept.items():
-                cosines = found.cosine_maps.get((a, b, row.layer_a))
-                if (a, b) != names or cosines is None:
+            for row in rows_of(found.table, pair.names).itertuples():
+                cosines = found.cosine_maps.get((*pair.names, row.layer_a))
+                if cosines is None:
                     continue
-                name = f"{a}|{b}|{depth}" if pair in chosen else ""
-                rows.append(
-                    _diagonal(pair, row, cosines) | agreement.loc[a, b, depth].to_dict() | {"map": name}
-                )
+                name = f"{pair.a}|{pair.b}|{row.depth}" if pair in chosen else ""
+                rows.append(_diagonal(pair, row, cosines) | {"map": name})
                 if name:
                     maps[name] = cosines.float()
     tables = {
         "diagonals": pd.DataFrame(rows),
-        "conditions": conditions,
+        "conditions": population.conditions(bench),
         "networks": population.accuracies(bench),
     }
     return Measurements(tables, maps)
@@ -74,6 +70,9 @@ def _diagonal(pair: Pair, row: Any, cosines: Float64[Tensor, "r r"]) -> dict[str
         "kept_b": row.kept_b,
         "diagonal": float(diagonal[:within].mean()) if within else math.nan,
         "chance": math.sqrt(2 / (math.pi * row.d)),
+        "debiased": row.debiased,
+        "debiased_low": row.debiased_low,
+        "debiased_high": row.debiased_high,
     }
 
 
@@ -110,17 +109,13 @@ def draw(measured: Measurements) -> dict[str, Figure]:
 def _agreement(rows: pd.DataFrame, conditions: pd.DataFrame, deepest: int, ax: Axes) -> Axes:
     """Draw R of one pair with its interval over neurons, and Q of its conditions with that over seeds as a band."""
     rows, conditions = rows.sort_values("depth"), conditions.sort_values("depth")
-    for level in (0.0, 1.0):
-        ax.axhline(level, color=GREY, linewidth=0.5, zorder=0)
+    level_lines(ax, 0.0, 1.0)
     ax.fill_between(
         conditions["depth"], conditions["low"], conditions["high"], color=PALETTE[4], alpha=0.35, linewidth=0
     )
     ax.plot(conditions["depth"], conditions["q"], color=PALETTE[4])
-    value = rows["debiased"]
-    spread = [(value - rows["debiased_low"]).clip(lower=0), (rows["debiased_high"] - value).clip(lower=0)]
-    ax.errorbar(
-        rows["depth"], value, [each.fillna(0) for each in spread], fmt="o", color=PALETTE[0], elinewidth=0.7
-    )
+    spread = arms(rows["debiased"], rows["debiased_low"], rows["debiased_high"])
+    ax.errorbar(rows["depth"], rows["debiased"], spread, fmt="o", color=PALETTE[0], elinewidth=0.7)
     ax.set(xlim=(0.5, deepest + 0.5), ylim=(-0.2, 1.5), yticks=(0, 1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.tick_params(labelsize="xx-small")

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covalign.figures.style import GREY, journal, plain, series
+from covalign.figures.intervals import arms, level_lines
+from covalign.figures.style import journal, plain, series
 from covalign.papers.bench import Bench
 from covalign.papers.encodings import population
 from covalign.papers.encodings.fig4_claims import claims
@@ -18,12 +19,12 @@ from covalign.papers.exhibit import Exhibit, Measurements
 
 def measure(bench: Bench) -> Measurements:
     """Compare every pair of the population, and average over networks."""
-    table, conditions = population.compared(bench)
+    table = population.compared(bench)
     return Measurements(
         {
             "pairs": table,
             "summary": population.summarized(table),
-            "conditions": conditions,
+            "conditions": population.conditions(bench),
             "networks": population.accuracies(bench),
         }
     )
@@ -79,8 +80,7 @@ def conditions_against_depth(conditions: pd.DataFrame, groups: Sequence[str], ax
 
 
 def _levels(ax: Axes) -> None:
-    for level in (0.0, 1.0):
-        ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+    level_lines(ax, 0.0, 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylim(-0.25, 1.5)
 
@@ -92,7 +92,7 @@ def _shift(index: int, groups: int) -> float:
 def _with_intervals(
     rows: pd.DataFrame, values: pd.Series, index: int, shift: float, label: str, ax: Axes
 ) -> None:
-    spread = [(values - rows["low"]).fillna(0).clip(lower=0), (rows["high"] - values).fillna(0).clip(lower=0)]
+    spread = arms(values, rows["low"], rows["high"])
     ax.errorbar(
         rows["depth"] + shift, values, spread, label=label, elinewidth=0.6, capsize=1, **series(index)
     )
@@ -120,7 +120,7 @@ def _controls(summary: pd.DataFrame) -> Figure:
     same = summary[summary["kind"] == SAME]
     figure = Figure(layout="constrained", figsize=(7.0, 3.6))
     for ax, (title, labels) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-        ax.axhline(0.0, color=GREY, linewidth=0.6, zorder=0)
+        level_lines(ax, 0.0)
         for index, (measure, label) in enumerate(labels.items()):
             means = same[same["measure"] == measure].groupby("depth")["mean"].mean()
             ax.plot(means.index, means.to_numpy(), label=label, **series(index))

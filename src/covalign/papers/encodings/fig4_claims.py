@@ -1,8 +1,9 @@
 """What figure 4 of Guth & Menard (2024) says, judged by R and Q and by the similarity as published."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -33,18 +34,33 @@ def claims(measured: Measurements) -> list[Claim]:
     """Judge what the paper says about figure 4: by R and Q, and as published."""
     summary, networks = measured.tables["summary"], measured.tables["networks"]
     pairs, conditions = measured.tables["pairs"], measured.tables["conditions"]
+    across = conditions[conditions["kind"] == ACROSS]
+    labels = conditions[conditions["kind"] == TRUE_RANDOM]
     return [
         *(_most_alike(summary, pairs, by) for by in (R, S)),
-        _apart(conditions, ACROSS, MIDDLE, "Data sets differ in more than their seeds do."),
+        _on_one_side(
+            across[across["depth"].isin(MIDDLE)],
+            "below",
+            1.0,
+            "Data sets differ in more than their seeds do.",
+            "2-6",
+        ),
         _above_chance(pairs),
-        _shared(conditions),
+        _on_one_side(
+            across[across["depth"] <= 5],
+            "above",
+            0.0,
+            "Whatever the seed, two data sets of natural images share part of their encoding.",
+            "1-5",
+        ),
         *(_declines(summary, by) for by in (R, S)),
         *(_labels(summary, pairs, networks, by) for by in (R, S)),
-        _apart(
-            conditions,
-            TRUE_RANDOM,
-            MIDDLE,
+        _on_one_side(
+            labels[labels["depth"].isin(MIDDLE)],
+            "below",
+            1.0,
             "True and random labels differ in more than networks of one kind do.",
+            "2-6",
         ),
         *(_alignment_reveals(summary, by) for by in (R, S)),
         *(_slots(summary, by) for by in (R, S)),
@@ -76,34 +92,19 @@ def _most_alike(summary: pd.DataFrame, table: pd.DataFrame, by: Measure) -> Clai
     )
 
 
-def _apart(conditions: pd.DataFrame, kind: str, depths: Iterable[int], sentence: str) -> Claim:
-    """The interval of Q lies below 1."""
-    rows = conditions[(conditions["kind"] == kind) & conditions["depth"].isin(depths)]
-    known = rows[rows["high"].notna()]
-    below = known[known["high"] < 1]
+def _on_one_side(
+    rows: pd.DataFrame, side: Literal["below", "above"], level: float, sentence: str, depths: str
+) -> Claim:
+    """The interval of Q lies on one side of a level, in every pair of conditions and layer that has one."""
+    known = rows[rows["low"].notna() & rows["high"].notna()]
+    there = known[known["high"] < level] if side == "below" else known[known["low"] > level]
     return Claim(
         sentence,
-        "Q below 1 with its whole interval over seeds, layers 2-6 (the paper has no such number)",
+        f"Q {side} {level:g} with its whole interval over seeds, layers {depths} (the paper has no such number)",
         float(known["q"].mean()),
         None,
-        holds(len(known) > 0 and len(below) == len(known)),
-        f"mean Q; its interval lies below 1 in {len(below)} of {len(known)} pairs of conditions and layers"
-        f"{_withheld(rows, known)}; {_by_layer(known)}",
-    )
-
-
-def _shared(conditions: pd.DataFrame) -> Claim:
-    """The interval of Q of two data sets lies above 0 at layers 1-5."""
-    rows = conditions[(conditions["kind"] == ACROSS) & (conditions["depth"] <= 5)]
-    known = rows[rows["low"].notna()]
-    above = known[known["low"] > 0]
-    return Claim(
-        "Whatever the seed, two data sets of natural images share part of their encoding.",
-        "Q above 0 with its whole interval over seeds, layers 1-5 (the paper has no such number)",
-        float(known["q"].mean()),
-        None,
-        holds(len(known) > 0 and len(above) == len(known)),
-        f"mean Q; its interval lies above 0 in {len(above)} of {len(known)} pairs of conditions and layers"
+        holds(len(known) > 0 and len(there) == len(known)),
+        f"mean Q; its interval lies {side} {level:g} in {len(there)} of {len(known)} pairs of conditions and layers"
         f"{_withheld(rows, known)}; {_by_layer(known)}",
     )
 

@@ -28,7 +28,7 @@ from covalign.papers.intervals import over_networks
 from covalign.papers.label import Label
 from covalign.papers.scales.scale import Scale
 from covalign.studies.comparison.measure import compare
-from covalign.studies.comparison.orders import mean_of_orders
+from covalign.studies.comparison.orders import mean_of_orders, rows_of
 from covalign.studies.comparison.record import Comparison, load_comparison
 
 SAME, ACROSS = "same data", "two data sets"
@@ -45,6 +45,11 @@ class Pair:
 
     a: Label
     b: Label
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two are called in tables."""
+        return str(self.a), str(self.b)
 
     @property
     def kind(self) -> str:
@@ -165,32 +170,38 @@ def comparison(bench: Bench, block: Block) -> Comparison:
         return load_comparison(folder)
 
 
-def compared(bench: Bench) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of all pairs, and Q of all conditions.
+def compared(bench: Bench) -> pd.DataFrame:
+    """Return `Comparison.table` of all pairs, with their kind, data sets and group, and the slot controls.
 
-    The first is `Comparison.table` with further columns: ``kind, data_a, data_b, group``; and for two seeds on one
-    data set ``slots``, the normalized similarity that is left once channels are turned at random (the share of the
-    filter slots), and ``turned``, that of turning everything. The second is `Comparison.by_condition` with ``kind``
-    and ``group``.
+    Columns beyond those of `Comparison.table`: ``kind, data_a, data_b, group``; and for two seeds on one data set
+    ``slots``, the normalized similarity that is left once channels are turned at random (the share of the filter
+    slots), and ``turned``, that of turning everything.
     """
-    tables, conditions = [], []
+    tables = []
     every = blocks(bench.scale)
     for done, block in enumerate(every):
-        found = comparison(bench, block)
-        rows = found.table.set_index(["a", "b"], drop=False)
+        found = comparison(bench, block).table
         for pair in block.pairs:
-            table = rows.loc[[(str(pair.a), str(pair.b))]].reset_index(drop=True)
+            table = rows_of(found, pair.names)
             table = table.assign(kind=pair.kind, data_a=pair.a.data, data_b=pair.b.data, group=pair.group)
             if pair.kind == SAME:
                 table["slots"], table["turned"] = zip(
                     *(_controls(bench, pair, row.layer_a, row) for row in table.itertuples()), strict=True
                 )
             tables.append(table)
+        bench.progress("blocks of networks", (done + 1) / len(every))
+    return pd.concat(tables, ignore_index=True)
+
+
+def conditions(bench: Bench) -> pd.DataFrame:
+    """Return Q of data sets and of kinds of labels: `Comparison.by_condition` with ``kind`` and ``group``."""
+    tables = []
+    for block in blocks(bench.scale):
         crossed = next((pair for pair in block.pairs if pair.kind in (ACROSS, TRUE_RANDOM)), None)
         if crossed is not None:
-            conditions.append(found.by_condition.assign(kind=crossed.kind, group=crossed.group))
-        bench.progress("blocks of networks", (done + 1) / len(every))
-    return pd.concat(tables, ignore_index=True), pd.concat(conditions, ignore_index=True)
+            found = comparison(bench, block).by_condition
+            tables.append(found.assign(kind=crossed.kind, group=crossed.group))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _controls(bench: Bench, pair: Pair, name: str, row: object) -> tuple[float, float]:

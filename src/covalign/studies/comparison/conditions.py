@@ -93,6 +93,23 @@ def condition_table(table: pd.DataFrame, conditions: Mapping[str, str]) -> pd.Da
     return frame(_rows(table, conditions), ConditionRow)
 
 
+def independence(rows: pd.DataFrame, names: Sequence[str]) -> float:
+    """Return `neuron_independence` of networks of one condition at one layer.
+
+    Args:
+        rows: of `Comparison.table`, of that layer.
+        names: of the networks.
+    """
+    return _independence(*_averages(rows), names)
+
+
+def _independence(
+    cross: Mapping[frozenset[str], float], own: Mapping[str, float], names: Sequence[str]
+) -> float:
+    alone = torch.tensor([own.get(name, math.nan) for name in names], dtype=torch.float64)
+    return neuron_independence(_matrix(cross, names, names), alone)
+
+
 def _rows(table: pd.DataFrame, conditions: Mapping[str, str]) -> Iterator[ConditionRow]:
     members: dict[str, list[str]] = {}
     for name, condition in conditions.items():
@@ -102,10 +119,7 @@ def _rows(table: pd.DataFrame, conditions: Mapping[str, str]) -> Iterator[Condit
         for a, b in itertools.combinations(members, 2):
             within_a, within_b = (_matrix(cross, members[c], members[c]) for c in (a, b))
             found = group_similarity(_matrix(cross, members[a], members[b]), within_a, within_b)
-            first, second = (
-                neuron_independence(within, torch.tensor([own.get(name, math.nan) for name in members[c]]))
-                for within, c in ((within_a, a), (within_b, b))
-            )
+            first, second = (_independence(cross, own, members[c]) for c in (a, b))
             yield ConditionRow(
                 a,
                 b,

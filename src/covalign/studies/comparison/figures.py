@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from covalign.encoding.debiased.shared_variance import SharedVariance
+from covalign.figures.intervals import arms, level_lines
 from covalign.figures.style import GREY, series
 from covalign.studies.comparison.orders import mean_of_orders, pair_label, pairs, rows_of, unaligned
 
@@ -23,8 +24,7 @@ def agreement_against_depth(table: pd.DataFrame, ax: Axes) -> Axes:
         table: `Comparison.table`.
         ax: where to draw.
     """
-    for level in (0.0, 1.0):
-        ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+    level_lines(ax, 0.0, 1.0)
     for index, pair in enumerate(pairs(table)):
         rows = rows_of(table, pair)
         faint = {"color": series(index)["color"], "linewidth": 0.5, "alpha": 0.6}
@@ -44,8 +44,7 @@ def shared_against_rank(
         keys: which of them, one per pair in order; a pair without a curve keeps its colour.
         ax: where to draw.
     """
-    for level in (0.0, 1.0):
-        ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+    level_lines(ax, 0.0, 1.0)
     for index, key in enumerate(keys):
         if key in curves:
             style = series(index) | {"marker": None}
@@ -62,8 +61,7 @@ def similarity_against_depth(table: pd.DataFrame, ax: Axes) -> Axes:
         table: `Comparison.table`; its control without alignment is drawn faintly.
         ax: where to draw.
     """
-    for level in (0.0, 1.0):
-        ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+    level_lines(ax, 0.0, 1.0)
     for index, pair in enumerate(pairs(table)):
         rows, style = rows_of(table, pair), series(index)
         ax.plot(rows["depth"], mean_of_orders(rows), label=pair_label(pair), **style)
@@ -80,7 +78,7 @@ def calibrated_against_depth(table: pd.DataFrame, ax: Axes) -> Axes:
         table: `Comparison.table`.
         ax: where to draw.
     """
-    ax.axhline(0.0, color=GREY, linewidth=0.6, zorder=0)
+    level_lines(ax, 0.0)
     _with_intervals(table, ("calibrated", "low", "high"), ax)
     ax.set(xlabel="layer", ylabel="calibrated similarity")
     return ax
@@ -93,9 +91,13 @@ def _with_intervals(table: pd.DataFrame, columns: tuple[str, str, str], ax: Axes
         rows = rows_of(table, pair)
         value, low, high = (rows[column] for column in columns)
         offset = 0.3 * ((index + 0.5) / len(every) - 0.5)
-        spread = [(value - low).clip(lower=0), (high - value).clip(lower=0)]
         ax.errorbar(
-            rows["depth"] + offset, value, spread, label=pair_label(pair), capsize=1.5, **series(index)
+            rows["depth"] + offset,
+            value,
+            arms(value, low, high),
+            label=pair_label(pair),
+            capsize=1.5,
+            **series(index),
         )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 

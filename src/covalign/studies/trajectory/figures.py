@@ -5,7 +5,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from covalign.figures.style import GREY, MARKERS, plain
+from covalign.figures.intervals import level_lines
+from covalign.figures.style import MARKERS, plain
 from covalign.studies.comparison.orders import mean_of_orders
 
 TITLES = {
@@ -32,8 +33,7 @@ def measure_against_epoch(
     rows = table[table["reference"] == reference]
     values = mean_of_orders(rows) if measure == "similarity" else rows[measure]
     if measure == "similarity":
-        for level in (0.0, 1.0):
-            ax.axhline(level, color=GREY, linewidth=0.6, zorder=0)
+        level_lines(ax, 0.0, 1.0)
     depths = sorted(set(rows["depth"]))
     for index, depth in enumerate(depths):
         own = rows["depth"] == depth
