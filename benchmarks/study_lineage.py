@@ -400,7 +400,7 @@ def draw(cells: pd.DataFrame) -> Figure:
     left.set(
         xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1), xlabel="p", ylabel="share of pairs below"
     )
-    left.legend(frameon=False, fontsize=6)
+    left.legend(frameon=False, fontsize=6, loc="upper left")
     for index, (prefix, label) in enumerate((("finetuned", "all layers"), ("frozen2", "two layers frozen"))):
         rows = cells[cells["relation"].str.fullmatch(rf"{prefix}-\d+")]
         steps = rows["relation"].str.rpartition("-")[2].astype(int)

@@ -135,6 +135,43 @@ def test_fewer_than_four_neurons_are_refused():
         shared_variance(ten(0)[:3], ten(1))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("other", "rank"), [(twenty, 5), (twenty, 20), (half, 10), (weak, 20)])
+def test_intervals_of_strength_hold_the_mean_over_draws(other, rank):
+    """95 % asked; of 40 draws fewer than 33 hold it with probability .0006."""
+    found = [shared_variance(twenty(2 * i), other(2 * i + 1), ranks=[rank]) for i in range(40)]
+    mean = torch.stack([each.forward for each in found]).mean()
+    low, high = torch.stack([each.forward_interval[0] for each in found]).unbind(1)
+    assert int(((low <= mean) & (mean <= high)).sum()) >= 33
+    assert float((high - low).mean()) < 1
+
+
+def test_interval_of_strength_is_fiellers_over_scores_of_neurons():
+    """The oracle writes one split out, for a rank, and searches the ends of the set."""
+    one, other = twenty(1), ten(2)
+    found = shared_variance(one, other, ranks=[4], splits=1, seed=3)
+    units = [rows / rows.norm(dim=1, keepdim=True) for rows in (one, other)]
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(3))
+    own, seen = torch.zeros(64, dtype=torch.float64), torch.zeros(64, dtype=torch.float64)
+    for half, rest in ((order[:32], order[32:]), (order[32:], order[:32])):
+        directions = torch.linalg.svd(units[0][half]).Vh[:4]
+        own[rest] = (units[0][rest] @ directions.T).square().sum(1) - 4 / 96
+        seen += ((units[1] @ directions.T).square().sum(1) - 4 / 96) / 2
+    ratios = torch.linspace(-1, 3, 400_001, dtype=torch.float64)
+    variance = seen.var() / 64 + ratios.square() * own.var() / 64
+    inside = ratios[
+        (seen.mean() - ratios * own.mean()).square() <= 1.9983405**2 * variance
+    ]  # t of 63 degrees
+    expected = torch.stack([inside.min(), inside.max()])
+    torch.testing.assert_close(found.forward_interval[0], expected, atol=2e-5, rtol=0)
+
+
+def test_nothing_learned_has_no_interval_of_strength():
+    found = shared_variance(neurons(32, 96, [], 0.0, 1), twenty(2), ranks=[1])
+    assert bool(found.forward_interval.isnan().all())
+    assert bool(found.backward_interval.isfinite().all())
+
+
 @pytest.mark.parametrize("slots", [96, 40])
 def test_inner_products_of_neurons_give_what_their_directions_give(monkeypatch, slots):
     """The oracle writes every direction out, orthogonalized."""

@@ -76,7 +76,7 @@ LAPTOP = Scale(
         **decile_sets(CIFAR, (2, 8, 15, 24), 50_000),
         **amplified_sets(CIFAR, (10, 15, 24), 5000),
     },
-    encodings={"cifar10": 3, "imagenet-a": 3},
+    encodings={"cifar10": 5, "imagenet-a": 5},
     labels="cifar10",
     spatial=("cifar10", "imagenet-a", "imagenet-b"),
     first_layers={"cifar10": 3, "imagenet-a": 2},
@@ -84,6 +84,6 @@ LAPTOP = Scale(
     depths=("vgg11", "vgg13", "vgg16"),
     deciles=(2, 8, 15, 24),
     amplified=(10, 15, 24),
-    replicates=3,
+    replicates=5,
     images=1500,
 )
