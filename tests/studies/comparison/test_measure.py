@@ -10,6 +10,7 @@ from torch import nn
 
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.covariance import weight_covariance
+from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.reasons import Reason
 from covalign.encoding.similarity import reference_levels
 from covalign.errors import InputError
@@ -106,6 +107,11 @@ def test_joint_convolutions_are_rotated_on_channels_alone():
     result = compare([a, b], images(150), draws=3, calibrate=False)
     np.testing.assert_allclose(result.table["cosine"], 1, atol=1e-5)
     assert list(result.table["d"]) == [27, 108, 216]
+    expected = [
+        space_similarity(one.matrix, other.matrix, 9).value
+        for one, other in zip(a.layers[:3], b.layers[:3], strict=True)
+    ]
+    np.testing.assert_allclose(result.table["debiased_space"], expected, rtol=1e-9)
     assert result.spatial["a", "stages.0.convolution"].kernel_size == (3, 3)
 
 
@@ -127,6 +133,14 @@ def test_an_unknown_initializer_is_replaced_by_the_bulk():
     assert (row["kept_a"], row["kept_b"]) == (3, 3)
     assert np.isfinite(row["similarity"])
     assert Reason.DESCRIPTIVE.code not in row["reason_codes"]
+
+
+def test_controls_of_a_withheld_value_are_withheld_too():
+    pair = [read(module(widths=WIDTHS, seed=seed, spikes=0), str(seed)) for seed in (1, 2)]
+    table = compare(pair, images(150), draws=3, calibrate=False).table
+    withheld = table[table["debiased"].isna()]
+    assert len(withheld) > 0
+    assert withheld["debiased_slots"].isna().all()
 
 
 def test_without_a_bulk_only_a_description_is_given():

@@ -93,6 +93,12 @@ class PairRow:
         digits=2,
         default=math.nan,
     )
+    debiased_space: float = column(
+        "R of the spatial patterns of convolutions, which needs no alignment and is no part of R",
+        title="R of space",
+        digits=2,
+        default=math.nan,
+    )
     debiased_without_top: float = column(
         "R without the leading common direction", title="R without 1", digits=2, default=math.nan
     )

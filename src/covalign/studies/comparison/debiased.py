@@ -2,7 +2,8 @@
 
 R and its controls for one pair of layers (`covalign.encoding.debiased`), and the curve of shared variance. Each
 control answers one question: is the agreement there without any alignment, with an alignment fitted to other images,
-with one that does not see the mean features of a position, or from the use of filter slots alone?
+with one that does not see the mean features of a position, or from the use of filter slots alone? What kernels of
+whole convolutions have in common in space, which R of channels does not count, stands beside it.
 
 No control need be 0. An alignment fitted to pairs of different images carries the strong feature directions of one
 network into the strong ones of the other, whichever they are, even where the mean features of each position are taken
@@ -22,6 +23,7 @@ from covalign.encoding.alignment import Alignment
 from covalign.encoding.debiased.estimate import DebiasedSimilarity, debiased_similarity
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.shared_variance import SharedVariance, shared_variance
+from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.debiased.statistics import NEURONS
 from covalign.studies.comparison.layers import LayerEncoding
 from covalign.studies.streaming import Fit
@@ -61,6 +63,7 @@ def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
         "debiased_p": found.p_value,
         **values,
         "debiased_slots": _slots(a, b, fit, found),
+        "debiased_space": _space(a, b),
         "debiased_without_top": without_one,
         "debiased_without_5": without_five,
         "debiased_plug_in": found.plug_in,
@@ -126,11 +129,20 @@ def _slots(a: LayerEncoding, b: LayerEncoding, fit: Fit, found: DebiasedSimilari
     """
     if not a.layer.factorized or a.network.filters is None or a.layer.dimension != b.layer.dimension:
         return math.nan
+    if math.isnan(found.value):
+        return math.nan
     slots = len(a.network.filters.signed)
     rows = a.layer.matrix @ fit.alignment.rotation.T
     free = debiased_similarity(rows, b.layer.matrix, spatial=slots)
-    scale = found.within_1 * found.within_2
-    return (found.cross - free.cross) / math.sqrt(scale) if scale > 0 else math.nan
+    return (found.cross - free.cross) / math.sqrt(found.within_1 * found.within_2)
+
+
+def _space(a: LayerEncoding, b: LayerEncoding) -> float:
+    """Return R of the spatial patterns of two convolutions; NaN where kernels differ or have one tap."""
+    places = _places(a)
+    if places == 1 or _places(b) != places:
+        return math.nan
+    return space_similarity(a.layer.matrix, b.layer.matrix, places).value
 
 
 def _curve(a: LayerEncoding, b: LayerEncoding, alignment: Alignment) -> SharedVariance | None:

@@ -30,7 +30,7 @@ LAYER_COLUMNS = (
 COMPARISON_COLUMNS = (
     *headings(PairRow, ("a", "b", "depth", "layer_a", "layer_b")),
     *headings(PairRow, ("debiased", "debiased_low", "debiased_high", "debiased_p", "debiased_unaligned")),
-    *headings(PairRow, ("debiased_shuffled", "debiased_centred", "debiased_slots")),
+    *headings(PairRow, ("debiased_shuffled", "debiased_centred", "debiased_slots", "debiased_space")),
     *headings(PairRow, ("debiased_without_top", "debiased_without_5")),
     *headings(PairRow, ("reproducible_a", "reproducible_b", "coverage", "debiased_reason")),
     Heading("S, published", 2, "mean", f"mean of both orders ({EQ6})"),
