@@ -40,8 +40,9 @@ def as_float64(value: ArrayLike, name: str, dims: str | None = None) -> Tensor:
     if tensor.numel() == 0:
         raise InputError(f"{name}: got an empty array of shape {shape}, expected at least one number")
     tensor = tensor.to(torch.float64)
-    bad = int((~torch.isfinite(tensor)).sum())
-    if bad:
+    if not bool(tensor.sum().isfinite()) and (
+        bad := int((~torch.isfinite(tensor)).sum())
+    ):  # a sum may overflow
         raise InputError(
             f"{name}: {bad} of {tensor.numel()} values are not finite (NaN or infinite); "
             "was the training divergent or the file damaged?"

@@ -27,6 +27,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from covalign.kernels.symmetric import gram
+
 BLOCK = 2**22
 """Numbers held at a time; our choice."""
 
@@ -37,12 +39,20 @@ def plain_variance(energy_1: float, energy_2: float, dimension: int) -> float:
 
 
 def plain_skewness(
-    rows_1: Float64[Tensor, "n1 d"], rows_2: Float64[Tensor, "n2 d"], energy_1: float, energy_2: float
+    rows_1: Float64[Tensor, "n1 d"],
+    rows_2: Float64[Tensor, "n2 d"],
+    energy_1: float,
+    energy_2: float,
+    inner: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> float:
-    """Return the skewness of U_12 over rotations: 0 in two dimensions, where it is symmetric."""
+    """Return the skewness of U_12 over rotations: 0 in two dimensions, where it is symmetric.
+
+    ``inner`` are the inner products of either network's rows, where they are known.
+    """
     d = rows_1.shape[1]
     variance = plain_variance(energy_1, energy_2, d) if d > 1 else 0.0
-    return skewness_of_cubes(traceless_cube(rows_1), traceless_cube(rows_2), variance, d)
+    one, two = (traceless_cube(rows, own) for rows, own in zip((rows_1, rows_2), inner, strict=True))
+    return skewness_of_cubes(one, two, variance, d)
 
 
 def skewness_of_cubes(cube_1: float, cube_2: float, variance: float, d: int) -> float:
@@ -53,12 +63,13 @@ def skewness_of_cubes(cube_1: float, cube_2: float, variance: float, d: int) -> 
     return third / (variance * math.sqrt(variance))
 
 
-def traceless_cube(rows: Float64[Tensor, "n d"]) -> float:
+def traceless_cube(rows: Float64[Tensor, "n d"], inner: Float64[Tensor, "n n"] | None = None) -> float:
     """Return tr (S - tr S I / d)^3 with S = mean w w^T, from the smaller Gram matrix."""
     n, d = rows.shape
-    gram = (rows @ rows.T if n <= d else rows.T @ rows) / n
-    square = gram @ gram
-    first, second, third = float(gram.trace()), float(square.trace()), float((square * gram).sum())
+    products = (gram(rows.T) if n > d else gram(rows) if inner is None else inner) / n
+    square = gram(products)  # the square of a symmetric matrix
+    first, second = float(products.trace()), float(square.trace())
+    third = float(square.flatten().dot(products.flatten()))
     return third - 3 * first * second / d + 2 * first**3 / d**2
 
 

@@ -75,7 +75,7 @@ def layer(rows: ArrayLike, name: str, places: int = 1, *, unit_length: bool = Tr
         )
     everyone = torch.arange(len(values), device=values.device)
     found = Layer(values.reshape(len(values), -1, places), everyone)
-    found = found.only((values != 0).any(1))
+    found = found.only(_largest(found.blocks) > 0)
     return with_unit_length(found) if unit_length else found
 
 
@@ -83,8 +83,13 @@ def with_unit_length(layer: Layer) -> Layer:
     """Divide every neuron by its length; the largest entry goes first, so that nothing over- or underflows."""
     if layer.unit or not len(layer.blocks):
         return layer
-    scaled = layer.blocks / layer.blocks.abs().amax((1, 2), keepdim=True)
-    return replace(layer, blocks=scaled / scaled.flatten(1).norm(dim=1)[:, None, None], unit=True)
+    scaled = layer.blocks / _largest(layer.blocks)[:, None, None]
+    return replace(layer, blocks=scaled.div_(scaled.flatten(1).norm(dim=1)[:, None, None]), unit=True)
+
+
+def _largest(blocks: Float64[Tensor, "n c s"]) -> Float64[Tensor, " n"]:
+    largest: Tensor = torch.linalg.vector_norm(blocks.flatten(1), torch.inf, dim=1)
+    return largest
 
 
 def checked_rotation(rotation: ArrayLike | None, wide: int, narrow: int) -> Float64[Tensor, "c2 c1"] | None:
@@ -150,9 +155,10 @@ def on_range(
     rotation: Float64[Tensor, "*slot c2 c1"], blocks: Float64[Tensor, "n c2 s"]
 ) -> Float64[Tensor, "n c1 s"]:
     """Return A^T v for every neuron v ``[c2, s]``, or A_s^T v_s slot by slot."""
-    if rotation.ndim == 2:
-        turned: Tensor = (blocks.mT @ rotation).mT
-        return turned
+    if rotation.ndim == 2:  # one large product, not one a neuron
+        neurons, channels, places = blocks.shape
+        turned: Tensor = blocks.mT.reshape(-1, channels) @ rotation
+        return turned.reshape(neurons, places, -1).mT
     return torch.einsum("sij,nis->njs", rotation, blocks)
 
 

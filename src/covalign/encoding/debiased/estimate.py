@@ -28,7 +28,8 @@ from covalign.arrays import ArrayLike
 from covalign.encoding.debiased import chance
 from covalign.encoding.debiased.interval import ratio_with_interval
 from covalign.encoding.debiased.measurement import Counts, Measured, incomparable, measured
-from covalign.encoding.debiased.pairing import Pair, Scales, aligned_pair
+from covalign.encoding.debiased.pairing import Pair, Scales, aligned_pair, without_top
+from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.statistics import NEURONS
 
@@ -125,16 +126,22 @@ def debiased_similarity(
         spatial=spatial,
         slots=slots,
         input_scales=input_scales,
-        remove_top=remove_top,
     )
-    return compared(pair)
+    products = Products.of(pair.first, pair.second)
+    return compared(*without_top(pair, remove_top, products))
 
 
-def compared(pair: Pair) -> DebiasedSimilarity:
-    """Return R of two layers that are in common coordinates."""
+def compared(pair: Pair, products: Products | None = None, *, test: bool = True) -> DebiasedSimilarity:
+    """Return R of two layers that are in common coordinates.
+
+    Args:
+        pair: the layers.
+        products: inner products of their neurons where they are known.
+        test: whether the test against chance is wanted; without it z and p-value are NaN.
+    """
     counts = Counts.of(pair)
     reason = incomparable(pair)
-    return without_value(reason, counts) if reason else described(measured(pair), counts)
+    return without_value(reason, counts) if reason else described(measured(pair, products, test=test), counts)
 
 
 def described(found: Measured, counts: Counts) -> DebiasedSimilarity:

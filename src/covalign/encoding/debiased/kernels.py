@@ -58,17 +58,22 @@ class Features:
         return self.rows.square().sum(1).square() + self.sign * self.linear.square().sum(1)
 
 
-def kernel(first: Features, second: Features) -> Float64[Tensor, "n1 n2"]:
-    """Return k for all pairs of neurons."""
-    return (first.rows @ second.rows.T).square() + first.sign * first.linear @ second.linear.T
+def kernel(
+    first: Features, second: Features, inner: Float64[Tensor, "n1 n2"] | None = None
+) -> Float64[Tensor, "n1 n2"]:
+    """Return k for all pairs of neurons, from their inner products where these are known."""
+    products = first.rows @ second.rows.T if inner is None else inner
+    return products.square().addmm_(first.linear, second.linear.T, alpha=first.sign)
 
 
-def kernel_blocks(first: Features, second: Features) -> Iterator[tuple[slice, Float64[Tensor, "b n2"]]]:
+def kernel_blocks(
+    first: Features, second: Features, inner: Float64[Tensor, "n1 n2"] | None = None
+) -> Iterator[tuple[slice, Float64[Tensor, "b n2"]]]:
     """Return k in blocks of rows, so that memory does not grow with the product of both numbers of neurons."""
     step = max(1, BLOCK // max(1, len(second)))
     for start in range(0, len(first), step):
         part = slice(start, min(start + step, len(first)))
-        yield part, kernel(first.take(part), second)
+        yield part, kernel(first.take(part), second, None if inner is None else inner[part])
 
 
 def channel_features(

@@ -14,10 +14,12 @@ from torch import Tensor
 from covalign.encoding.debiased import chance
 from covalign.encoding.debiased.kernels import Features
 from covalign.encoding.debiased.pairing import Pair
+from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.relatives import counterparts
 from covalign.encoding.debiased.statistics import (
     Averages,
+    Between,
     Within,
     between,
     independent,
@@ -80,19 +82,36 @@ def incomparable(pair: Pair) -> Reason:
     return Reason.NONE if len(pair.first.kept) and len(pair.second.kept) else Reason.TOO_FEW_NEURONS
 
 
-def measured(pair: Pair) -> Measured:
-    """Measure one pair of layers."""
+def measured(pair: Pair, products: Products | None = None, *, test: bool = True) -> Measured:
+    """Measure one pair of layers; without ``test`` the variance over random rotations is NaN."""
+    products = products or Products.of(pair.first, pair.second)
     features_1, features_2 = (
         pair.features(layer.blocks).widened(layer.leverage) for layer in (pair.first, pair.second)
     )
-    first, second, cross = within(features_1), within(features_2), between(features_1, features_2)
+    first, second, cross = _averaged(features_1, features_2, _widened(pair, products))
     averages = independent(cross, first, second)
-    matches = counterparts(pair.first, pair.second)
+    matches = counterparts(pair.first, pair.second, products.cross if products else None)
     if len(matches):
         averages = without_pairs(features_1, features_2, averages, matches)
-    spread = chance_moments(pair, first, second)
+    spread = chance_moments(pair, first, second, products) if test else (math.nan, 0.0)
     energies = first.energy, second.energy
     return Measured(averages, cross.mean, *energies, *spread, len(matches), coverage(pair))
+
+
+def _widened(pair: Pair, products: Products | None) -> Products | None:
+    """Inner products of rows with the columns that a projection made necessary."""
+    one, two = pair.first.leverage, pair.second.leverage
+    return products if products is None or one is None or two is None else products.widened(one, two)
+
+
+def _averaged(first: Features, second: Features, products: Products | None) -> tuple[Within, Within, Between]:
+    if products is None:
+        return within(first), within(second), between(first, second)
+    return (
+        within(first, products.first),
+        within(second, products.second),
+        between(first, second, products.cross),
+    )
 
 
 def without_pairs(
@@ -108,7 +127,9 @@ def without_pairs(
     return Averages(means, unknown, unknown, averages.freedom)
 
 
-def chance_moments(pair: Pair, first: Within, second: Within) -> tuple[float, float]:
+def chance_moments(
+    pair: Pair, first: Within, second: Within, products: Products | None = None
+) -> tuple[float, float]:
     """Return variance and skewness of U_12 over random rotations; NaN where common directions were removed.
 
     What is fitted to both networks and removed leaves them slightly alike: rotations of one would not be its chance.
@@ -121,7 +142,8 @@ def chance_moments(pair: Pair, first: Within, second: Within) -> tuple[float, fl
     energies = first.energy, second.energy
     if blocks_1.shape[2] > 1:
         return chance.joint_variance(blocks_1, blocks_2) * _left_by_axes(pair, *energies), 0.0
-    skewness = chance.plain_skewness(pair.first.rows, pair.second.rows, *energies)
+    inner = (products.first, products.second) if products else (None, None)
+    skewness = chance.plain_skewness(pair.first.rows, pair.second.rows, *energies, inner)
     return chance.plain_variance(*energies, blocks_1.shape[1]), skewness
 
 

@@ -1,7 +1,7 @@
 """Which neurons are compared, in which coordinates, and by which kernel?
 
-A pair of layers is read, folded, aligned, freed of its leading directions and brought to unit length, in this order;
-what comes after depends on nothing but the pair.
+A pair of layers is read, folded, brought to unit length and aligned; its leading directions may then be removed. What
+comes after depends on nothing but the pair.
 """
 
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from covalign.encoding.debiased.coordinates import (
 from covalign.encoding.debiased.gauge import channel_axes, gauge_folded
 from covalign.encoding.debiased.kernels import Features, channel_features, slot_features
 from covalign.encoding.debiased.leading import without_leading
+from covalign.encoding.debiased.products import Products
 from covalign.errors import InputError
 
 Scales = tuple[ArrayLike, ArrayLike]
@@ -38,6 +39,7 @@ class Pair:
         covered: what the alignment leaves of them, not brought to unit length.
         axes: channel axes of both networks along which noise may differ; None where scales are no gauge.
         slots: whether places are slots that the alignment keeps.
+        unit_length: whether directions of neurons are compared.
     """
 
     first: Layer
@@ -46,6 +48,7 @@ class Pair:
     covered: Float64[Tensor, "n narrow s"] | None = None
     axes: Float64[Tensor, "f narrow"] | None = None
     slots: bool = False
+    unit_length: bool = True
 
     def features(self, blocks: Float64[Tensor, "n c s"]) -> Features:
         """Features of neurons by the kernel of this pair."""
@@ -65,7 +68,6 @@ def aligned_pair(
     spatial: int = 1,
     slots: int = 1,
     input_scales: Scales | None = None,
-    remove_top: int = 0,
 ) -> Pair:
     """Bring two layers into common coordinates; arguments as in `covalign.encoding.debiased.estimate`."""
     _check_kind(spatial, slots, input_scales)
@@ -79,8 +81,19 @@ def aligned_pair(
     turn = _turn(rotation, slots, first, second)
     pair = _carried(first, second, turn, unit_length)
     axes = None if input_scales is None else channel_axes(pair.first.blocks.shape[1], turn)
-    first, second, axes = without_leading(pair.first, pair.second, axes, remove_top, unit_length=unit_length)
-    return replace(pair, first=first, second=second, axes=axes, slots=slots > 1)
+    return replace(pair, axes=axes, slots=slots > 1, unit_length=unit_length)
+
+
+def without_top(pair: Pair, count: int, products: Products | None = None) -> tuple[Pair, Products | None]:
+    """Free two layers of their ``count`` leading common directions, with their inner products where these are known.
+
+    Raises:
+        InputError: a negative count, or no two channels would be left.
+    """
+    first, second, axes, products = without_leading(
+        pair.first, pair.second, pair.axes, count, products, unit_length=pair.unit_length
+    )
+    return replace(pair, first=first, second=second, axes=axes), products
 
 
 def _check_kind(spatial: int, slots: int, scales: Scales | None) -> None:

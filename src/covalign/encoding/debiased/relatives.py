@@ -42,17 +42,26 @@ NEARLY_ALL = 0.75
 """Share of matched neurons from which the rest is matched too, as well as it can be; our choice."""
 
 
-def counterparts(first: Layer, second: Layer) -> Int64[Tensor, "m 2"]:
-    """Return index pairs of neurons that belong together; none where the networks look independent."""
-    first, second = with_unit_length(first), with_unit_length(second)
-    nothing = torch.empty(0, 2, dtype=torch.int64)
+def counterparts(
+    first: Layer, second: Layer, inner: Float64[Tensor, "n1 n2"] | None = None
+) -> Int64[Tensor, "m 2"]:
+    """Return index pairs of neurons that belong together; none where the networks look independent.
+
+    ``inner`` are the inner products of their rows, where they are known.
+    """
     if min(len(first.kept), len(second.kept)) < 4:
-        return nothing
-    same = same_order(first, second)
-    return same if len(same) else any_order(first.rows, second.rows)
+        return torch.empty(0, 2, dtype=torch.int64)
+    cosines = inner if first.unit and second.unit else None
+    first, second = with_unit_length(first), with_unit_length(second)
+    if cosines is None and len(first.kept) * len(second.kept) <= BLOCK:
+        cosines = first.rows @ second.rows.T
+    same = same_order(first, second, cosines)
+    return same if len(same) else any_order(first.rows, second.rows, cosines)
 
 
-def same_order(first: Layer, second: Layer) -> Int64[Tensor, "m 2"]:
+def same_order(
+    first: Layer, second: Layer, cosines: Float64[Tensor, "n1 n2"] | None = None
+) -> Int64[Tensor, "m 2"]:
     """Return pairs of neurons that were the same row, where their cosines are far above those of other orders."""
     nothing = torch.empty(0, 2, dtype=torch.int64)
     if len(first.kept) + first.dropped != len(second.kept) + second.dropped:
@@ -61,17 +70,29 @@ def same_order(first: Layer, second: Layer) -> Int64[Tensor, "m 2"]:
     n = len(places)
     if n < 4:
         return nothing
-    a, b = first.rows[places[:, 0]], second.rows[places[:, 1]]
-    centred_a, centred_b = a - a.mean(0), b - b.mean(0)
-    spread = _product_energy(centred_a, centred_b) / (n - 1)
-    excess = float((centred_a * centred_b).sum())
-    return places.cpu() if excess > SAME_ORDER * math.sqrt(spread) else nothing
+    if cosines is not None:
+        excess, energy = _centred(cosines[places[:, 0]][:, places[:, 1]])
+    else:
+        a, b = first.rows[places[:, 0]], second.rows[places[:, 1]]
+        centred_a, centred_b = a - a.mean(0), b - b.mean(0)
+        excess, energy = float((centred_a * centred_b).sum()), _product_energy(centred_a, centred_b)
+    return places.cpu() if excess > SAME_ORDER * math.sqrt(energy / (n - 1)) else nothing
 
 
-def any_order(rows_1: Float64[Tensor, "n1 d"], rows_2: Float64[Tensor, "n2 d"]) -> Int64[Tensor, "m 2"]:
+def _centred(cosines: Float64[Tensor, "n n"]) -> tuple[float, float]:
+    """Sum of the diagonal, and sum of squares, of what is left without the means of rows and columns."""
+    residual = cosines - cosines.mean(1, keepdim=True) - cosines.mean(0) + cosines.mean()
+    return float(residual.trace()), float(residual.square().sum())
+
+
+def any_order(
+    rows_1: Float64[Tensor, "n1 d"],
+    rows_2: Float64[Tensor, "n2 d"],
+    cosines: Float64[Tensor, "n1 n2"] | None = None,
+) -> Int64[Tensor, "m 2"]:
     """Return pairs of mutually nearest neurons that are closer than density explains."""
     nothing = torch.empty(0, 2, dtype=torch.int64)
-    (near_1, gaps_1, steps_1), (near_2, gaps_2, steps_2) = _both_nearest(rows_1, rows_2)
+    (near_1, gaps_1, steps_1), (near_2, gaps_2, steps_2) = _both_nearest(rows_1, rows_2, cosines)
     needed = FACTOR + DEVIATIONS / math.sqrt(min(len(rows_1), len(rows_2)))
     mean_1, mean_2 = float(steps_1.mean()), float(steps_2.mean())
     if float(gaps_1.mean()) < needed * mean_1 or float(gaps_2.mean()) < needed * mean_2:
@@ -88,12 +109,14 @@ Nearest: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 def _both_nearest(
-    rows_1: Float64[Tensor, "n1 d"], rows_2: Float64[Tensor, "n2 d"]
+    rows_1: Float64[Tensor, "n1 d"],
+    rows_2: Float64[Tensor, "n2 d"],
+    cosines: Float64[Tensor, "n1 n2"] | None,
 ) -> tuple[Nearest, Nearest]:
-    if len(rows_1) * len(rows_2) > BLOCK:
+    if cosines is None:
         return _nearest(rows_1, rows_2), _nearest(rows_2, rows_1)
-    cosines = (rows_1 @ rows_2.T).abs()
-    return _ordered(cosines), _ordered(cosines.T)
+    sizes = cosines.abs()
+    return _ordered(sizes), _ordered(sizes.T)
 
 
 def _nearest(rows: Float64[Tensor, "n1 d"], others: Float64[Tensor, "n2 d"]) -> Nearest:

@@ -43,9 +43,11 @@ from torch import Tensor
 
 from covalign.arrays import ArrayLike
 from covalign.encoding.debiased.interval import student_quantile
-from covalign.encoding.debiased.pairing import aligned_pair
+from covalign.encoding.debiased.pairing import Pair, aligned_pair
+from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.statistics import NEURONS
 from covalign.errors import InputError
+from covalign.kernels.symmetric import gram
 from covalign.kernels.thin import FLOOR
 
 QUANTILE = 1.645
@@ -109,6 +111,23 @@ def shared_variance(
         InputError: unusable rows, fewer than four neurons, ranks out of range, or no splits.
     """
     pair = aligned_pair(rows_1, rows_2, rotation, spatial=spatial)
+    products = Products.of(pair.first, pair.second)
+    return curve_of(pair, products, ranks=ranks, splits=splits, seed=seed)
+
+
+def curve_of(
+    pair: Pair,
+    products: Products | None,
+    *,
+    ranks: Sequence[int] | None = None,
+    splits: int = 10,
+    seed: int = 0,
+) -> SharedVariance:
+    """Return the curve of unit-length neurons that are in common coordinates; arguments as of `shared_variance`.
+
+    Raises:
+        InputError: as `shared_variance`.
+    """
     first, second = pair.first.rows, pair.second.rows
     most = min(len(first) // 2, len(second) // 2, first.shape[1])
     if min(len(first), len(second)) < NEURONS or splits < 1:
@@ -118,8 +137,10 @@ def shared_variance(
         )
     chosen = _ranks(ranks, most)
     generator = torch.Generator().manual_seed(seed)
-    one = _captured(first, second, most, splits, generator)
-    two = _captured(second, first, most, splits, generator)
+    inner = (products.first, products.cross.T) if products else None
+    one = _captured(first, second, inner, most, splits, generator)
+    inner = (products.second, products.cross) if products else None
+    two = _captured(second, first, inner, most, splits, generator)
     index = torch.tensor(chosen) - 1
     own_1, forth = (one.excess(each)[index] for each in (one.own, one.other))
     own_2, back = (two.excess(each)[index] for each in (two.own, two.other))
@@ -193,6 +214,7 @@ class _Captured:
 def _captured(
     rows: Float64[Tensor, "n d"],
     others: Float64[Tensor, "m d"],
+    inner: tuple[Float64[Tensor, "n n"], Float64[Tensor, "m n"]] | None,
     most: int,
     splits: int,
     generator: torch.Generator,
@@ -201,7 +223,7 @@ def _captured(
     own, other = rows.new_zeros(most), rows.new_zeros(most)
     scores = rows.new_zeros(len(rows), most), rows.new_zeros(len(others), most)
     times = rows.new_zeros(len(rows), 1)
-    products = rows @ rows.T, others @ rows.T
+    products = inner or (gram(rows), others @ rows.T)
     for _ in range(splits):
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
         for half, rest in _both_ways(order):

@@ -67,11 +67,14 @@ class Between:
     zeta: float
 
 
-def within(features: Features) -> Within:
-    """Return U_aa = mean over i != j of k(w_i, w_j); NaN below two neurons, zeta NaN below four."""
+def within(features: Features, inner: Float64[Tensor, "n n"] | None = None) -> Within:
+    """Return U_aa = mean over i != j of k(w_i, w_j); NaN below two neurons, zeta NaN below four.
+
+    ``inner`` are the inner products of the rows, where they are known.
+    """
     n, own = len(features), features.own
     sums, squares = torch.zeros_like(own), -float(own.square().sum())
-    for part, values in kernel_blocks(features, features):
+    for part, values in kernel_blocks(features, features, inner):
         sums[part] = values.sum(1)
         squares += float(values.square().sum())
     total, others = float(sums.sum()), sums - own
@@ -84,11 +87,11 @@ def within(features: Features) -> Within:
     return Within(mean, -2 / max(n - 1, 1) * effects, zeta, max(0.0, total) / max(n, 1) ** 2)
 
 
-def between(first: Features, second: Features) -> Between:
+def between(first: Features, second: Features, inner: Float64[Tensor, "n1 n2"] | None = None) -> Between:
     """Return U_12 = mean over all i, j of k(w_i, v_j); shifts and zeta are NaN below two neurons a side."""
     n1, n2 = len(first), len(second)
     rows, columns, squares = first.rows.new_zeros(n1), first.rows.new_zeros(n2), 0.0
-    for part, values in kernel_blocks(first, second):
+    for part, values in kernel_blocks(first, second, inner):
         rows[part] = values.sum(1)
         columns += values.sum(0)
         squares += float(values.square().sum())

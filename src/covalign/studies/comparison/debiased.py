@@ -20,9 +20,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from covalign.encoding.alignment import Alignment
-from covalign.encoding.debiased.estimate import DebiasedSimilarity, debiased_similarity
+from covalign.encoding.debiased.estimate import DebiasedSimilarity, compared
+from covalign.encoding.debiased.pairing import Pair, aligned_pair, without_top
+from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.reasons import Reason
-from covalign.encoding.debiased.shared_variance import SharedVariance, shared_variance
+from covalign.encoding.debiased.shared_variance import SharedVariance, curve_of
 from covalign.encoding.debiased.space import space_similarity
 from covalign.encoding.debiased.statistics import NEURONS
 from covalign.studies.comparison.layers import LayerEncoding
@@ -44,17 +46,19 @@ def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
     """Measure R, its controls and the curve of shared variance of two aligned layers."""
     if _is_readout(a) or _is_readout(b):
         return Agreement({"debiased_reason": Reason.LAST_LAYER.value})
-    found = _similarity(a, b, fit.alignment)
+    pair = _pair(a, b, fit.alignment)
+    products = Products.of(pair.first, pair.second)
+    found = compared(pair, products)
     controls = {
         "unaligned": None,
         "shuffled": fit.shuffled,
         "centred": fit.centred,
     }
     values = {
-        f"debiased_{name}": _control(a, b, alignment, name == "unaligned")
+        f"debiased_{name}": _control(a, b, alignment, name == "unaligned", products)
         for name, alignment in controls.items()
     }
-    without_one, without_five = (_without(a, b, fit.alignment, count) for count in LEADING)
+    without_one, without_five = (_without(pair, products, count) for count in LEADING)
     columns = {
         "debiased": found.value,
         "debiased_low": found.low,
@@ -62,7 +66,7 @@ def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
         "debiased_z": found.z,
         "debiased_p": found.p_value,
         **values,
-        "debiased_slots": _slots(a, b, fit, found),
+        "debiased_slots": _slots(a, b, fit, found, products),
         "debiased_space": _space(a, b),
         "debiased_without_top": without_one,
         "debiased_without_5": without_five,
@@ -74,7 +78,8 @@ def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
         "same_start": _same_start(a, b),
         "debiased_reason": found.reason.value,
     }
-    curve = _curve(a, b, fit.alignment)
+    enough = min(found.neurons_1, found.neurons_2) >= NEURONS
+    curve = curve_of(pair, products) if enough else None
     if curve is not None:
         found_in = (curve.reproducible_1, curve.reproducible_2)
         columns |= dict(zip(("reproducible_a", "reproducible_b"), map(float, found_in), strict=True))
@@ -85,17 +90,10 @@ def _is_readout(entry: LayerEncoding) -> bool:
     return entry.layer.kind == "linear" and entry.layer.name == entry.network.layers[-1].name
 
 
-def _similarity(
-    a: LayerEncoding, b: LayerEncoding, alignment: Alignment | None, *, remove_top: int = 0
-) -> DebiasedSimilarity:
-    """Return R; an alignment maps the narrower layer into the wider, and the order of the two is kept."""
-    return debiased_similarity(
-        a.layer.matrix,
-        b.layer.matrix,
-        None if alignment is None else _a_into_b(a, b, alignment),
-        spatial=_places(a),
-        remove_top=remove_top,
-    )
+def _pair(a: LayerEncoding, b: LayerEncoding, alignment: Alignment | None) -> Pair:
+    """Align two layers; an alignment maps the narrower into the wider, and the order of the two is kept."""
+    turn = None if alignment is None else _a_into_b(a, b, alignment)
+    return aligned_pair(a.layer.matrix, b.layer.matrix, turn, spatial=_places(a))
 
 
 def _places(entry: LayerEncoding) -> int:
@@ -103,11 +101,11 @@ def _places(entry: LayerEncoding) -> int:
     return entry.layer.weight[0, 0].numel()
 
 
-def _without(a: LayerEncoding, b: LayerEncoding, alignment: Alignment, count: int) -> float:
+def _without(pair: Pair, products: Products | None, count: int) -> float:
     """Return R without leading common directions; NaN where no two channels are left."""
-    if min(a.layer.channels, b.layer.channels) < count + 2:
+    if pair.first.blocks.shape[1] < count + 2:
         return math.nan
-    return _similarity(a, b, alignment, remove_top=count).value
+    return compared(*without_top(pair, count, products)).value
 
 
 def _a_into_b(a: LayerEncoding, b: LayerEncoding, alignment: Alignment) -> Float64[Tensor, "d_b d_a"]:
@@ -115,13 +113,25 @@ def _a_into_b(a: LayerEncoding, b: LayerEncoding, alignment: Alignment) -> Float
     return alignment.rotation.T if turned else alignment.rotation
 
 
-def _control(a: LayerEncoding, b: LayerEncoding, alignment: Alignment | None, unaligned: bool) -> float:
+def _control(
+    a: LayerEncoding,
+    b: LayerEncoding,
+    alignment: Alignment | None,
+    unaligned: bool,
+    products: Products | None,
+) -> float:
+    """Return R after another alignment, which leaves neurons of the narrower network as they are."""
     if alignment is None and not (unaligned and a.layer.dimension == b.layer.dimension):
         return math.nan
-    return _similarity(a, b, alignment).value
+    pair = _pair(a, b, alignment)
+    same = products is not None and a.layer.channels <= b.layer.channels
+    own = products.first if products and same else None
+    return compared(pair, Products.of(pair.first, pair.second, own), test=False).value
 
 
-def _slots(a: LayerEncoding, b: LayerEncoding, fit: Fit, found: DebiasedSimilarity) -> float:
+def _slots(
+    a: LayerEncoding, b: LayerEncoding, fit: Fit, found: DebiasedSimilarity, products: Products | None
+) -> float:
     """Return the part of R that channels turned at random, slots kept, would leave (expected, not drawn).
 
     Turning channels at random leaves of mean (w . v)^2 just mean <W^T W, V^T V> / c, which the kernel of joint
@@ -131,9 +141,9 @@ def _slots(a: LayerEncoding, b: LayerEncoding, fit: Fit, found: DebiasedSimilari
         return math.nan
     if math.isnan(found.value):
         return math.nan
-    slots = len(a.network.filters.signed)
     rows = a.layer.matrix @ fit.alignment.rotation.T
-    free = debiased_similarity(rows, b.layer.matrix, spatial=slots)
+    pair = aligned_pair(rows, b.layer.matrix, spatial=len(a.network.filters.signed))
+    free = compared(pair, products, test=False)  # the rotation is square: inner products are the same
     return (found.cross - free.cross) / math.sqrt(found.within_1 * found.within_2)
 
 
@@ -143,13 +153,6 @@ def _space(a: LayerEncoding, b: LayerEncoding) -> float:
     if places == 1 or _places(b) != places:
         return math.nan
     return space_similarity(a.layer.matrix, b.layer.matrix, places).value
-
-
-def _curve(a: LayerEncoding, b: LayerEncoding, alignment: Alignment) -> SharedVariance | None:
-    rows = (a.layer.matrix, b.layer.matrix)
-    if min(int((each.abs().sum(1) > 0).sum()) for each in rows) < NEURONS:
-        return None
-    return shared_variance(*rows, _a_into_b(a, b, alignment), spatial=_places(a))
 
 
 def _same_start(a: LayerEncoding, b: LayerEncoding) -> bool:

@@ -1,0 +1,22 @@
+import pytest
+import torch
+
+from covalign.kernels.symmetric import LEAF, gram, leading_eigenvectors
+from samples.planted import draw, generator, power_law
+
+
+@pytest.mark.parametrize("count", [1, 7, LEAF, LEAF + 1, 3 * LEAF + 5])
+def test_a_gram_matrix_by_halves_is_the_product(count):
+    rows = torch.randn(count, 90, generator=generator(count), dtype=torch.float64)
+    found, expected = gram(rows), rows @ rows.T
+    assert float((found - expected).abs().max()) < 1e-12 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize(("size", "count"), [(20, 3), (60, 1), (60, 5), (60, 40), (200, 5)])
+def test_leading_eigenvectors_are_those_of_the_whole_decomposition(size, count):
+    matrix = gram(draw(size, power_law(size, 2 * size), size))
+    values, vectors = leading_eigenvectors(matrix, count)
+    everything = torch.linalg.eigh(matrix)
+    assert torch.allclose(values, everything.eigenvalues[-count:], rtol=1e-12, atol=0)
+    overlaps = (vectors * everything.eigenvectors[:, -count:]).sum(0).abs()
+    assert float((overlaps - 1).abs().max()) < 1e-10
