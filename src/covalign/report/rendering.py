@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
 from covalign.errors import InputError
 from covalign.report.page import Download, Page, Spark
@@ -32,10 +32,18 @@ def render(page: Page) -> str:
     """Return the page as one HTML document."""
     templates = environment()
     style = templates.get_template("page.css").render()
-    scripts = [Markup(get_plotlyjs()), Markup(templates.get_template("page.js").render())]
+    scripts = [Markup(charts()), Markup(templates.get_template("page.js").render())]
     return templates.get_template("page.html").render(
         page=page, style=Markup(style), scripts=scripts, policy=content_policy(scripts)
     )
+
+
+def charts() -> str:
+    """Return the script that draws the plots: the smallest bundle of plotly.js that has lines, bars and error bars.
+
+    It is kept beside this file with its licence (MIT), so that a report needs no package of 60 MB.
+    """
+    return files("covalign.report").joinpath("plotly", "plotly-basic.min.js").read_text(encoding="utf-8")
 
 
 def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
