@@ -181,9 +181,10 @@ class Page:
         kicker: what sort of report this is, in a few words.
         title: the question it answers.
         subtitle: of what.
-        summary: the answer, in plain words, a sentence or two each.
+        summary: what was found, in plain words, a sentence or two each.
         facts: what was looked at, beside the summary.
         sections: the evidence.
+        answers: what a reader wants to know first, and the answer in one sentence: question and answer.
     """
 
     kicker: str
@@ -192,3 +193,4 @@ class Page:
     summary: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
+    answers: tuple[tuple[str, str], ...] = ()

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.report.page import Page, Spark, Table
-from covalign.report.rendering import render, write_page
+from covalign.report.rendering import encoded, write_page
 from covalign.storage.results import Stored, load, save
 
 REPORT = "report.html"
@@ -48,18 +48,20 @@ class Result(ABC):
     def figure(self) -> Figure | None:
         """Return the main figure; None where only the page has one."""
 
-    def save(self, folder: str | Path, *, report: bool = False) -> Path:
+    def save(self, folder: str | Path, *, report: bool | Page = False, static: bool = False) -> Path:
         """Write everything into a folder, replacing an earlier result as a whole, and return the folder.
 
         Args:
             folder: gets tables (parquet and CSV), tensors (safetensors), ``results.json`` and a manifest.
-            report: also write the page, as ``report.html``.
+            report: also write the page, as ``report.html``; a page that was arranged already may be given.
+            static: pictures instead of interactive plots, and no script in the page.
 
         Raises:
             InputError: the folder cannot be written.
         """
-        page = {REPORT: render(self.page()).encode("utf-8", errors="replace")} if report else {}
-        return save(self, Path(folder), self.KIND, {**self.derived(), **page}, self.numbers())
+        page = self.page() if report is True else report or None
+        files = self.derived() | ({REPORT: encoded(page, static)} if page else {})
+        return save(self, Path(folder), self.KIND, files, self.numbers())
 
     @classmethod
     def load(cls: type[Kept], folder: str | Path) -> Kept:
@@ -76,13 +78,17 @@ class Result(ABC):
                 f"{folder}: no readable {cls.KIND} ({error!r}); expected what {cls.__name__}.save wrote"
             ) from error
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, *, static: bool = False) -> Path:
         """Write one self-contained HTML page and return its path.
+
+        Args:
+            path: of the file.
+            static: pictures instead of interactive plots, and no script in the page.
 
         Raises:
             InputError: the path cannot be written.
         """
-        return write_page(self.page(), path)
+        return write_page(self.page(), path, static=static)
 
     def numbers(self) -> dict[str, Any]:
         """Return what follows from the record, JSON-serializable, for programs that read ``results.json`` alone."""

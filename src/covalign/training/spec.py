@@ -9,6 +9,7 @@ function of the step.
 import json
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from dataclasses import asdict, dataclass, fields, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -128,8 +129,10 @@ class TrainingSpec:
         """
         known = {field.name: field.type for field in fields(cls)}
         if unknown := [key for key in values if key not in known]:
+            near = get_close_matches(unknown[0], [*known, "preset"], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(
-                f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}"
+                f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}{hint}"
             )
         changes = {key: _checked(key, value, known[key]) for key, value in values.items()}
         return replace(base or cls(), **changes)
@@ -181,8 +184,11 @@ def _checked(name: str, value: Any, expected: Any) -> Any:
     elif expected is float and type(value) is int:
         value = float(value)
     if not _is_a(value, expected):
+        choices = [each for each in get_args(expected) if isinstance(each, str)]
+        near = get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(
-            f"training spec: {name} = {value!r} ({type(value).__name__}), expected {_said(expected)}"
+            f"training spec: {name} = {value!r} ({type(value).__name__}), expected {_said(expected)}{hint}"
         )
     return value
 
