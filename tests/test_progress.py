@@ -56,7 +56,7 @@ def test_a_long_stage_without_news_speaks_now_and_then(capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(3, "3 s"), (119, "119 s"), (150, "2 min"), (9000, "2 h"), (4e5, "5 days")]
+    ("seconds", "said"), [(3.0, "3 s"), (119.0, "119 s"), (150.0, "2 min"), (9000.0, "2 h"), (4e5, "5 days")]
 )
 def test_times_are_as_coarse_as_guesses_are(seconds, said):
     assert duration(seconds) == said

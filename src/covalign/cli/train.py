@@ -16,6 +16,13 @@ from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
 
+ABOUT = (
+    "Four small networks learned to tell from which photograph a small crop was cut. Two of them, with different "
+    "seeds, learned on the photographs of set a, two on those of set b. Do networks that saw the same photographs "
+    "learn more alike than networks that saw different ones?"
+)
+"""What the demo is about, for its report."""
+
 
 def train(
     spec: str,
@@ -100,11 +107,12 @@ def demo(
     base = replace(preset("demo"), device=machine.device or "cpu")
     # Four different seeds: networks of equal seed share their initial weights, and look alike for that reason.
     specs = [replace(base, images=name, seed=seed + i) for i, name in enumerate(sets * 2)]
+    origin = options.provenance() | {"about": ABOUT}
     with speaking.place(out, writing, manner) as folder, manner.progress() as told:
         trained = train_population(specs, RunStore(folder / "runs"), workers=workers, progress=told)
         images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
         comparison = compare(
-            trained, images, by="training", seed=seed, provenance=options.provenance(), progress=told
+            trained, images, by="training", seed=seed, provenance=origin, progress=told
         )
         speaking.write(comparison, folder, manner, writing, told, runs=[str(run.path) for run in trained])
 

@@ -3,6 +3,7 @@
 Tables with at most 1500 rows; every column of every row is among the page's downloads.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ ROWS = 1500
 def frame_table(
     frame: pd.DataFrame, headings: Sequence[Heading], caption: str, folded: bool = False
 ) -> Table:
-    """Return those columns of a data frame that it has, as a table of at most 1500 rows.
+    """Return those columns of a data frame that say something, as a table of at most 1500 rows.
 
     Args:
         frame: one row a row; a missing text prints as nothing, a missing number as a dash.
@@ -25,7 +26,11 @@ def frame_table(
         caption: of the table.
         folded: shown only when opened.
     """
-    present = [heading for heading in headings if heading.name in frame]
+    present = [
+        heading
+        for heading in headings
+        if heading.name in frame and (frame.empty or not frame[heading.name].map(_says_nothing).all())
+    ]
     columns: list[list[Any]] = [
         (frame[each.name].fillna("") if each.digits is None else frame[each.name]).tolist()
         for each in present
@@ -37,6 +42,11 @@ def frame_table(
         caption + left_out(len(rows), ROWS, "rows"),
         folded,
     )
+
+
+def _says_nothing(value: Any) -> bool:
+    """Whether a cell would be printed empty or as a dash."""
+    return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
 
 
 def left_out(amount: int, limit: int, noun: str) -> str:

@@ -24,6 +24,7 @@ from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section, spatial_section, training_section
 from covalign.report.tables import csv_bytes, frame_table, left_out
+from covalign.studies.comparison.answers import answers
 from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import pairs
@@ -45,6 +46,10 @@ from covalign.studies.comparison.tables import (
     reason_table,
 )
 from covalign.studies.comparison.words import findings
+
+
+ANSWERED = ("These networks ",)
+"""How findings begin that the answers at the top give already."""
 
 
 def comparison_page(
@@ -77,7 +82,7 @@ def comparison_page(
         layer_section(table, layers, spectra),
         direction_section(table, curves),
         map_section(table, cosine_maps),
-        spectrum_section(layers, spectra, names),
+        spectrum_section(table, layers, spectra, names),
         spatial_section(spatial, filters),
         training_section(training),
         skipped_section(skipped),
@@ -88,9 +93,13 @@ def comparison_page(
         kicker="comparison report",
         title="Did these networks learn the same thing?",
         subtitle=" · ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""),
-        summary=findings(table, conditions),
+        summary=tuple(
+            sentence for sentence in findings(table, conditions) if not sentence.startswith(ANSWERED)
+        ),
         facts=facts,
         sections=tuple(section for section in sections if section is not None),
+        answers=answers(table, conditions, provenance),
+        about=str(provenance.get("about", "")),
     )
 
 
@@ -221,19 +230,20 @@ def map_section(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], Tensor]
 
 
 def spectrum_section(
-    layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor], names: Sequence[str]
+    table: pd.DataFrame, layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor], names: Sequence[str]
 ) -> Section | None:
-    """Spectra of every layer over the noise bulk, all networks of one depth together."""
+    """Spectra of every layer over the noise bulk, those of layers that were matched together."""
     if not spectra:
         return None
-    depths = sorted(set(layers["depth"]))
+    known = layers.drop_duplicates(["network", "layer"]).set_index(["network", "layer"])
+    depths = sorted(set(table["depth"]))
     chosen = [depths[round(place)] for place in np.linspace(0, len(depths) - 1, min(PANELS, len(depths)))]
     panels = []
     for depth in chosen:
-        own = layers[layers["depth"] == depth].drop_duplicates("network").set_index("network")
-        shown = [
-            spectra[name, own.loc[name, "layer"]] if name in own.index else torch.empty(0) for name in names
-        ]
+        matched = matched_layers(table[table["depth"] == depth])
+        places = [(name, matched.get(name, "")) for name in names]
+        shown = [spectra.get(place, torch.empty(0)) for place in places]
+        own = known.loc[[place for place in places if place in known.index]]
         same_bulk = own["upper_edge"].round(6).nunique() == 1
         edges = tuple(own[["lower_edge", "upper_edge"]].iloc[0]) if same_bulk else (math.nan, math.nan)
         panels.append(spectrum_panel(shown, edges, f"layer {depth}", names))
@@ -247,8 +257,21 @@ def spectrum_section(
     return Section("spectra", "How much was learned?", (), (plots,))
 
 
+def matched_layers(rows: pd.DataFrame) -> dict[str, str]:
+    """Return, by network, its layer among those that are compared at one depth.
+
+    Args:
+        rows: of `Comparison.table`, of one depth.
+    """
+    found: dict[str, str] = {}
+    for row in rows.itertuples():
+        found.setdefault(row.a, row.layer_a)
+        found.setdefault(row.b, row.layer_b)
+    return found
+
+
 def method_section() -> Section:
-    """The formulas."""
+    """The formulas, folded: who reads a second report knows them."""
     notes = (
         "alignment",
         "covariance",
@@ -260,7 +283,7 @@ def method_section() -> Section:
         "spatial",
         "references",
     )
-    return Section("method", "How this was measured", (), (Notes(notes),))
+    return Section("method", "How this was measured", (), (Notes(notes),), folded=True)
 
 
 def files(
