@@ -49,9 +49,7 @@ def untold(stage: str, share: float, note: str = "") -> None:
 
 
 @contextmanager
-def shown(
-    progress: Told | bool | None = True, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Told]:
+def shown(progress: Told | bool | None = True, clock: Callable[[], float] = time.monotonic) -> Iterator[Told]:
     """Give what is to be told, and show on standard error what it is told.
 
     A terminal gets a bar for each stage, with the time it took and the time left; anything else a line when a stage

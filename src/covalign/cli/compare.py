@@ -81,7 +81,9 @@ def _hint(found: list[Subject], sample: Images | None, manner: speaking.Manner) 
     """Say which option would have aligned more."""
     bare = [each.name for each in found if each.network.source is None]
     if sample is None:
-        manner.hint("without --images nothing was aligned; hidden layers need them: --images photos, or your own")
+        manner.hint(
+            "without --images nothing was aligned; hidden layers need them: --images photos, or your own"
+        )
     elif bare:
         manner.hint(
             f"{', '.join(bare)}: a weight file has no forward pass, so that its hidden layers could not be aligned; "

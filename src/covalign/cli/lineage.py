@@ -48,9 +48,7 @@ def lineage(
     unwanted = _verdicts(fail_if)
     machine.ready()
     with speaking.place(out, writing, manner) if out else nullcontext() as folder, manner.progress() as told:
-        found = options.opened(
-            models, architecture, store, normalization, device=machine.device, told=told
-        )
+        found = options.opened(models, architecture, store, normalization, device=machine.device, told=told)
         sample = options.images_for(found, images, split, resolution, max_images, seed, told=told)
         result = lineage_of(
             found,
@@ -60,7 +58,11 @@ def lineage(
             provenance=options.provenance(),
             progress=told,
         )
-        verdict = {"verdict": str(result.verdict), "p_value": result.p_value, "pairs": result.numbers()["pairs"]}
+        verdict = {
+            "verdict": str(result.verdict),
+            "p_value": result.p_value,
+            "pairs": result.numbers()["pairs"],
+        }
         if folder is not None:
             speaking.save(result, folder, writing, told)
     said = [f"verdict: {result.verdict} (p = {result.p_value:.2g})", *result.summary]

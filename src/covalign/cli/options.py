@@ -61,8 +61,8 @@ Resolution = Annotated[
 Layout = Annotated[
     list[str] | None,
     Parameter(
-        help="where a model's images have their channels: first or last; one for all, or one per model in order (- to "
-        "find out, as by default)."
+        help="where a model's images have their channels: first or last; one for all, or one per model in order "
+        "(- to find out, as by default)."
     ),
 ]
 Split = Annotated[str, Parameter(help="which images to use.")]
@@ -79,9 +79,7 @@ class Machine:
         Literal["cpu", "cuda", "mps"] | None,
         Parameter(help="where networks run; the mathematics of weights is done on the CPU."),
     ] = None
-    threads: Annotated[
-        int | None, Parameter(help="of the tensor library; its own choice by default.")
-    ] = None
+    threads: Annotated[int | None, Parameter(help="of the tensor library; its own choice by default.")] = None
 
     def ready(self) -> None:
         """Set the threads, and see that the device is there.

@@ -119,7 +119,9 @@ def _show_plans(
     chosen = scale_named(size)
     if manner.json:
         plans = {name: asdict(plan([name], chosen, sources, store)) for name in names}
-        speaking.print_json({"scale": size, "plans": plans, "together": asdict(plan(names, chosen, sources, store))})
+        speaking.print_json(
+            {"scale": size, "plans": plans, "together": asdict(plan(names, chosen, sources, store))}
+        )
         return
     for name in names:
         print(f"{name}: {exhibit(name).title}\n    {exhibit(name).source}")

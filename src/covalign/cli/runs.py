@@ -11,9 +11,7 @@ from covalign.cli import options, speaking
 from covalign.training.store import Entry, RunStore, load_run
 
 
-def list_runs(
-    *, store: options.Store = options.STORE, manner: speaking.Manner = speaking.PLAIN
-) -> None:
+def list_runs(*, store: options.Store = options.STORE, manner: speaking.Manner = speaking.PLAIN) -> None:
     """List stored trainings: key, images, seed, epochs, accuracy."""
     found = [_listed(entry) for entry in RunStore(store).entries()]
     if manner.json:
@@ -90,4 +88,6 @@ def sweep_runs(
     for path in leftovers:
         print(path)
     if not manner.quiet:
-        print(f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}")
+        print(
+            f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}"
+        )

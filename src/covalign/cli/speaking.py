@@ -111,7 +111,9 @@ def place(out: Path, writing: Writing = NEW, manner: Manner = PLAIN) -> Iterator
         with TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise InputError(f"--out: {out} cannot be written ({error.strerror}); give a writable folder") from error
+        raise InputError(
+            f"--out: {out} cannot be written ({error.strerror}); give a writable folder"
+        ) from error
     try:
         yield out
     finally:
@@ -133,7 +135,9 @@ def _keep_others(out: Path, writing: Writing, manner: Manner) -> None:
         manner.hint(f"{out}: replaces what the same command wrote there before")
     elif not writing.overwrite:
         by = f" of `{before}`" if before else ""
-        raise InputError(f"--out: {out} holds a {kind}{by}; give another folder, or --overwrite to replace it")
+        raise InputError(
+            f"--out: {out} holds a {kind}{by}; give another folder, or --overwrite to replace it"
+        )
 
 
 def _decisive(command: str) -> list[str]:

@@ -111,9 +111,7 @@ def demo(
     with speaking.place(out, writing, manner) as folder, manner.progress() as told:
         trained = train_population(specs, RunStore(folder / "runs"), workers=workers, progress=told)
         images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
-        comparison = compare(
-            trained, images, by="training", seed=seed, provenance=origin, progress=told
-        )
+        comparison = compare(trained, images, by="training", seed=seed, provenance=origin, progress=told)
         speaking.write(comparison, folder, manner, writing, told, runs=[str(run.path) for run in trained])
 
 
@@ -125,5 +123,7 @@ def _say(run: Run, manner: speaking.Manner) -> None:
         test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
         findings.append(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
     following = f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison"
-    accuracies = {} if last is None else {"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy}
+    accuracies = (
+        {} if last is None else {"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy}
+    )
     manner.say(run.path or Path(), [*findings, following], key=run.key, epochs=len(run.history), **accuracies)

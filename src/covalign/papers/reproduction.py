@@ -130,7 +130,9 @@ def reproduce(
     chosen = scale(size) if isinstance(size, str) else size
     exhibits = [exhibit(name) for name in names]
     if strange := set(sources) - {data.role for data in chosen.data.values()}:
-        raise unknown("--images: role", sorted(strange)[0], dict.fromkeys(d.role for d in chosen.data.values()))
+        raise unknown(
+            "--images: role", sorted(strange)[0], dict.fromkeys(d.role for d in chosen.data.values())
+        )
     bench = Bench(chosen, sources, store, seed=seed, progress=progress)
     started = time.monotonic()
     for data in dict.fromkeys(needed.data for each in exhibits for needed in each.trainings(chosen).values()):

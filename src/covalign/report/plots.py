@@ -144,7 +144,7 @@ def spectrum_panel(
         "layer": "below",
     }
     layout = {
-        "xaxis": {"type": "log", "title": {"text": "rank"}, "dtick": 1},
+        "xaxis": {"type": "log", "title": {"text": "rank"}, "dtick": "D2"},
         "yaxis": logarithmic("eigenvalue", extremes),
         "shapes": [bulk] if math.isfinite(upper) else [],
     }

@@ -72,7 +72,9 @@ def _bars(trace: Mapping[str, Any], ax: Axes) -> None:
     bottom = _numbers(base) if isinstance(base, Sequence) else np.full(len(y), float(base or 0.0))
     edge = marker.get("line", {})
     colors = {"color": _color(marker.get("color", "#7f7f7f")), "edgecolor": _color(edge.get("color", "none"))}
-    ax.bar(x, y, bottom=bottom, width=trace.get("width", 0.8), linewidth=edge.get("width", 0), zorder=1, **colors)
+    ax.bar(
+        x, y, bottom=bottom, width=trace.get("width", 0.8), linewidth=edge.get("width", 0), zorder=1, **colors
+    )
 
 
 def _course(trace: Mapping[str, Any], ax: Axes) -> None:
@@ -130,7 +132,9 @@ def _shape(shape: Mapping[str, Any], ax: Axes) -> None:
     if shape["type"] == "line":
         ax.axhline(shape["y0"], color=_color(line.get("color", "#7f7f7f")), linewidth=0.8, zorder=1)
     elif shape["type"] == "rect":
-        ax.axhspan(shape["y0"], shape["y1"], color=_color(shape.get("fillcolor", "none")), linewidth=0, zorder=0)
+        ax.axhspan(
+            shape["y0"], shape["y1"], color=_color(shape.get("fillcolor", "none")), linewidth=0, zorder=0
+        )
 
 
 def _note(note: Mapping[str, Any], ax: Axes) -> None:

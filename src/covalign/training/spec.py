@@ -9,8 +9,8 @@ function of the step.
 import json
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 

@@ -80,8 +80,8 @@ def _unmeasured(rows: pd.DataFrame) -> str:
     published = beyond_first(rows.assign(value=mean_of_orders(rows)), "value")
     if not published.empty:
         return (
-            f"The published similarity averages {number(float(published['value'].mean()))}, where 0 is chance and 1 a "
-            "network beside a noisy copy of itself; the agreement R could not be measured."
+            f"The published similarity averages {number(float(published['value'].mean()))}, where 0 is chance and "
+            "1 a network beside a noisy copy of itself; the agreement R could not be measured."
         )
     if not (rows["alignment_correlation"].notna()).any():
         return (
@@ -93,7 +93,9 @@ def _unmeasured(rows: pd.DataFrame) -> str:
 
 def _sure(rows: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
     given = rows[rows["debiased"].notna()]
-    parts = [f"{_compared(rows, provenance)}; {len(given):,} of {count(len(rows), 'comparison')} have a number"]
+    parts = [
+        f"{_compared(rows, provenance)}; {len(given):,} of {count(len(rows), 'comparison')} have a number"
+    ]
     missing = rows.loc[rows["debiased"].isna(), "debiased_reason"].value_counts()
     whys = [f"{amount:,}: {OfR(code).sentence}" for code, amount in missing.items() if code]
     parts[0] += f" ({'; '.join(whys)})" if whys else ""
@@ -112,7 +114,9 @@ def _compared(rows: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
     compared = rows["depth"].nunique()
     networks = provenance.get("networks")
     known = networks.values() if isinstance(networks, Mapping) else ()
-    counts = [each["layers"] for each in known if isinstance(each, Mapping) and isinstance(each.get("layers"), int)]
+    counts = [
+        each["layers"] for each in known if isinstance(each, Mapping) and isinstance(each.get("layers"), int)
+    ]
     if not counts:
         return f"Compared {count(compared, 'layer')}"
     return f"Compared {compared:,} of {count(max(min(counts), compared), 'layer')}"

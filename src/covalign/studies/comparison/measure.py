@@ -182,9 +182,7 @@ def _origin(opened: Sequence[Subject], images: Images | None) -> dict[str, Any]:
             "fingerprint": images.fingerprint,
         }
     )
-    details = {
-        each.name: {**each.network.details, "layers": len(each.network.layers)} for each in opened
-    }
+    details = {each.name: {**each.network.details, "layers": len(each.network.layers)} for each in opened}
     return {"networks": details, "images": known}
 
 

@@ -18,7 +18,7 @@ from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.columns import headings
-from covalign.report.page import Download, Notes, Page, Part, Plots, Section
+from covalign.report.page import Download, Key, Notes, Page, Part, Plots, Section
 from covalign.report.plots import LINES, PANELS, legend, pair_title, spectrum_panel
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
@@ -47,9 +47,8 @@ from covalign.studies.comparison.tables import (
 )
 from covalign.studies.comparison.words import findings
 
-
-ANSWERED = ("These networks ",)
-"""How findings begin that the answers at the top give already."""
+ANSWERED = ("These networks ", " could be given a number", " stand above ")
+"""What findings say that the answers at the top say already."""
 
 
 def comparison_page(
@@ -94,7 +93,9 @@ def comparison_page(
         title="Did these networks learn the same thing?",
         subtitle=" · ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""),
         summary=tuple(
-            sentence for sentence in findings(table, conditions) if not sentence.startswith(ANSWERED)
+            sentence
+            for sentence in findings(table, conditions)
+            if not any(said in sentence for said in ANSWERED)
         ),
         facts=facts,
         sections=tuple(section for section in sections if section is not None),
@@ -145,7 +146,7 @@ def similarity_section(table: pd.DataFrame) -> Section:
                 "What R is held against. An alignment fitted to images in shuffled order still carries strong "
                 "features into strong ones; what the same images add is the distance to it."
                 + left_out(len(every), PANELS, "pairs"),
-                legend(list(CONTROLS.values())),
+                control_keys(table),
             )
         )
     if table["similarity"].notna().any():
@@ -185,6 +186,12 @@ def similarity_section(table: pd.DataFrame) -> Section:
         ("At each layer, what one network learned is rotated into the other’s coordinates and compared.",),
         tuple(parts),
     )
+
+
+def control_keys(table: pd.DataFrame) -> tuple[Key, ...]:
+    """Return the legend of the controls that were measured."""
+    keys = zip(CONTROLS, legend(list(CONTROLS.values())), strict=True)
+    return tuple(key for name, key in keys if table[name].notna().any())
 
 
 def layer_section(

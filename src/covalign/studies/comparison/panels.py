@@ -1,7 +1,8 @@
 """How does a similarity run over depth, on the page?"""
 
 import html
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,6 +43,12 @@ def agreement_panel(table: pd.DataFrame) -> Panel:
     return Panel(tuple(data), layout, "Agreement of every pair of networks against depth.", height=440)
 
 
+def top_of(values: Iterable[float]) -> float:
+    """Return where an axis ends that shows values about 1: no lower than 1.4, no higher than 2.5."""
+    finite = [value for value in values if math.isfinite(value)]
+    return max(1.4, min(2.5, 1.08 * max(finite, default=1.0)))
+
+
 CONTROLS = {
     "debiased": "aligned",
     "debiased_shuffled": "aligned on images in shuffled order",
@@ -62,7 +69,7 @@ def control_panel(table: pd.DataFrame, pair: tuple[str, str]) -> Panel:
             data.append(line(index, rows["depth"], rows[name], hover))
     layout = {
         "xaxis": depth_axis(table["depth"]),
-        "yaxis": {"title": {"text": "R"}, "range": [-0.4, 1.4]},
+        "yaxis": {"title": {"text": "R"}, "range": [-0.4, top_of(rows[[*CONTROLS]].to_numpy().ravel())]},
         **_levels("", ""),
     }
     return Panel(tuple(data), layout, "R and its controls against depth.", pair_title(pair), height=230)
@@ -83,15 +90,16 @@ def shared_panel(
         title: heading.
     """
     layers = {(row.a, row.b): row.layer_a for row in rows.itertuples()}
-    data = []
+    data, drawn = [], []
     for index, pair in enumerate(every):
         curve = curves.get((*pair, layers.get(pair, "")))
         if curve is not None:
             hover = f"{html.escape(pair_title(pair))}<br>%{{x}} directions: <b>%{{y:.3f}}</b>"
+            drawn += curve.shared.tolist()
             data.append(line(index, curve.ranks, curve.shared.tolist(), hover, mode="lines"))
     layout = {
-        "xaxis": {"title": {"text": "leading directions"}, "type": "log", "dtick": 1},
-        "yaxis": {"title": {"text": "shared variance"}, "range": [-0.3, 1.4]},
+        "xaxis": {"title": {"text": "leading directions"}, "type": "log", "dtick": "D2"},
+        "yaxis": {"title": {"text": "shared variance"}, "range": [-0.3, top_of(drawn)]},
         **_levels("", ""),
     }
     return Panel(tuple(data), layout, f"Shared variance at {title}.", title, height=230) if data else None

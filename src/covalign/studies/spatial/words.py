@@ -4,7 +4,6 @@ import pandas as pd
 
 from covalign.report.words import count, number
 
-
 SHARED = ((0.8, "Largely"), (0.6, "For the most part"), (0.4, "In part"))
 """Words for the place of a shared part between chance (0) and all (1); our choice."""
 
@@ -32,8 +31,8 @@ def answers(table: pd.DataFrame, layers: pd.DataFrame) -> tuple[tuple[str, str],
     )
     second = (
         f"{looked}, {count(len(beyond[['a', 'layer_a', 'b', 'layer_b']].drop_duplicates()), 'pair')} of them "
-        f"beyond the first; the least alike pair still shares {beyond['overlap'].min():.0%}. First layers see colours "
-        "and are shown apart."
+        f"beyond the first; the least alike pair still shares {beyond['overlap'].min():.0%}. First layers "
+        "see colours and are shown apart."
     )
     return (asked[0], first), (asked[1], second)
 
