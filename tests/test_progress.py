@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def test_without_a_terminal_a_stage_says_that_it_begins_and_gives_its_notes(capsys):
+def test_a_note_is_one_line_where_there_is_no_terminal(capsys):
     clock = Clock()
     with shown(True, clock) as told:
         told("squares", 0.0)
@@ -24,7 +24,6 @@ def test_without_a_terminal_a_stage_says_that_it_begins_and_gives_its_notes(caps
         clock.now = 20.0
         told("squares", 1.0, "epoch 2/2, loss 0.1 [nats]")
     assert capsys.readouterr().err.splitlines() == [
-        "squares ...",
         "squares: epoch 1/2, loss 0.5 [nats], about 10 s left",
         "squares: epoch 2/2, loss 0.1 [nats]",
     ]
@@ -50,9 +49,15 @@ def test_a_long_stage_without_news_speaks_now_and_then(capsys):
             clock.now = float(share)
             told("alignments", share / 100)
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "alignments ..."
-    assert said[1] == "alignments: 15%, about 85 s left"
-    assert len(said) == 7
+    assert said[0] == "alignments: 15%, about 85 s left"
+    assert len(said) == 6
+
+
+def test_what_is_quick_prints_nothing_where_there_is_no_terminal(capsys):
+    with shown(True, Clock()) as told:
+        told("reading", 0.0)
+        told("reading", 1.0)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

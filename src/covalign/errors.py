@@ -28,9 +28,14 @@ def unknown(what: str, got: str, known: Iterable[str], more: str = "") -> InputE
         more: what else would have been accepted.
     """
     names = [*known]
-    near = get_close_matches(got.lower(), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return InputError(f"{what}: got {got!r}, expected one of {', '.join(names)}{more}{hint}")
+    said = f"{what}: got {got!r}, expected one of {', '.join(names)}{more}"
+    return InputError(f"{said}{nearest(got, names)}")
+
+
+def nearest(got: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known names was meant; empty where none is near."""
+    near = get_close_matches(got.lower(), [*known], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def optional(library: str, extra: str) -> ModuleType:

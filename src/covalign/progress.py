@@ -12,7 +12,6 @@ one that was found in the store, does not make the time left look shorter than i
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
@@ -30,7 +29,7 @@ SPEED_OVER = 3600.0
 """Seconds over which the speed is averaged that the time left is estimated from."""
 
 EVERY = 15.0
-"""Seconds from one line to the next where a stage has no news of its own and there is no terminal."""
+"""Seconds from one line to the next where there is no news and no terminal."""
 
 FIRST_GUESS = 1.0
 """Seconds that a stage must have taken before its time left is guessed."""
@@ -52,8 +51,8 @@ def untold(stage: str, share: float, note: str = "") -> None:
 def shown(progress: Told | bool | None = True, clock: Callable[[], float] = time.monotonic) -> Iterator[Told]:
     """Give what is to be told, and show on standard error what it is told.
 
-    A terminal gets a bar for each stage, with the time it took and the time left; anything else a line when a stage
-    begins, a line for each note, and a line now and then where there are no notes.
+    A terminal gets a bar for each stage, with the time it took and the time left; anything else a line for each note,
+    and a line now and then where there are no notes.
 
     Args:
         progress: a function is given as it is; nothing is shown for False or None.
@@ -91,40 +90,28 @@ def _bars(bar: Progress) -> Told:
     return told
 
 
-@dataclass
-class _Stage:
-    """When a stage began and with which share, and when it was last spoken of."""
-
-    begun: float
-    share: float
-    spoken: float
-
-
 class Lines:
-    """Says in lines how far it is, for logs and pipes."""
+    """Says in lines how far it is, for logs and pipes: what is news, and now and then what is not."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
         self.clock = clock
-        self.stages: dict[str, _Stage] = {}
+        self.spoken = clock()
+        self.begun: dict[str, tuple[float, float]] = {}
 
     def __call__(self, stage: str, share: float, note: str = "", /) -> None:
         """Print what is new."""
         now = self.clock()
-        known = self.stages.setdefault(stage, _Stage(now, share, now))
-        if note:
-            self._say(f"{stage}: {note}{self._left(known, share, now)}")
-        elif known.begun == now and share < 1:
-            self._say(f"{stage} ...")
-        elif now - known.spoken >= EVERY and share < 1:
-            self._say(f"{stage}: {share:.0%}{self._left(known, share, now)}")
-        else:
-            return
-        known.spoken = now
+        self.begun.setdefault(stage, (now, share))
+        silent = now - self.spoken >= EVERY and share < 1
+        if note or silent:
+            self._say(f"{stage}: {note or f'{share:.0%}'}{self._left(stage, share, now)}")
+            self.spoken = now
 
-    def _left(self, known: _Stage, share: float, now: float) -> str:
+    def _left(self, stage: str, share: float, now: float) -> str:
         """Return the time left, from the work of this process alone; nothing where there was none yet."""
-        worked, taken = share - known.share, now - known.begun
+        begun, before = self.begun[stage]
+        worked, taken = share - before, now - begun
         if not worked > 0 or share >= 1 or taken < FIRST_GUESS:
             return ""
         return f", about {duration((1 - share) * taken / worked)} left"

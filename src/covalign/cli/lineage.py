@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from covalign.cli import options, speaking
-from covalign.errors import unknown
+from covalign.errors import InputError, nearest
 from covalign.studies.lineage.measure import lineage as lineage_of
 from covalign.studies.lineage.verdict import Verdict
 from covalign.studies.result import REPORT
@@ -85,5 +85,8 @@ def _verdicts(given: str | None) -> frozenset[str]:
     known = [each.value for each in Verdict]
     for name in names:
         if name not in known:
-            raise unknown("--fail-if", name, known, ", or several with commas")
+            raise InputError(
+                f"--fail-if: got {name!r}, expected one or more of {', '.join(known)}, with commas"
+                f"{nearest(name, known)}"
+            )
     return frozenset(names)

@@ -10,12 +10,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from covalign.data.normalization import normalization
-from covalign.errors import InputError
+from covalign.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,7 @@ class TrainingSpec:
         """
         known = {field.name: field.type for field in fields(cls)}
         if unknown := [key for key in values if key not in known]:
-            near = get_close_matches(unknown[0], [*known, "preset"], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = nearest(unknown[0], [*known, "preset"])
             raise InputError(
                 f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}{hint}"
             )
@@ -185,8 +183,7 @@ def _checked(name: str, value: Any, expected: Any) -> Any:
         value = float(value)
     if not _is_a(value, expected):
         choices = [each for each in get_args(expected) if isinstance(each, str)]
-        near = get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(str(value), choices)
         raise InputError(
             f"training spec: {name} = {value!r} ({type(value).__name__}), expected {_said(expected)}{hint}"
         )

@@ -5,13 +5,10 @@ similarity down to the single spectrum, then method, provenance and all numbers.
 print whole, the page says what it left out.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from covalign.encoding.debiased.reasons import Reason
@@ -19,7 +16,7 @@ from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.columns import headings
 from covalign.report.page import Download, Key, Notes, Page, Part, Plots, Section
-from covalign.report.plots import LINES, PANELS, legend, pair_title, spectrum_panel
+from covalign.report.plots import LINES, PANELS, legend, pair_title
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section, spatial_section, training_section
@@ -38,6 +35,7 @@ from covalign.studies.comparison.panels import (
     shared_panel,
     similarity_panel,
 )
+from covalign.studies.comparison.spectra import spectrum_section
 from covalign.studies.comparison.tables import (
     comparison_table,
     condition_table_by_layer,
@@ -234,47 +232,6 @@ def map_section(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], Tensor]
     gallery = cosine_maps(table, maps)
     prose = "Similarity condenses a map like these into one number; the map shows which directions agree."
     return Section("eigenvectors", "Do the directions correspond?", (prose,), (gallery,)) if gallery else None
-
-
-def spectrum_section(
-    table: pd.DataFrame, layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor], names: Sequence[str]
-) -> Section | None:
-    """Spectra of every layer over the noise bulk, those of layers that were matched together."""
-    if not spectra:
-        return None
-    known = layers.drop_duplicates(["network", "layer"]).set_index(["network", "layer"])
-    depths = sorted(set(table["depth"]))
-    chosen = [depths[round(place)] for place in np.linspace(0, len(depths) - 1, min(PANELS, len(depths)))]
-    panels = []
-    for depth in chosen:
-        matched = matched_layers(table[table["depth"] == depth])
-        places = [(name, matched.get(name, "")) for name in names]
-        shown = [spectra.get(place, torch.empty(0)) for place in places]
-        own = known.loc[[place for place in places if place in known.index]]
-        same_bulk = own["upper_edge"].round(6).nunique() == 1
-        edges = tuple(own[["lower_edge", "upper_edge"]].iloc[0]) if same_bulk else (math.nan, math.nan)
-        panels.append(spectrum_panel(shown, edges, f"layer {depth}", names))
-    caption = (
-        "Eigenvalues of the weight covariances by rank, in units of the variance of the initial weights. "
-        "Grey: where pure noise would lie, drawn where all networks share it; what stands above it was learned."
-    )
-    if len(chosen) < len(depths):
-        caption += f" {len(chosen)} of {len(depths)} layers, evenly spaced."
-    plots = Plots(tuple(panels), caption, legend(names))
-    return Section("spectra", "How much was learned?", (), (plots,))
-
-
-def matched_layers(rows: pd.DataFrame) -> dict[str, str]:
-    """Return, by network, its layer among those that are compared at one depth.
-
-    Args:
-        rows: of `Comparison.table`, of one depth.
-    """
-    found: dict[str, str] = {}
-    for row in rows.itertuples():
-        found.setdefault(row.a, row.layer_a)
-        found.setdefault(row.b, row.layer_b)
-    return found
 
 
 def method_section() -> Section:
