@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from covalign.errors import InputError
-from covalign.report.page import Page, Spark, Table
+from covalign.report.page import Page, Plots, Spark, Table
 from covalign.report.rendering import encoded, write_page
+from covalign.report.stills import still
 from covalign.storage.results import Stored, load, save
 
 REPORT = "report.html"
@@ -110,13 +111,17 @@ class Result(ABC):
         return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False))
 
     def _repr_html_(self) -> str:
-        """Return summary, figure and first table of the page, for notebooks."""
+        """Return the answers, a figure and the first table of the page, for notebooks."""
         page, figure = self.page(), self.figure()
-        tables = (part for section in page.sections for part in section.parts if isinstance(part, Table))
+        inside = [part for section in page.sections for part in section.parts]
+        tables = [part for part in inside if isinstance(part, Table)]
+        panels = [panel for part in inside if isinstance(part, Plots) for panel in part.panels]
+        said = [answer for _, answer in page.answers] or page.summary[:2]
         parts = [f"<h4>{html.escape(page.title)}</h4>"]
-        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in page.summary]
-        parts += [picture(figure)] if figure else []
-        parts += [table_html(table) for table in list(tables)[:1]]
+        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in said]
+        if figure is not None or panels:
+            parts.append(picture(figure) if figure is not None else embedded(still(panels[0])))
+        parts += [table_html(table) for table in tables[:1]]
         return "\n".join(parts)
 
 
@@ -137,7 +142,12 @@ def picture(figure: Figure) -> str:
     """Return a figure as an HTML image."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return embedded(buffer.getvalue())
+
+
+def embedded(png: bytes) -> str:
+    """Return a PNG as an HTML image."""
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def table_html(table: Table) -> str:
