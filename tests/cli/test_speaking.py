@@ -30,6 +30,9 @@ def weights(tmp_path):
 @pytest.mark.parametrize("name", CHEAP)
 def test_the_example_of_a_help_works_as_it_stands(capsys, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
+    base = {"conv.weight": torch.randn(8, 8, 3, 3)}
+    save_file(base, "base.safetensors")
+    save_file({"conv.weight": base["conv.weight"] + 0.01 * torch.randn(8, 8, 3, 3)}, "finetuned.safetensors")
     status, out, err = covalign(capsys, *shlex.split(EXAMPLES[name])[1:])
     assert status == 0, err
     assert out
@@ -96,7 +99,6 @@ def test_a_folder_that_was_made_for_nothing_goes_again(capsys, tmp_path):
     ("words", "nearest"),
     [
         (("train", "laptpo"), "did you mean 'laptop'?"),
-        (("train", "demo", "--labels", "permutd"), "did you mean 'permuted'?"),
         (("reproduce", "encodings-fig44"), "did you mean 'encodings-fig4'?"),
         (("reproduce", "encodings-fig4", "--scale", "labtop"), "did you mean 'laptop'?"),
         (("lineage", "a", "b", "--fail-if", "derivd"), "did you mean 'derived'?"),
@@ -106,6 +108,11 @@ def test_a_folder_that_was_made_for_nothing_goes_again(capsys, tmp_path):
 def test_the_nearest_name_is_offered(capsys, tmp_path, monkeypatch, words, nearest):
     monkeypatch.chdir(tmp_path)
     refused(covalign(capsys, *words), nearest)
+
+
+def test_the_nearest_key_of_a_spec_is_offered(capsys, tmp_path):
+    (tmp_path / "spec.toml").write_text("epoch = 3\n")
+    refused(covalign(capsys, "train", tmp_path / "spec.toml"), "did you mean 'epochs'?")
 
 
 def test_an_option_of_one_model_may_be_skipped_for_another(capsys, weights, tmp_path):

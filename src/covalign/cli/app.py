@@ -58,7 +58,7 @@ EXAMPLES = {
     "train": "covalign train demo --images photos:a --epochs 1",
     "compare": "covalign compare covalign:resnet20 covalign:resnet32 --images photos --max-images 100 "
     "--normalization cifar --out comparison",
-    "diff": "covalign diff covalign:resnet20 covalign:resnet20 --out changes",
+    "diff": "covalign diff base.safetensors finetuned.safetensors --out changes",
     "lineage": "covalign lineage covalign:resnet20 covalign:resnet20",
     "spatial": "covalign spatial covalign:resnet20 --out patterns",
     "energy": "covalign energy --images photos --max-images 200 --out prediction",
@@ -68,7 +68,7 @@ EXAMPLES = {
     "show": "covalign runs show KEY",
     "gc": "covalign runs gc",
 }
-"""What the help of each command ends with; everything here works as it stands, KEY apart."""
+"""What the help of each command ends with; it works as it stands, but for KEY and files that have to be there."""
 
 KEPT = {
     "train": "the last checkpoint is kept: the same command resumes there",

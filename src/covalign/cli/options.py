@@ -33,15 +33,17 @@ Layers = Annotated[
 Inside = Annotated[
     list[str] | None,
     Parameter(
+        allow_leading_hyphen=True,
         help="prefix of the weights that are meant, where a file holds several sets (raw and averaged, generator and "
-        "discriminator); one for all, or one per model in order (- for none)."
+        "discriminator); one for all, or one per model in order (- for none).",
     ),
 ]
 Architectures = Annotated[
     list[str] | None,
     Parameter(
+        allow_leading_hyphen=True,
         help="module.path:factory that a weight file belongs to; one for all, or one per model in order (- for "
-        "none)."
+        "none).",
     ),
 ]
 Normalization = Annotated[
@@ -61,8 +63,9 @@ Resolution = Annotated[
 Layout = Annotated[
     list[str] | None,
     Parameter(
+        allow_leading_hyphen=True,
         help="where a model's images have their channels: first or last; one for all, or one per model in order "
-        "(- to find out, as by default)."
+        "(- to find out, as by default).",
     ),
 ]
 Split = Annotated[str, Parameter(help="which images to use.")]
