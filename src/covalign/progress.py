@@ -83,7 +83,7 @@ def _bars(bar: Progress) -> Told:
     def told(stage: str, share: float, note: str = "") -> None:
         bar.start()
         if stage not in stages:  # what is done already is no work of this bar
-            stages[stage] = bar.add_task(stage, total=1.0, completed=share, note="")
+            stages[stage] = bar.add_task(stage, total=1.0, completed=share, note="")  # type: ignore[arg-type]
         task = bar.tasks[stages[stage]]
         bar.update(task.id, completed=share, note=note or task.fields["note"])
 
