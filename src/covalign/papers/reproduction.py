@@ -222,7 +222,7 @@ def unpacked(folder: Path, files: Mapping[str, bytes]) -> Measurements:
 
 
 def _specs(found: Exhibit, bench: Bench, device: str | None) -> dict[Label, TrainingSpec]:
-    elsewhere = {"device": device} if device else {}
+    elsewhere: dict[str, Any] = {"device": device} if device else {}
     return {
         label: replace(bench.read_from(each.spec, each.data), **elsewhere)
         for label, each in found.trainings(bench.scale).items()
