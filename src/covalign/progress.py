@@ -67,9 +67,13 @@ def shown(progress: Told | bool | None = True, clock: Callable[[], float] = time
         if not console.is_terminal:
             yield Lines(console, clock)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+        )
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        note = TextColumn("{task.fields[note]}")
+        note = TextColumn("{task.fields[note]}", markup=False)
         bar = Progress(*columns, *times, note, console=console, speed_estimate_period=SPEED_OVER)
         try:
             yield _bars(bar)

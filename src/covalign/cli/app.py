@@ -125,8 +125,9 @@ def _register(group: App, commands: dict[str, str]) -> None:
     for name, command in commands.items():
         module, function = command.rpartition(".")[2].split(":")
         source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-        example = f"Example: {EXAMPLES[name]}"
-        group.command(command, name=name, help=docstring(source, function), help_epilogue=example)
+        said = docstring(source, function).partition("\n\nArgs:")[0]  # the arguments follow in a table
+        example = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else ""
+        group.command(command, name=name, help=said, help_epilogue=example)
 
 
 def docstring(source: str, function: str) -> str:

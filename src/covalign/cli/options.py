@@ -73,6 +73,9 @@ LabelColumn = Annotated[str | None, Parameter(help="which label column to read, 
 Seed = Annotated[int, Parameter(help="of everything random.")]
 
 
+Threads = Annotated[int | None, Parameter(help="of the tensor library; its own choice by default.")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Machine:
@@ -82,7 +85,7 @@ class Machine:
         Literal["cpu", "cuda", "mps"] | None,
         Parameter(help="where networks run; the mathematics of weights is done on the CPU."),
     ] = None
-    threads: Annotated[int | None, Parameter(help="of the tensor library; its own choice by default.")] = None
+    threads: Threads = None
 
     def ready(self) -> None:
         """Set the threads, and see that the device is there.
@@ -90,10 +93,7 @@ class Machine:
         Raises:
             InputError: it is not, or the number of threads makes no sense.
         """
-        if self.threads is not None:
-            if self.threads < 1:
-                raise InputError(f"--threads: got {self.threads}, expected at least 1")
-            torch.set_num_threads(self.threads)
+        set_threads(self.threads)
         try:
             torch.empty(1, device=self.device or "cpu")
         except (RuntimeError, AssertionError) as error:
@@ -213,6 +213,19 @@ def _side(found: Sequence[Subject], resolution: int | None) -> int | None:
         for each in found
     ]
     return resolution or max(own, default=0) or None
+
+
+def set_threads(threads: int | None) -> None:
+    """Set the threads of the tensor library.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"--threads: got {threads}, expected at least 1")
+    torch.set_num_threads(threads)
 
 
 def provenance() -> dict[str, Any]:
