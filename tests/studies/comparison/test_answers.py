@@ -6,8 +6,10 @@ import pytest
 
 from covalign.encoding.debiased.reasons import Reason as OfR
 from covalign.encoding.reasons import Reason
+from covalign.figures.style import series
 from covalign.report.rendering import render
 from covalign.studies.comparison.answers import answers
+from covalign.studies.comparison.orders import group_places
 
 
 def said(table, conditions=None, provenance=None):
@@ -66,3 +68,13 @@ def test_conditions_are_set_beside_each_other(joint):
 def test_a_report_stays_below_two_megabytes(joint, factorized):
     for comparison in (joint, factorized):
         assert len(render(comparison.page()).encode()) < 2_000_000
+
+
+def test_pairs_of_the_same_conditions_have_one_colour():
+    conditions = {"a": "cats", "b": "cats", "c": "dogs"}
+    every = [("a", "b"), ("a", "c"), ("b", "c")]
+    places = group_places(every, conditions)
+    colors = [series(places[pair])["color"] for pair in every]
+    assert colors[1] == colors[2] != colors[0]
+    assert len(set(places.values())) == 3
+    assert group_places(every, {}) == {pair: index for index, pair in enumerate(every)}

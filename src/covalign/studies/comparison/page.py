@@ -24,7 +24,7 @@ from covalign.report.tables import csv_bytes, frame_table, left_out
 from covalign.studies.comparison.answers import answers
 from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.maps import cosine_maps
-from covalign.studies.comparison.orders import pairs
+from covalign.studies.comparison.orders import group_places, pairs
 from covalign.studies.comparison.panels import (
     CONTROLS,
     agreement_panel,
@@ -45,7 +45,7 @@ from covalign.studies.comparison.tables import (
 )
 from covalign.studies.comparison.words import findings
 
-ANSWERED = ("These networks ", " could be given a number", " stand above ")
+ANSWERED = ("These networks ", "Networks of one condition", " could be given a number", " stand above ")
 """What findings say that the answers at the top say already."""
 
 
@@ -74,7 +74,7 @@ def comparison_page(
         ("Images", str(images.get("name", "none: nothing was aligned"))),
     )
     sections = (
-        similarity_section(table),
+        similarity_section(table, conditions),
         condition_section(by_condition),
         layer_section(table, layers, spectra),
         direction_section(table, curves),
@@ -122,18 +122,21 @@ def condition_section(by_condition: pd.DataFrame) -> Section | None:
     return Section("conditions", "Do conditions teach the same?", (), tuple(parts))
 
 
-def similarity_section(table: pd.DataFrame) -> Section:
+def similarity_section(table: pd.DataFrame, conditions: Mapping[str, str]) -> Section:
     """Similarity against depth, the levels behind it, and why some values are missing."""
     every = pairs(table)
-    keys = legend([pair_title(pair) for pair in every[:LINES]])
+    places = group_places(every[:LINES], conditions)
+    keys = legend([pair_title(pair) for pair in every[:LINES]], places=[places[p] for p in every[:LINES]])
+    grouped = " One colour for each two conditions." if len(set(conditions.values())) > 1 else ""
     parts: list[Part] = []
     if table["debiased"].notna().any():
         parts.append(
             Plots(
-                (agreement_panel(table),),
+                (agreement_panel(table, places),),
                 "Agreement R of every pair against depth, with 95 % intervals over neurons. It needs no model of the "
                 "noise: directions of neurons, each compared with others only. Thin lines: the same weights, aligned "
                 "on images in shuffled order. Gaps: no value; the reason is in the table below."
+                + grouped
                 + left_out(len(every), LINES, "pairs"),
                 keys,
             )
@@ -150,7 +153,7 @@ def similarity_section(table: pd.DataFrame) -> Section:
     if table["similarity"].notna().any():
         parts.append(
             Plots(
-                (similarity_panel(table),),
+                (similarity_panel(table, places),),
                 "The published measure: normalized similarity (Guth and Ménard 2024, eq. 6) of every pair against "
                 "depth, mean of both "
                 "orders. Thin lines: the same weights without alignment. Open markers: the layer’s unlearned "
@@ -162,7 +165,7 @@ def similarity_section(table: pd.DataFrame) -> Section:
     if table["calibrated"].notna().any():
         parts.append(
             Plots(
-                (calibrated_panel(table),),
+                (calibrated_panel(table, places),),
                 "Calibrated similarity with its 95 % interval: an estimate for the populations the neurons were "
                 "drawn from, both networks treated as noisy. Withheld where the noise model does not hold."
                 + left_out(len(every), LINES, "pairs"),

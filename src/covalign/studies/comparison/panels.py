@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -27,13 +27,23 @@ def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
     trace["marker"] = trace["marker"] | {"symbol": symbols}
 
 
-def agreement_panel(table: pd.DataFrame) -> Panel:
+Places: TypeAlias = Mapping[tuple[str, str], int]
+"""Which series each pair is drawn as; see `covalign.studies.comparison.orders.group_places`."""
+
+
+def agreement_panel(table: pd.DataFrame, places: Places | None = None) -> Panel:
     """Plot R of every pair with its 95 % interval; thin lines: aligned on images in shuffled order."""
     shown = {"value": "debiased", "low": "debiased_low", "high": "debiased_high", "test": "debiased_z"}
-    data = _with_intervals(table, shown, "R", "z = %{customdata[4]:.1f}")
+    data = _with_intervals(table, shown, "R", "z = %{customdata[4]:.1f}", places)
     for index, pair in enumerate(pairs(table)[:LINES]):
         rows = rows_of(table, pair)
-        data += _control(index, pair, rows["depth"], rows["debiased_shuffled"], "aligned on other images")
+        data += _control(
+            places[pair] if places else index,
+            pair,
+            rows["depth"],
+            rows["debiased_shuffled"],
+            "aligned on other images",
+        )
     top = max(1.2, min(2.0, float(table["debiased"].max(skipna=True)) * 1.15))
     layout = {
         "xaxis": depth_axis(table["depth"]),
@@ -128,7 +138,7 @@ def condition_panel(by_condition: pd.DataFrame) -> Panel:
 
 
 def _with_intervals(
-    table: pd.DataFrame, columns: dict[str, str], name: str, test: str
+    table: pd.DataFrame, columns: dict[str, str], name: str, test: str, places: Places | None
 ) -> list[dict[str, Any]]:
     """Return a trace per pair: values with their 95 % intervals, side by side at each layer.
 
@@ -137,6 +147,7 @@ def _with_intervals(
         columns: which of its columns are value, low, high and test.
         name: of the value, when hovering.
         test: what hovering says of the test.
+        places: which series each pair is drawn as; in order by default.
     """
     traces, every = [], pairs(table)[:LINES]
     for index, pair in enumerate(every):
@@ -149,9 +160,10 @@ def _with_intervals(
         )
         numbers = rows[["depth", "low", "high", "test"]].values.tolist()
         custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
-        bars = _interval(rows, index)
+        place = places[pair] if places else index
+        bars = _interval(rows, place)
         traces.append(
-            line(index, rows["depth"] + shift, rows["value"], hover, customdata=custom, error_y=bars)
+            line(place, rows["depth"] + shift, rows["value"], hover, customdata=custom, error_y=bars)
         )
     return traces
 
@@ -186,7 +198,7 @@ def _interval(rows: pd.DataFrame, index: int) -> dict[str, Any]:
     }
 
 
-def similarity_panel(table: pd.DataFrame) -> Panel:
+def similarity_panel(table: pd.DataFrame, places: Places | None = None) -> Panel:
     """Plot the similarity of every pair, mean of both orders, and the control without alignment, faintly."""
     data = []
     for index, pair in enumerate(pairs(table)[:LINES]):
@@ -198,9 +210,10 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
             "cosine %{customdata[3]:.3f}, chance %{customdata[4]:.3f}, ceiling %{customdata[5]:.3f}"
         )
         custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers.values.tolist(), strict=True)]
-        data.append(line(index, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
+        place = places[pair] if places else index
+        data.append(line(place, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
         _hollow(data[-1], rows)
-        data += _control(index, pair, rows["depth"], unaligned(rows), "without alignment")
+        data += _control(place, pair, rows["depth"], unaligned(rows), "without alignment")
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "normalized similarity"}},
@@ -211,10 +224,10 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
     )
 
 
-def calibrated_panel(table: pd.DataFrame) -> Panel:
+def calibrated_panel(table: pd.DataFrame, places: Places | None = None) -> Panel:
     """Plot the calibrated similarity of every pair with its 95 % interval; withheld values are gaps."""
     shown = {"value": "calibrated", "low": "low", "high": "high", "test": "p_value"}
-    data = _with_intervals(table, shown, "calibrated", "p = %{customdata[4]:.2g}")
+    data = _with_intervals(table, shown, "calibrated", "p = %{customdata[4]:.2g}", places)
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "calibrated similarity"}},
