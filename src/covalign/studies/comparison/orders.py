@@ -38,7 +38,7 @@ def pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
 def group_places(
     every: Sequence[tuple[str, str]], conditions: Mapping[str, str]
 ) -> dict[tuple[str, str], int]:
-    """Return which series each pair is drawn as: pairs of the same two conditions have one colour, and their own dash.
+    """Return which series each pair is drawn as: one colour for each two conditions, and dashes within.
 
     Args:
         every: the pairs that are drawn.
