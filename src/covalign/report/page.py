@@ -199,3 +199,9 @@ class Page:
     sections: tuple[Section, ...]
     answers: tuple[tuple[str, str], ...] = ()
     about: str = ""
+
+    @property
+    def remaining(self) -> tuple[str, ...]:
+        """What the summary says beyond the answers."""
+        said = {answer for _, answer in self.answers}
+        return tuple(sentence for sentence in self.summary if sentence not in said)
