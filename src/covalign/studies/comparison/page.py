@@ -109,9 +109,13 @@ def condition_section(by_condition: pd.DataFrame) -> Section | None:
     compared = list(dict.fromkeys(zip(by_condition["condition_a"], by_condition["condition_b"], strict=True)))
     parts: list[Part] = []
     if by_condition["q"].notna().any():
+        known = by_condition["low"].notna().any()
+        with_it = (
+            "with 95 % intervals over seeds" if known else "without intervals, which take three seeds a side"
+        )
         caption = (
-            "Q of every pair of conditions against depth, with 95 % intervals over seeds: how much networks of two "
-            "conditions share, relative to what seeds of one condition share."
+            f"Q of every pair of conditions against depth, {with_it}: how much networks of two conditions share, "
+            "relative to what seeds of one condition share."
         )
         keys = legend([pair_title(pair) for pair in compared[:LINES]])
         panel = condition_panel(by_condition)
