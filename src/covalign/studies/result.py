@@ -20,9 +20,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from covalign.errors import InputError
-from covalign.report.page import Page, Plots, Spark, Table
+from covalign.report.page import Page, Spark, Table
 from covalign.report.rendering import encoded, write_page
-from covalign.report.stills import still
 from covalign.storage.results import Stored, load, save
 
 REPORT = "report.html"
@@ -113,14 +112,11 @@ class Result(ABC):
     def _repr_html_(self) -> str:
         """Return the answers, a figure and the first table of the page, for notebooks."""
         page, figure = self.page(), self.figure()
-        inside = [part for section in page.sections for part in section.parts]
-        tables = [part for part in inside if isinstance(part, Table)]
-        panels = [panel for part in inside if isinstance(part, Plots) for panel in part.panels]
-        said = [answer for _, answer in page.answers] or page.summary[:2]
+        tables = [part for section in page.sections for part in section.parts if isinstance(part, Table)]
+        said = [*(answer for _, answer in page.answers), *page.remaining[:1]]
         parts = [f"<h4>{html.escape(page.title)}</h4>"]
         parts += [f"<p>{html.escape(sentence)}</p>" for sentence in said]
-        if figure is not None or panels:
-            parts.append(picture(figure) if figure is not None else embedded(still(panels[0])))
+        parts += [picture(figure)] if figure is not None else []
         parts += [table_html(table) for table in tables[:1]]
         return "\n".join(parts)
 
@@ -142,12 +138,7 @@ def picture(figure: Figure) -> str:
     """Return a figure as an HTML image."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    return embedded(buffer.getvalue())
-
-
-def embedded(png: bytes) -> str:
-    """Return a PNG as an HTML image."""
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def table_html(table: Table) -> str:
