@@ -23,7 +23,7 @@ def panel():
         "marker": {"color": "rgba(127,127,127,.3)"},
     }
     error = {"type": "data", "symmetric": False, "array": [0.1, float("nan")], "arrayminus": [0.2, 0.1]}
-    course = line(1, [1, 2], [3.0, None], "hover", error_y=error)
+    course = line(1, [1, 2], [3.0, float("nan")], "hover", error_y=error)
     layout = {
         "xaxis": {"title": {"text": "layer"}, "range": [0.6, 2.4]},
         "yaxis": {"title": {"text": "$R$ &lt;b&gt;"}},
