@@ -1,15 +1,49 @@
 """What a user installs is the wheel: it must hold everything that a report is made of."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+EXTRAS = ("datasets", "dask", "distributed", "plotly", "onnx", "onnxruntime", "h5py", "timm", "torchvision")
+"""What no report and no demo may need."""
+
+BLOCKED = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+SCRIPT = """
+from typing import reveal_type
+from covalign import Comparison, compare, load_images, load_network, spatial_covariance
+
+networks = {"a": load_network("a.safetensors"), "b": load_network("b.safetensors")}
+reveal_type(compare(networks, load_images("photos:a")))
+reveal_type(compare(networks, None).table)
+reveal_type(spatial_covariance)
+compare(networks, load_images("photos:a"), draws="ten")
+"""
+
+LARGE = ("torch", "numpy", "pandas", "matplotlib", "scipy", "pyarrow", "PIL", "jinja2", "rich", "safetensors")
+UNREAD = "\n".join(
+    ["[mypy]", "ignore_missing_imports = true", "follow_imports = silent"]
+    + [f"[mypy-{name}.*]\nfollow_imports = skip" for name in LARGE]
+)
+"""What mypy need not read to see our own types, so that the test takes seconds."""
 
 REPORT = """
 from pathlib import Path
@@ -49,6 +83,7 @@ def installed(tmp_path_factory) -> Path:
     run(*pip, "install", "--no-deps", "--no-index", "--target", site, wheel, folder=folder)
     # A folder that is named in a .pth file comes last, and its own .pth files, editable installs, are not read.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
+    (site / "sitecustomize.py").write_text(BLOCKED)  # as if no extra were installed
     return folder
 
 
@@ -57,6 +92,49 @@ def test_an_installed_wheel_writes_reports(installed):
     said = run(python, "-c", REPORT, folder=installed)
     assert said.split() == ["report.html", "comparison.html"]
     assert "</html>" in (installed / "report.html").read_text(encoding="utf-8")[-100:]
+
+
+def test_an_installed_command_needs_no_extra(installed):
+    program = next(installed.glob("empty/bin/python")), "-m", "covalign.cli"
+    said = run(*program, "spatial", "covalign:resnet20", "--out", "patterns", "--quiet", folder=installed)
+    assert said.split() == [str(Path("patterns") / "report.html")]
+    demo = "from covalign.cli.train import demo, train_population; from covalign.studies.comparison import measure"
+    run(program[0], "-c", demo, folder=installed)
+
+
+def test_a_missing_extra_is_named_with_the_line_that_installs_it(installed):
+    code = "from covalign import load_images\ntry: load_images('uoft-cs/cifar10')\nexcept ValueError as e: print(e)"
+    said = run(next(installed.glob("empty/bin/python")), "-c", code, folder=installed)
+    assert "pip install 'covalign[data]'" in said
+    assert said.count("\n") == 1
+
+
+def test_nothing_that_is_required_is_an_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {re.split(r"[^\w-]", each)[0].lower() for each in project["dependencies"]}
+    assert not required & set(EXTRAS)
+    assert len(required) <= 14
+
+
+@pytest.mark.slow
+def test_a_users_script_sees_types(installed):
+    (installed / "script.py").write_text(SCRIPT)
+    (installed / "mypy.ini").write_text(UNREAD)
+    python = next(installed.glob("empty/bin/python"))
+    done = subprocess.run(
+        [python, "-m", "mypy", "script.py", "--config-file", "mypy.ini"],
+        capture_output=True,
+        text=True,
+        cwd=installed,
+    )
+    assert 'Revealed type is "covalign.studies.comparison.record.Comparison"' in done.stdout
+    assert "spatial.SpatialCovariance" in done.stdout
+    assert 'Argument "draws" to "compare" has incompatible type "str"; expected "int"' in done.stdout
+
+
+def test_a_source_distribution_holds_what_the_tests_need(installed):
+    names = (installed / "src" / "covalign.egg-info" / "SOURCES.txt").read_text(encoding="utf-8").split("\n")
+    assert {"src/covalign/report/plotly/plotly-basic.min.js", "src/covalign/py.typed"} <= set(names)
 
 
 def test_a_wheel_holds_every_file_of_the_package(installed):

@@ -4,6 +4,11 @@ Every message says three things: what was received, what was expected, and what 
 The command line prints it as one line and exits with status 2.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from types import ModuleType
+
 
 class InputError(ValueError):
     """Input that cannot be used: a file, an option, an array or a combination of them."""
@@ -11,3 +16,43 @@ class InputError(ValueError):
 
 class UncheckedWarning(UserWarning):
     """Results were read whose files carry no checksums: damage to them would not be noticed."""
+
+
+def unknown(what: str, got: str, known: Iterable[str], more: str = "") -> InputError:
+    """Return the error about a name that does not exist, with the nearest one that does.
+
+    Args:
+        what: that was named.
+        got: the name.
+        known: the names there are.
+        more: what else would have been accepted.
+    """
+    names = [*known]
+    said = f"{what}: got {got!r}, expected one of {', '.join(names)}{more}"
+    return InputError(f"{said}{nearest(got, names)}")
+
+
+def nearest(got: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known names was meant; empty where none is near."""
+    near = get_close_matches(got.lower(), [*known], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def optional(library: str, extra: str) -> ModuleType:
+    """Import a library of an optional extra.
+
+    Args:
+        library: the module's name.
+        extra: of covalign, that brings it.
+
+    Raises:
+        InputError: whatever goes wrong, with the line that installs it.
+    """
+    try:
+        return import_module(library)
+    except Exception as error:  # torchvision raises RuntimeError beside a torch it was not built for
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"{library} cannot be imported ({type(error).__name__}: {said}); install it, in a version that fits "
+            f"your torch, with: pip install 'covalign[{extra}]'"
+        ) from error

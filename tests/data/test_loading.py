@@ -12,9 +12,9 @@ from PIL import Image
 
 from covalign.data.decoding import decode_listing
 from covalign.data.folders import image_folder
+from covalign.data.hub import hub_dataset
 from covalign.data.images import Images
 from covalign.data.loading import load_images
-from covalign.data.tables import hub_dataset
 from covalign.errors import InputError
 
 

@@ -62,6 +62,15 @@ def test_it_opens_without_complaint_and_asks_for_nothing(opened):
     assert [url for url in requests if url != path.as_uri() and not url.startswith("data:")] == []
 
 
+def test_both_answers_are_above_the_fold(opened):
+    page = opened[0]
+    page.set_viewport_size({"width": 1280, "height": 800})
+    boxes = [box.bounding_box() for box in page.locator(".answer").all()]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert len(boxes) == 2
+    assert all(box["y"] + box["height"] <= 800 for box in boxes)
+
+
 def test_every_plot_is_drawn(opened):
     page = opened[0]
     plots = page.locator(".plot")

@@ -5,11 +5,12 @@ called, so that ``covalign --help`` answers at once. Bad input ends in one line 
 """
 
 import inspect
+import json
 import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -21,14 +22,20 @@ app = App(
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative_iterable=()),
+    suppress_keyboard_interrupt=False,
     help="Do two neural networks learn the same thing? Compare their learned weights, layer by layer.\n\n"
     "Start with `covalign demo`: it trains four small networks on embedded photographs, compares them, and "
     "writes a report, in a few minutes and without any data.",
     help_epilogue="MODEL is a run of the store (folder or first digits of its key), a weight file (.safetensors, "
     ".pt, .pth, .onnx), timm:NAME, torchvision:NAME, or module.path:factory. DATA is a hub data set "
-    "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos.",
+    "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos.\n\n"
+    "Example: covalign demo --out covalign-demo",
 )
-runs = App(name="runs", help="List, show and clean up stored trainings.")
+runs = App(
+    name="runs",
+    help="List, show and clean up stored trainings.",
+    help_epilogue="Example: covalign runs list",
+)
 
 COMMANDS = {
     "demo": "covalign.cli.train:demo",
@@ -46,6 +53,32 @@ RUNS = {
     "gc": "covalign.cli.runs:sweep_runs",
 }
 
+EXAMPLES = {
+    "demo": "covalign demo --out covalign-demo",
+    "train": "covalign train demo --images photos:a --epochs 1",
+    "compare": "covalign compare covalign:resnet20 covalign:resnet32 --images photos --max-images 100 "
+    "--normalization cifar --out comparison",
+    "diff": "covalign diff base.safetensors finetuned.safetensors --out changes",
+    "lineage": "covalign lineage covalign:resnet20 covalign:resnet20",
+    "spatial": "covalign spatial covalign:resnet20 --out patterns",
+    "energy": "covalign energy --images photos --max-images 200 --out prediction",
+    "reproduce": "covalign reproduce --list",
+    "completion": "covalign completion bash",
+    "list": "covalign runs list",
+    "show": "covalign runs show KEY",
+    "gc": "covalign runs gc",
+}
+"""What the help of each command ends with; it works as it stands, but for KEY and files that have to be there."""
+
+KEPT = {
+    "train": "the last checkpoint is kept: the same command resumes there",
+    "demo": "trainings and their checkpoints are kept in OUT/runs: the same command resumes there",
+    "reproduce": "trainings, checkpoints and finished figures are kept: the same command resumes there",
+}
+"""What is kept of a command that is interrupted."""
+
+NOTHING_KEPT = "nothing was written, and an earlier result is as it was; stored trainings are not touched"
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
@@ -53,13 +86,15 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             warnings.simplefilter("always", UncheckedWarning)
+            _starting()
             app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     except KeyboardInterrupt:
-        print("covalign: interrupted; trainings resume when the same command is run again", file=sys.stderr)
+        command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+        print(f"\ncovalign: interrupted; {KEPT.get(command, NOTHING_KEPT)}", file=sys.stderr)
         sys.exit(130)
 
 
@@ -70,8 +105,18 @@ def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: 
     print(text, end="", file=sys.stderr)
 
 
+def _starting() -> None:
+    """Say at once, on a terminal, that something happens: the tensor library takes its seconds to load."""
+    words = sys.argv[1:]
+    if sys.stderr.isatty() and words and words[0] in COMMANDS and not {"--help", "-h", "--quiet"} & {*words}:
+        print("covalign: starting ...", end="\r", file=sys.stderr, flush=True)
+
+
 def _fail(message: str) -> None:
-    print(f"covalign: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    if "--json" in sys.argv:
+        print(json.dumps({"error": line}))
+    print(f"covalign: {line}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -80,7 +125,9 @@ def _register(group: App, commands: dict[str, str]) -> None:
     for name, command in commands.items():
         module, function = command.rpartition(".")[2].split(":")
         source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-        group.command(command, name=name, help=docstring(source, function))
+        said = docstring(source, function).partition("\n\nArgs:")[0]  # the arguments follow in a table
+        example = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else ""
+        group.command(command, name=name, help=said, help_epilogue=example)
 
 
 def docstring(source: str, function: str) -> str:
@@ -90,7 +137,20 @@ def docstring(source: str, function: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
+    """Print what a shell needs to complete commands and options.
+
+    For the shell that is open: `source <(covalign completion bash)`; for every new one, put that line into the
+    shell's start file.
+
+    Args:
+        shell: bash, zsh, fish or powershell.
+    """
+    print(app.generate_completion(shell=shell))
+
+
 app.command(runs)
+app.command(completion, help_epilogue=f"Example: {EXAMPLES['completion']}")
 _register(app, COMMANDS)
 _register(runs, RUNS)
 

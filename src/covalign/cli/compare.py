@@ -1,8 +1,9 @@
 """`covalign compare`: did these networks learn the same thing?"""
 
-from covalign.cli import options
-from covalign.progress import shown
+from covalign.cli import options, speaking
+from covalign.data.images import Images
 from covalign.studies.comparison.measure import compare as compare_networks
+from covalign.studies.subjects import Subject
 
 
 def compare(
@@ -21,9 +22,11 @@ def compare(
     by: list[str] | None = None,
     controls: bool = True,
     calibrate: bool = True,
-    threads: options.Threads = None,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
+    machine: options.Machine = options.HERE,
+    writing: speaking.Writing = speaking.NEW,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Compare networks layer by layer: did they learn the same thing?
 
@@ -41,10 +44,23 @@ def compare(
         controls: also compare with alignments fitted to shuffled images, and to features centred at each position.
         calibrate: also estimate the calibrated similarity with its interval.
     """
-    options.set_threads(threads)
-    found = options.opened(models, architecture, store, normalization, resolution, layout, inside, layers)
-    sample = options.images_for(found, images, split, resolution, max_images, seed, label_column)
-    with shown() as told:
+    machine.ready()
+    with speaking.place(out, writing, manner) as folder, manner.progress() as told:
+        found = options.opened(
+            models,
+            architecture,
+            store,
+            normalization,
+            resolution,
+            layout,
+            inside,
+            layers,
+            device=machine.device,
+            told=told,
+        )
+        sample = options.images_for(
+            found, images, split, resolution, max_images, seed, label_column, told=told
+        )
         comparison = compare_networks(
             found,
             sample,
@@ -57,4 +73,19 @@ def compare(
             provenance=options.provenance(),
             progress=told,
         )
-    options.write(comparison, out)
+        speaking.write(comparison, folder, manner, writing, told)
+    _hint(found, sample, manner)
+
+
+def _hint(found: list[Subject], sample: Images | None, manner: speaking.Manner) -> None:
+    """Say which option would have aligned more."""
+    bare = [each.name for each in found if each.network.source is None]
+    if sample is None:
+        manner.hint(
+            "without --images nothing was aligned; hidden layers need them: --images photos, or your own"
+        )
+    elif bare:
+        manner.hint(
+            f"{', '.join(bare)}: a weight file has no forward pass, so that its hidden layers could not be aligned; "
+            "say what builds the network: --architecture module.path:factory (- for a model that needs none)"
+        )

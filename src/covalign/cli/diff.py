@@ -2,9 +2,8 @@
 
 import sys
 
-from covalign.cli import options
+from covalign.cli import options, speaking
 from covalign.networks.readers.opening import read_adapter
-from covalign.progress import shown
 from covalign.studies.difference.measure import diff as difference_of
 
 
@@ -22,6 +21,9 @@ def diff(
     draws: int = 10,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
+    machine: options.Machine = options.HERE,
+    writing: speaking.Writing = speaking.NEW,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Show what changed between relatives: a fine-tune and its base, two checkpoints of one training.
 
@@ -35,18 +37,27 @@ def diff(
         fail_above: exit with status 1 if a layer's relative change is larger, for pipelines.
         draws: random turns of each update.
     """
+    machine.ready()
     names = [base, other, *([replicate] if replicate else [])]
-    adapters = {name: adapter for name in names[1:] if (adapter := read_adapter(name))}
-    networks = [base, *(name for name in names[1:] if name not in adapters)]
-    opened = options.opened(networks, architecture, store, inside=inside, layers=layers)
-    subjects = dict(zip(networks, opened, strict=True))
-    relatives = [adapters.get(name) or subjects[name] for name in names[1:]]
-    with shown() as told:
+    with speaking.place(out, writing, manner) as folder, manner.progress() as told:
+        adapters = {name: adapter for name in names[1:] if (adapter := read_adapter(name))}
+        networks = [base, *(name for name in names[1:] if name not in adapters)]
+        opened = options.opened(networks, architecture, store, inside=inside, layers=layers, told=told)
+        subjects = dict(zip(networks, opened, strict=True))
+        relatives = [adapters.get(name) or subjects[name] for name in names[1:]]
         difference = difference_of(
-            opened[0], *relatives, layers=layers, draws=draws, seed=seed, progress=told
+            opened[0],
+            *relatives,
+            layers=layers,
+            draws=draws,
+            seed=seed,
+            provenance=options.provenance(),
+            progress=told,
         )
-    options.write(difference, out)
-    print(f"largest relative change of a layer: {difference.largest_change:.4g}")
-    if fail_above is not None and difference.largest_change > fail_above:
+        largest = difference.largest_change
+        speaking.write(difference, folder, manner, writing, told, largest_change=largest)
+    if not (manner.json or manner.quiet):
+        print(f"largest relative change of a layer: {largest:.4g}")
+    if fail_above is not None and largest > fail_above:
         print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
         sys.exit(1)

@@ -1,6 +1,6 @@
 """`covalign energy`: what does a first layer learn from these images?"""
 
-from covalign.cli import options
+from covalign.cli import options, speaking
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization as named
 from covalign.studies.first_layer.measure import first_layer_summary
@@ -25,9 +25,11 @@ def energy(
     resolution: int | None = None,
     max_images: int | None = None,
     draws: int = 200,
-    threads: options.Threads = None,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
+    machine: options.Machine = options.HERE,
+    writing: speaking.Writing = speaking.NEW,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Predict what a first layer learns from these images; with a MODEL, beside what its own learned.
 
@@ -46,31 +48,39 @@ def energy(
         max_images: at most this many images, drawn at random; all by default.
         draws: random initializations behind the fit.
     """
-    options.set_threads(threads)
-    subject = (
-        None if model is None else open_subject(model, architecture, store=RunStore(store), inside=inside)
-    )
-    size = resolution or (subject.network.resolution if subject else None)
-    summary = first_layer_summary(
-        subject,
-        load_images(
+    machine.ready()
+    with speaking.place(out, writing, manner) as folder, manner.progress() as told:
+        told("reading networks", 0.0)
+        subject = (
+            None if model is None else open_subject(model, architecture, store=RunStore(store), inside=inside)
+        )
+        told("reading networks", 1.0)
+        told("reading images", 0.0)
+        sample = load_images(
             images,
             split,
-            resolution=size,
+            resolution=resolution or (subject.network.resolution if subject else None),
             label_column=label_column,
             max_images=max_images,
             channels=_channels(subject),
             seed=seed,
-        ),
-        kernel_size=kernel_size,
-        scaled_time=time,
-        normalization=named(normalization) if normalization else None,
-        draws=draws,
-        seed=seed,
-        provenance=options.provenance(),
-    )
-    options.write(summary, out)
-    _say(summary)
+        )
+        told("reading images", 1.0)
+        told("patches and profiles", 0.0)
+        summary = first_layer_summary(
+            subject,
+            sample,
+            kernel_size=kernel_size,
+            scaled_time=time,
+            normalization=named(normalization) if normalization else None,
+            draws=draws,
+            seed=seed,
+            provenance=options.provenance(),
+        )
+        told("patches and profiles", 1.0)
+        speaking.write(summary, folder, manner, writing, told)
+    if not (manner.json or manner.quiet):
+        _say(summary)
 
 
 def _channels(subject: Subject | None) -> int | None:

@@ -1,16 +1,17 @@
 """`covalign lineage`: was one network derived from the other?"""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from covalign.cli import options
-from covalign.errors import InputError
-from covalign.progress import shown
+from covalign.cli import options, speaking
+from covalign.errors import InputError, nearest
 from covalign.studies.lineage.measure import lineage as lineage_of
 from covalign.studies.lineage.verdict import Verdict
+from covalign.studies.result import REPORT
 
 
 def lineage(
@@ -25,9 +26,11 @@ def lineage(
     resolution: int | None = None,
     max_images: int = 2_000,
     fail_if: str | None = None,
-    threads: options.Threads = None,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
+    machine: options.Machine = options.HERE,
+    writing: speaking.Writing = speaking.NEW,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Judge whether a network was derived from another: fine-tuned, pruned, quantized, merged, or not at all.
 
@@ -43,10 +46,10 @@ def lineage(
             common_ancestor, independent, unrelated, undecided; several with commas.
     """
     unwanted = _verdicts(fail_if)
-    options.set_threads(threads)
-    found = options.opened(models, architecture, store, normalization)
-    sample = options.images_for(found, images, split, resolution, max_images, seed)
-    with shown() as told:
+    machine.ready()
+    with speaking.place(out, writing, manner) if out else nullcontext() as folder, manner.progress() as told:
+        found = options.opened(models, architecture, store, normalization, device=machine.device, told=told)
+        sample = options.images_for(found, images, split, resolution, max_images, seed, told=told)
         result = lineage_of(
             found,
             sample,
@@ -55,10 +58,18 @@ def lineage(
             provenance=options.provenance(),
             progress=told,
         )
-    if out is not None:
-        options.write(result, out)
-    print(f"verdict: {result.verdict} (p = {result.p_value:.2g})")
-    print("\n".join(result.summary))
+        verdict = {
+            "verdict": str(result.verdict),
+            "p_value": result.p_value,
+            "pairs": result.numbers()["pairs"],
+        }
+        if folder is not None:
+            speaking.save(result, folder, writing, told)
+    said = [f"verdict: {result.verdict} (p = {result.p_value:.2g})", *result.summary]
+    if manner.json:
+        speaking.print_json({"path": folder and folder / REPORT, "findings": said, **verdict})
+    else:
+        print("\n".join([*([str(folder / REPORT)] if folder else []), *(said[:1] if manner.quiet else said)]))
     if result.verdict in unwanted:
         print(f"covalign: {result.verdict} is among --fail-if {fail_if}", file=sys.stderr)
         sys.exit(1)
@@ -76,5 +87,6 @@ def _verdicts(given: str | None) -> frozenset[str]:
         if name not in known:
             raise InputError(
                 f"--fail-if: got {name!r}, expected one or more of {', '.join(known)}, with commas"
+                f"{nearest(name, known)}"
             )
     return frozenset(names)

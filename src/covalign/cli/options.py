@@ -1,22 +1,26 @@
-"""What do several commands take, and how do they say where the result is?"""
+"""What do several commands take?"""
 
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from cyclopts import Parameter
 
+from covalign.cli.speaking import typed
 from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
 from covalign.errors import InputError
+from covalign.progress import Told, untold
 from covalign.storage.provenance import environment
-from covalign.studies.result import Result
 from covalign.studies.subjects import Subject, open_subject
 from covalign.training.store import RunStore
 from covalign.version import __version__
+
+SKIPPED = "-"
+"""Stands for nothing, where an option is given once per model."""
 
 Out = Annotated[Path, Parameter(help="folder for report.html, results.json and the tables.")]
 Layers = Annotated[
@@ -29,14 +33,17 @@ Layers = Annotated[
 Inside = Annotated[
     list[str] | None,
     Parameter(
+        allow_leading_hyphen=True,
         help="prefix of the weights that are meant, where a file holds several sets (raw and averaged, generator and "
-        "discriminator); one for all, or one per model in order ('' for none)."
+        "discriminator); one for all, or one per model in order (- for none).",
     ),
 ]
 Architectures = Annotated[
     list[str] | None,
     Parameter(
-        help="module.path:factory that a weight file belongs to; one for all, or one per model in order."
+        allow_leading_hyphen=True,
+        help="module.path:factory that a weight file belongs to; one for all, or one per model in order (- for "
+        "none).",
     ),
 ]
 Normalization = Annotated[
@@ -56,14 +63,45 @@ Resolution = Annotated[
 Layout = Annotated[
     list[str] | None,
     Parameter(
-        help="where a model's images have their channels: first or last; one for all, or one per model in order. "
-        "Found out by default."
+        allow_leading_hyphen=True,
+        help="where a model's images have their channels: first or last; one for all, or one per model in order "
+        "(- to find out, as by default).",
     ),
 ]
 Split = Annotated[str, Parameter(help="which images to use.")]
 LabelColumn = Annotated[str | None, Parameter(help="which label column to read, where a set has several.")]
 Seed = Annotated[int, Parameter(help="of everything random.")]
-Threads = Annotated[int | None, Parameter(help="Threads of the tensor library; its own choice by default.")]
+
+
+Threads = Annotated[int | None, Parameter(help="of the tensor library; its own choice by default.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Machine:
+    """Where a command computes."""
+
+    device: Annotated[
+        Literal["cpu", "cuda", "mps"] | None,
+        Parameter(help="where networks run; the mathematics of weights is done on the CPU."),
+    ] = None
+    threads: Threads = None
+
+    def ready(self) -> None:
+        """Set the threads, and see that the device is there.
+
+        Raises:
+            InputError: it is not, or the number of threads makes no sense.
+        """
+        set_threads(self.threads)
+        try:
+            torch.empty(1, device=self.device or "cpu")
+        except (RuntimeError, AssertionError) as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"--device: got {self.device}, which is not there ({said}); use cpu") from error
+
+
+HERE = Machine()
 Store = Annotated[
     Path, Parameter(help="Folder of stored trainings.", env_var="COVALIGN_STORE", show_env_var=True)
 ]
@@ -79,13 +117,19 @@ def opened(
     layouts: list[str] | None = None,
     inside: list[str] | None = None,
     layers: list[str] | None = None,
+    *,
+    device: str | None = None,
+    told: Told = untold,
 ) -> list[Subject]:
     """Open each MODEL, with the architecture, the layout and the prefix that belong to it."""
     factories = one_each("--architecture", architectures, len(models))
     sides = one_each("--layout", layouts, len(models))
     prefixes = one_each("--inside", inside, len(models))
-    return [
-        open_subject(
+    found = []
+    given = zip(models, factories, sides, prefixes, strict=True)
+    for index, (model, factory, layout, prefix) in enumerate(given):
+        told("reading networks", index / len(models))
+        subject = open_subject(
             model,
             factory,
             normalization=normalization,
@@ -95,8 +139,9 @@ def opened(
             inside=prefix or None,
             insist=layers or (),
         )
-        for model, factory, layout, prefix in zip(models, factories, sides, prefixes, strict=True)
-    ]
+        found.append(subject.on(device) if device else subject)
+    told("reading networks", 1.0)
+    return found
 
 
 def one_each(option: str, given: list[str] | None, count: int) -> list[str | None]:
@@ -104,10 +149,10 @@ def one_each(option: str, given: list[str] | None, count: int) -> list[str | Non
     if not given:
         return [None] * count
     if len(given) == 1:
-        return [*given] * count
+        return [None if given[0] == SKIPPED else given[0]] * count
     if len(given) != count:
         raise InputError(f"{option}: got {len(given)} for {count} models, expected one, or one per model")
-    return [*given]
+    return [None if each == SKIPPED else each for each in given]
 
 
 def images_for(
@@ -118,6 +163,7 @@ def images_for(
     max_images: int,
     seed: int,
     label_column: str | None = None,
+    told: Told = untold,
 ) -> Images | None:
     """Load each DATA in the form that the networks take, and mix them in equal parts; None where there is none.
 
@@ -126,8 +172,10 @@ def images_for(
     """
     if not data:
         return None
-    sets = [
-        load_images(
+    sets = []
+    for index, name in enumerate(data):
+        told("reading images", index / len(data))
+        loaded = load_images(
             name,
             split,
             resolution=_side(found, resolution),
@@ -136,8 +184,8 @@ def images_for(
             channels=_channels(found),
             seed=seed,
         )
-        for name in data
-    ]
+        sets.append(loaded)
+    told("reading images", 1.0)
     return mixture(sets, max_images=max_images, seed=seed)
 
 
@@ -168,7 +216,11 @@ def _side(found: Sequence[Subject], resolution: int | None) -> int | None:
 
 
 def set_threads(threads: int | None) -> None:
-    """Set the threads of the tensor library."""
+    """Set the threads of the tensor library.
+
+    Raises:
+        InputError: fewer than one.
+    """
     if threads is None:
         return
     if threads < 1:
@@ -176,17 +228,6 @@ def set_threads(threads: int | None) -> None:
     torch.set_num_threads(threads)
 
 
-def typed() -> str:
-    """Return what was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
 def provenance() -> dict[str, Any]:
     """Return what a result keeps of how it came about."""
     return {"command": typed(), "covalign": __version__, "environment": environment()}
-
-
-def write(result: Result, out: Path) -> None:
-    """Save tables and report, and say where they are."""
-    result.save(out, report=True)
-    print(out / "report.html")

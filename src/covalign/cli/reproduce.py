@@ -1,19 +1,22 @@
 """`covalign reproduce`: figures and tables of the papers, and which of their claims hold."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from covalign.cli import options
+from covalign.cli import options, speaking
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.reproduction import Plan, plan
 from covalign.papers.reproduction import redraw as drawn_again
 from covalign.papers.reproduction import reproduce as reproduced
 from covalign.papers.scales.named import scale as scale_named
-from covalign.progress import shown
+from covalign.progress import duration
+from covalign.storage.results import DOCUMENT
 from covalign.training.store import RunStore
 
 
@@ -26,9 +29,11 @@ def reproduce(
     redraw: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
-    threads: options.Threads = None,
     seed: int = 0,
     store: options.Store = options.STORE,
+    machine: options.Machine = options.HERE,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Reproduce figures and tables of the two papers, and check their claims.
 
@@ -46,35 +51,57 @@ def reproduce(
         workers: trainings side by side; as many as there are cores by default.
         scheduler: address of a Dask scheduler (tcp://host:8786) instead of this machine's cores.
         seed: of the measurements; the seeds of trainings are part of each exhibit.
+        overwrite: replace results of another scale.
     """
-    options.set_threads(threads)
+    machine.ready()
     wanted = NAMES if "all" in names or (list_ and not names) else names
     sources = _by_role(images or [])
     if list_:
-        _show_plans(wanted, scale, sources, RunStore(store))
+        _show_plans(wanted, scale, sources, RunStore(store), manner)
         return
     if not wanted:
         raise InputError(f"reproduce: got no names, expected all, or some of {', '.join(NAMES)}")
+    scale_named(scale)
     if redraw:
         found = [drawn_again(name, out) for name in wanted]
     else:
-        with shown() as told:
+        for name in wanted:
+            exhibit(name)
+            _keep_other_scales(out / name, scale, overwrite)
+        with speaking.place(out, manner=manner) as folder, manner.progress() as told:
             found = reproduced(
                 wanted,
                 scale,
                 sources,
                 RunStore(store),
-                out,
+                folder,
                 workers=workers,
                 scheduler=scheduler,
                 seed=seed,
-                command=options.typed(),
+                command=speaking.typed(),
+                device=machine.device,
                 progress=told,
             )
+    if manner.json:
+        results = [{"name": e.name, "path": e.folder, "claims": [asdict(c) for c in e.claims]} for e in found]
+        speaking.print_json({"path": out, "results": results})
+        return
     for each in found:
         print(each.folder)
-        for claim in each.claims:
+        for claim in () if manner.quiet else each.claims:
             print(f"  {claim.verdict}: {claim.sentence}")
+
+
+def _keep_other_scales(folder: Path, scale: str, overwrite: bool) -> None:
+    """Refuse to replace what was measured at another scale."""
+    try:
+        kept = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))["scale"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if kept != scale and not overwrite:
+        raise InputError(
+            f"--out: {folder} holds results of the {kept} scale; give another folder, or --overwrite to replace them"
+        )
 
 
 def _by_role(images: list[str]) -> dict[str, str]:
@@ -85,9 +112,17 @@ def _by_role(images: list[str]) -> dict[str, str]:
     return {role: data for role, _, data in (entry.partition("=") for entry in images)}
 
 
-def _show_plans(names: Sequence[str], size: str, sources: dict[str, str], store: RunStore) -> None:
+def _show_plans(
+    names: Sequence[str], size: str, sources: dict[str, str], store: RunStore, manner: speaking.Manner
+) -> None:
     """Print what exhibits need and will cost."""
     chosen = scale_named(size)
+    if manner.json:
+        plans = {name: asdict(plan([name], chosen, sources, store)) for name in names}
+        speaking.print_json(
+            {"scale": size, "plans": plans, "together": asdict(plan(names, chosen, sources, store))}
+        )
+        return
     for name in names:
         print(f"{name}: {exhibit(name).title}\n    {exhibit(name).source}")
         print(_cost(plan([name], chosen, sources, store)))
@@ -105,13 +140,5 @@ def _cost(planned: Plan) -> str:
     memory, disk = (f"{size / 2**30:.2f} GB" for size in (planned.cost.memory, planned.cost.disk))
     return (
         f"    {planned.networks} networks, {planned.stored} of them in the store; the others take about "
-        f"{_duration(planned.cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
+        f"{duration(planned.cost.seconds)} of one core, {memory} of memory each, {disk} of disk"
     )
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in words, as coarse as an estimate is."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -2,34 +2,59 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from covalign.cli import options
-from covalign.training.store import RunStore, load_run
+from covalign.cli import options, speaking
+from covalign.training.store import Entry, RunStore, load_run
 
 
-def list_runs(*, store: options.Store = options.STORE) -> None:
+def list_runs(*, store: options.Store = options.STORE, manner: speaking.Manner = speaking.PLAIN) -> None:
     """List stored trainings: key, images, seed, epochs, accuracy."""
+    found = [_listed(entry) for entry in RunStore(store).entries()]
+    if manner.json:
+        speaking.print_json(found)
+        return
+    if manner.quiet:
+        print("".join(f"{each['key']}\n" for each in found), end="")
+        return
     table = Table("key", "images", "labels", "seed", "epochs", "train", "test")
-    for entry in RunStore(store).entries():
-        if entry.run is None:
-            table.add_row(entry.path.name, f"unreadable: {entry.problem}", "", "", "", "", "")
+    for each in found:
+        if each["problem"]:
+            table.add_row(each["key"], f"unreadable: {each['problem']}", "", "", "", "", "")
             continue
-        run = entry.run
-        last = run.history[-1] if run.history else None
-        measured = [epoch.test_accuracy for epoch in run.history if epoch.test_accuracy is not None]
+        accuracies = (each["train_accuracy"], each["test_accuracy"])
         table.add_row(
-            run.key[:12],
-            run.details["images"]["name"],
-            run.spec.labels,
-            str(run.spec.seed),
-            f"{len(run.history)}/{run.spec.epochs}",
-            f"{last.train_accuracy:.1%}" if last else "",
-            f"{measured[-1]:.1%}" if measured else "",
+            each["key"][:12],
+            each["images"],
+            each["labels"],
+            str(each["seed"]),
+            f"{each['epochs_done']}/{each['epochs']}",
+            *("" if value is None else f"{value:.1%}" for value in accuracies),
         )
     Console().print(table)
+    if not found:
+        print(f"{store} holds no trainings yet; covalign train demo --images photos:a makes one")
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    """Return what a list says of an entry; without anything but its problem where it cannot be read."""
+    head = {"key": entry.path.name, "path": str(entry.path), "problem": entry.problem}
+    if entry.run is None:
+        return head
+    run = entry.run
+    measured = [epoch.test_accuracy for epoch in run.history if epoch.test_accuracy is not None]
+    return head | {
+        "images": run.details["images"]["name"],
+        "labels": run.spec.labels,
+        "seed": run.spec.seed,
+        "epochs_done": len(run.history),
+        "epochs": run.spec.epochs,
+        "train_accuracy": run.history[-1].train_accuracy if run.history else None,
+        "test_accuracy": measured[-1] if measured else None,
+    }
 
 
 def show_run(key: str, /, *, store: options.Store = options.STORE) -> None:
@@ -42,15 +67,27 @@ def show_run(key: str, /, *, store: options.Store = options.STORE) -> None:
     print(json.dumps({**run.details, "history": [asdict(epoch) for epoch in run.history]}, indent=1))
 
 
-def sweep_runs(*, delete: bool = False, store: options.Store = options.STORE) -> None:
+def sweep_runs(
+    *,
+    delete: bool = False,
+    store: options.Store = options.STORE,
+    manner: speaking.Manner = speaking.PLAIN,
+) -> None:
     """List files that killed processes left behind; runs themselves are never touched.
 
     Args:
         delete: remove them.
     """
     leftovers = RunStore(store).leftovers()
+    if delete:
+        for path in leftovers:
+            path.unlink()
+    if manner.json:
+        speaking.print_json({"leftovers": leftovers, "deleted": delete})
+        return
     for path in leftovers:
         print(path)
-        if delete:
-            path.unlink()
-    print(f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}")
+    if not manner.quiet:
+        print(
+            f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}"
+        )

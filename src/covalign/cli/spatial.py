@@ -1,6 +1,6 @@
 """`covalign spatial`: which spatial patterns did convolutions learn?"""
 
-from covalign.cli import options
+from covalign.cli import options, speaking
 from covalign.studies.spatial.measure import spatial_summary
 
 
@@ -12,6 +12,9 @@ def spatial(
     architecture: options.Architectures = None,
     inside: options.Inside = None,
     store: options.Store = options.STORE,
+    machine: options.Machine = options.HERE,
+    writing: speaking.Writing = speaking.NEW,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Show the spatial patterns that convolutions learned, and whether layers and networks share them.
 
@@ -22,8 +25,12 @@ def spatial(
         subtract_initial: look at what training added to the initial weights, where these are known (runs of the
             store); otherwise their noise can hide the patterns.
     """
-    found = options.opened(models, architecture, store, inside=inside, layers=layers)
-    summary = spatial_summary(
-        found, layers, subtract_initial=subtract_initial, provenance=options.provenance()
-    )
-    options.write(summary, out)
+    machine.ready()
+    with speaking.place(out, writing, manner) as folder, manner.progress() as told:
+        found = options.opened(models, architecture, store, inside=inside, layers=layers, told=told)
+        told("spatial patterns", 0.0)
+        summary = spatial_summary(
+            found, layers, subtract_initial=subtract_initial, provenance=options.provenance()
+        )
+        told("spatial patterns", 1.0)
+        speaking.write(summary, folder, manner, writing, told)

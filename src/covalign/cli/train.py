@@ -4,16 +4,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.cli import options
+from covalign.cli import options, speaking
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
-from covalign.progress import shown
+from covalign.errors import unknown
 from covalign.studies.comparison.measure import compare
 from covalign.training.loop import train as train_network
 from covalign.training.many import train_population
 from covalign.training.presets import PRESETS, preset, spec_from_toml
 from covalign.training.run import Run
+from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
+
+ABOUT = (
+    "Four small networks learned to tell from which photograph a small crop was cut. Two of them, with different "
+    "seeds, learned on the photographs of set a, two on those of set b. Do networks that saw the same photographs "
+    "learn more alike than networks that saw different ones?"
+)
+"""What the demo is about, for its report."""
 
 
 def train(
@@ -29,6 +37,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     store: options.Store = options.STORE,
+    manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
     """Train one network, or finish it, or find it finished.
 
@@ -43,10 +52,9 @@ def train(
         labels: true, uniform or permuted, instead of the spec's.
         width: multiplier of the number of channels, instead of the spec's.
         max_images: largest number of training images, instead of the spec's.
-        device: cpu or cuda, instead of the spec's.
+        device: cpu, cuda or mps, instead of the spec's.
         threads: of the tensor library, instead of the spec's (they decide the last bits of a training).
     """
-    base = preset(spec) if spec in PRESETS else spec_from_toml(spec)
     stated = {
         "images": images,
         "seed": seed,
@@ -58,10 +66,32 @@ def train(
         "threads": threads,
     }
     changes: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
-    _say(train_network(replace(base, **changes), RunStore(store)))
+    with manner.progress() as told:
+        _say(train_network(replace(_spec(spec), **changes), RunStore(store), progress=told), manner)
 
 
-def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | None = None) -> None:
+def _spec(named: str) -> TrainingSpec:
+    """Return a preset by its name, or the settings of a file.
+
+    Raises:
+        InputError: neither.
+    """
+    if named in PRESETS:
+        return preset(named)
+    if not Path(named).exists() and Path(named).suffix != ".toml":
+        raise unknown("train", named, PRESETS, ", or a TOML file")
+    return spec_from_toml(named)
+
+
+def demo(
+    *,
+    out: Path = Path("covalign-demo"),
+    seed: int = 0,
+    workers: int | None = None,
+    machine: options.Machine = options.HERE,
+    writing: speaking.Writing = speaking.NEW,
+    manner: speaking.Manner = speaking.PLAIN,
+) -> None:
     """Train four small networks on embedded photographs, compare them, and write a report.
 
     Two sets of photographs, two seeds each. The task is which photograph a 32x32 crop is from; training and
@@ -72,23 +102,28 @@ def demo(*, out: Path = Path("covalign-demo"), seed: int = 0, workers: int | Non
         seed: of the first network; the others have the next ones.
         workers: trainings side by side; as many as there are cores by default.
     """
+    machine.ready()
     sets = ("photos:a", "photos:b")
+    base = replace(preset("demo"), device=machine.device or "cpu")
     # Four different seeds: networks of equal seed share their initial weights, and look alike for that reason.
-    specs = [replace(preset("demo"), images=name, seed=seed + i) for i, name in enumerate(sets * 2)]
-    with shown() as told:
-        trained = train_population(specs, RunStore(out / "runs"), workers=workers, progress=told)
+    specs = [replace(base, images=name, seed=seed + i) for i, name in enumerate(sets * 2)]
+    origin = options.provenance() | {"about": ABOUT}
+    with speaking.place(out, writing, manner) as folder, manner.progress() as told:
+        trained = train_population(specs, RunStore(folder / "runs"), workers=workers, progress=told)
         images = mixture([load_images(name) for name in sets], max_images=1500, seed=seed)
-        comparison = compare(
-            trained, images, by="training", seed=seed, provenance=options.provenance(), progress=told
-        )
-    options.write(comparison, out)
+        comparison = compare(trained, images, by="training", seed=seed, provenance=origin, progress=told)
+        speaking.write(comparison, folder, manner, writing, told, runs=[str(run.path) for run in trained])
 
 
-def _say(run: Run) -> None:
-    """Print where a training is, how well it went, and what to do with it."""
-    print(run.path)
-    if run.history:
-        last = run.history[-1]
+def _say(run: Run, manner: speaking.Manner) -> None:
+    """Say where a training is, how well it went, and what to do with it."""
+    findings = []
+    last = run.history[-1] if run.history else None
+    if last is not None:
         test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
-        print(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
-    print(f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison")
+        findings.append(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
+    following = f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison"
+    accuracies = (
+        {} if last is None else {"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy}
+    )
+    manner.say(run.path or Path(), [*findings, following], key=run.key, epochs=len(run.history), **accuracies)

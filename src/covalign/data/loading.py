@@ -17,13 +17,14 @@ from covalign.arrays import ArrayLike
 from covalign.data.cache import cached
 from covalign.data.decoding import decode_listing
 from covalign.data.folders import image_folder
+from covalign.data.hub import hub_dataset
 from covalign.data.images import Images, random_subset
 from covalign.data.labels import Labelled, select_classes
 from covalign.data.listing import Source
 from covalign.data.memory import images_from_arrays, images_from_npz
 from covalign.data.photographs import photographs
 from covalign.data.pixels import box_average, square, with_channels
-from covalign.data.tables import hub_dataset, parquet_files
+from covalign.data.tables import parquet_files
 from covalign.errors import InputError
 
 ImageSource: TypeAlias = str | Path | Images | tuple[ArrayLike, ArrayLike]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
-from covalign.errors import InputError
+from covalign.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,6 @@ def normalization(name: str) -> Normalization:
     except ValueError:
         mean, std = (), ()
     if not mean or len(mean) != len(std) or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
-        raise InputError(
-            f"normalization: got {name!r}, expected one of {', '.join(NORMALIZATIONS)}, or MEAN/STD with one number "
-            "for all channels or one each, such as 0.49,0.48,0.45/0.25,0.24,0.26"
-        )
+        more = ", or MEAN/STD with one number for all channels or one each, such as 0.49,0.48,0.45/0.25,0.24,0.26"
+        raise unknown("normalization", name, NORMALIZATIONS, more)
     return Normalization(name, mean, std)

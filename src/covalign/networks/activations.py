@@ -35,6 +35,10 @@ class ModuleSource:
         self.name = name
         self.intake = intake
 
+    def on(self, device: str) -> "ModuleSource":
+        """Move the module to a device, where it then runs; layer inputs come back to the CPU."""
+        return ModuleSource(self.module.to(device), self.name, self.intake)
+
     def inputs(
         self, batch: Float[Tensor, "n c h w"], names: Sequence[str]
     ) -> dict[str, Float[Tensor, "n channels ..."]]:
@@ -53,7 +57,7 @@ class ModuleSource:
         def keep(name: str, linear: bool) -> RemovableHandle:
             def hook(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
                 received = first_tensor(args, kwargs).detach()
-                seen[name].append(channels_second(received, len(batch), linear).float().clone())
+                seen[name].append(channels_second(received, len(batch), linear).float().clone().cpu())
 
             return parts[name].register_forward_pre_hook(hook, with_kwargs=True)
 

@@ -5,7 +5,7 @@ have ``k_h = k_w = 1``); one row of `Layer.matrix` is one neuron, flattened in t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Float64
@@ -111,6 +111,15 @@ class ActivationSource(Protocol):
         ...
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A source that can run on another device."""
+
+    def on(self, device: str) -> ActivationSource:
+        """Return the source as it runs there."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """Named, readable layers in forward order.
@@ -139,6 +148,13 @@ class Network:
     details: dict[str, Any] = field(default_factory=dict)
     intake: Intake = ANY
     wiring: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def on(self, device: str) -> "Network":
+        """Return the network as it runs on a device ("cpu", "cuda", "mps"), where its source can.
+
+        Layer inputs come back to the CPU, where the mathematics of weights is done.
+        """
+        return replace(self, source=self.source.on(device)) if isinstance(self.source, Movable) else self
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``."""

@@ -1,6 +1,6 @@
 """Which exhibits are there?"""
 
-from covalign.errors import InputError
+from covalign.errors import unknown
 from covalign.papers.encodings.fig1 import EXHIBIT as ENCODINGS_FIG1
 from covalign.papers.encodings.fig2 import EXHIBIT as ENCODINGS_FIG2
 from covalign.papers.encodings.fig3 import EXHIBIT as ENCODINGS_FIG3
@@ -52,5 +52,5 @@ def exhibit(name: str) -> Exhibit:
         InputError: no such exhibit.
     """
     if name not in EXHIBITS:
-        raise InputError(f"reproduce: got {name!r}, expected all, or one of {', '.join(EXHIBITS)}")
+        raise unknown("reproduce", name, EXHIBITS, ", or all")
     return EXHIBITS[name]

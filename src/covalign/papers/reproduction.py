@@ -18,7 +18,7 @@ import pandas as pd
 import safetensors.torch
 from matplotlib.figure import Figure
 
-from covalign.errors import InputError
+from covalign.errors import InputError, unknown
 from covalign.figures.saving import drawn
 from covalign.papers.bench import Bench
 from covalign.papers.catalogue import exhibit
@@ -105,6 +105,7 @@ def reproduce(
     scheduler: str | None = None,
     seed: int = 0,
     command: str = "",
+    device: str | None = None,
     progress: Told = untold,
 ) -> list[Reproduction]:
     """Reproduce exhibits: train what is missing, measure, draw, and judge their claims.
@@ -120,6 +121,7 @@ def reproduce(
         scheduler: address of a Dask scheduler; see `covalign.training.many.train_population`.
         seed: of the measurements.
         command: what was typed, for ``results.json``.
+        device: where networks are trained and run; None takes the CPU.
         progress: told the stage and the share of it that is done.
 
     Raises:
@@ -127,14 +129,15 @@ def reproduce(
     """
     chosen = scale(size) if isinstance(size, str) else size
     exhibits = [exhibit(name) for name in names]
-    if unknown := set(sources) - {data.role for data in chosen.data.values()}:
-        known = ", ".join(dict.fromkeys(data.role for data in chosen.data.values()))
-        raise InputError(f"--images: got role {sorted(unknown)[0]!r}, expected one of {known}")
+    if strange := set(sources) - {data.role for data in chosen.data.values()}:
+        raise unknown(
+            "--images: role", sorted(strange)[0], dict.fromkeys(d.role for d in chosen.data.values())
+        )
     bench = Bench(chosen, sources, store, seed=seed, progress=progress)
     started = time.monotonic()
     for data in dict.fromkeys(needed.data for each in exhibits for needed in each.trainings(chosen).values()):
         bench.prepare(data)
-    specs = [_specs(each, bench) for each in exhibits]
+    specs = [_specs(each, bench, device) for each in exhibits]
     runs = _trained(specs, store, workers, scheduler, progress)
     training_seconds = time.monotonic() - started
     found = []
@@ -218,9 +221,11 @@ def unpacked(folder: Path, files: Mapping[str, bytes]) -> Measurements:
     return Measurements(tables, tensors)
 
 
-def _specs(found: Exhibit, bench: Bench) -> dict[Label, TrainingSpec]:
+def _specs(found: Exhibit, bench: Bench, device: str | None) -> dict[Label, TrainingSpec]:
+    elsewhere: dict[str, Any] = {"device": device} if device else {}
     return {
-        label: bench.read_from(each.spec, each.data) for label, each in found.trainings(bench.scale).items()
+        label: replace(bench.read_from(each.spec, each.data), **elsewhere)
+        for label, each in found.trainings(bench.scale).items()
     }
 
 

@@ -13,6 +13,8 @@ from covalign.report.tables import left_out
 
 PICTURES = 9
 STRIPS = 120
+FOLDED_FROM = 12
+"""Rows from which a gallery shows only when it is opened."""
 PIXELS = 64
 """Largest side of a picture of a kernel."""
 
@@ -41,7 +43,8 @@ def spatial_eigenvectors(spatial: Mapping[tuple[str, str], SpatialCovariance]) -
         + left_out(len(spatial), STRIPS, "layers")
         + _coarsened([space.kernel_size for space in list(spatial.values())[:STRIPS]])
     )
-    return Gallery(tuple(rows), caption, size=44, columns=2) if rows else None
+    folded = len(rows) > FOLDED_FROM
+    return Gallery(tuple(rows), caption, size=44, columns=2, folded=folded) if rows else None
 
 
 def coarse(kernel: Float64[Tensor, "k_h k_w"]) -> Float64[Tensor, "p q"]:

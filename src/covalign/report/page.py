@@ -78,6 +78,7 @@ class Gallery:
         scale: the words at the light and the dark end of the grey scale.
         size: least width of a picture in pixels; they wrap where the page is narrower.
         columns: how many rows stand beside each other on a wide page.
+        folded: shown only when opened.
     """
 
     rows: tuple[tuple[str, tuple[Raster, ...]], ...]
@@ -85,6 +86,7 @@ class Gallery:
     scale: tuple[str, str] | None = None
     size: int = 116
     columns: int = 1
+    folded: bool = False
     part: ClassVar[str] = "gallery"
 
 
@@ -165,12 +167,13 @@ Part: TypeAlias = Plots | Gallery | Table | Facts | Notes | Downloads
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, some paragraphs, and what they speak of."""
+    """A heading, some paragraphs, and what they speak of; folded, it shows only its heading until it is opened."""
 
     key: str
     title: str
     prose: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,9 +184,11 @@ class Page:
         kicker: what sort of report this is, in a few words.
         title: the question it answers.
         subtitle: of what.
-        summary: the answer, in plain words, a sentence or two each.
+        summary: what was found, in plain words, a sentence or two each.
         facts: what was looked at, beside the summary.
         sections: the evidence.
+        about: what the reader looks at, where the question alone does not say it.
+        answers: what a reader wants to know first, and the answer in one sentence: question and answer.
     """
 
     kicker: str
@@ -192,3 +197,11 @@ class Page:
     summary: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
+    answers: tuple[tuple[str, str], ...] = ()
+    about: str = ""
+
+    @property
+    def remaining(self) -> tuple[str, ...]:
+        """What the summary says beyond the answers."""
+        said = {answer for _, answer in self.answers}
+        return tuple(sentence for sentence in self.summary if sentence not in said)

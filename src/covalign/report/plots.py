@@ -33,18 +33,27 @@ LINES = 24
 """As many series as differ in colour, marker and dash."""
 
 
-def legend(labels: Sequence[str], markers: bool = True) -> tuple[Key, ...]:
-    """Return the legend of the series called ``labels``, in the order of their traces."""
-    styles = [series(index) for index in range(len(labels))]
+def legend(
+    labels: Sequence[str], markers: bool = True, places: Sequence[int] | None = None
+) -> tuple[Key, ...]:
+    """Return the legend of the series called ``labels``, in the order of their traces.
+
+    Args:
+        labels: what they are called.
+        markers: whether they have any.
+        places: which series each is drawn as; in order by default.
+    """
+    drawn = list(range(len(labels))) if places is None else places
+    styles = [series(place) for place in drawn]
     return tuple(
         Key(
             label,
-            str(index),
+            str(place),
             style["color"],
             DASHES[style["linestyle"]],
             SYMBOLS[style["marker"]] if markers else "",
         )
-        for index, (label, style) in enumerate(zip(labels, styles, strict=True))
+        for place, label, style in zip(drawn, labels, styles, strict=True)
     )
 
 
@@ -144,7 +153,7 @@ def spectrum_panel(
         "layer": "below",
     }
     layout = {
-        "xaxis": {"type": "log", "title": {"text": "rank"}, "dtick": 1},
+        "xaxis": {"type": "log", "title": {"text": "rank"}, "dtick": "D2"},
         "yaxis": logarithmic("eigenvalue", extremes),
         "shapes": [bulk] if math.isfinite(upper) else [],
     }

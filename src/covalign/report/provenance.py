@@ -7,8 +7,8 @@ from covalign.report.page import Download, Downloads, Facts, Section
 
 LENGTH = 1200
 EMPTY: tuple[Any, ...] = (None, "", [], ())
-CARRIED = 3_000_000
-"""Bytes of downloads in one page, which stays below 10 MB (our choice)."""
+CARRIED = 300_000
+"""Bytes of downloads in one page, which stays below 2 MB (our choice)."""
 
 
 def origin_section(files: Sequence[Download], provenance: Mapping[str, Any]) -> Section:
@@ -35,7 +35,42 @@ def provenance_facts(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ..
     Args:
         provenance: JSON-serializable; long texts are cut after 1200 characters (the download has them whole).
     """
+    networks = provenance.get("networks")
+    several = dict(enumerate(networks, 1)) if isinstance(networks, list | tuple) else networks
+    if not isinstance(several, Mapping) or len(several) < 2:
+        return _facts(provenance)
+    others = {name: value for name, value in provenance.items() if name != "networks"}
+    return (*_facts(others), *_differences(several))
+
+
+def _facts(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((" · ".join(path), text) for path, text in _leaves(provenance, ()))
+
+
+def _differences(networks: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what all networks have in common once, and after it what each has of its own."""
+    stated = {str(name): dict(_facts(_flat(value))) for name, value in networks.items()}
+    first, *others = stated.values()
+    common = {key for key, text in first.items() if all(each.get(key) == text for each in others)}
+    shared = tuple((f"all networks · {key}", first[key]) for key in first if key in common)
+    own = tuple(
+        (f"{name} · {key}", text)
+        for name, facts in stated.items()
+        for key, text in facts.items()
+        if key not in common
+    )
+    return (*shared, *own)
+
+
+def _flat(value: Any) -> dict[str, Any]:
+    """Return details with a place of its own for every value, so that equal ones are found one by one."""
+    if not isinstance(value, Mapping):
+        return {"network": value}
+    found: dict[str, Any] = {}
+    for key, entry in value.items():
+        inner = isinstance(entry, Mapping) and not any(map(_nested, entry.values()))
+        found |= {f"{key} {name}": part for name, part in entry.items()} if inner else {str(key): entry}
+    return found
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +20,52 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
 from covalign.errors import InputError
-from covalign.report.page import Download, Page, Spark
+from covalign.report.page import Download, Page, Panel, Spark
+from covalign.report.stills import still
 from covalign.storage.atomic import write_durably
 
 SPARK_WIDTH, SPARK_HEIGHT = 72.0, 18.0
 
 
-def render(page: Page) -> str:
-    """Return the page as one HTML document."""
-    templates = environment()
+def render(page: Page, *, static: bool = False) -> str:
+    """Return the page as one HTML document.
+
+    Args:
+        page: what it shows.
+        static: pictures instead of interactive plots, and no script at all.
+    """
+    templates = environment(static)
     style = templates.get_template("page.css").render()
-    scripts = [Markup(get_plotlyjs()), Markup(templates.get_template("page.js").render())]
+    scripts = [] if static else [Markup(charts()), Markup(templates.get_template("page.js").render())]
     return templates.get_template("page.html").render(
         page=page, style=Markup(style), scripts=scripts, policy=content_policy(scripts)
     )
 
 
-def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
+def charts() -> str:
+    """Return the script that draws the plots: the smallest bundle of plotly.js that has lines, bars and error bars.
+
+    It is kept beside this file with its licence (MIT), so that a report needs no package of 60 MB.
+    """
+    return files("covalign.report").joinpath("plotly", "plotly-basic.min.js").read_text(encoding="utf-8")
+
+
+def encoded(page: Page, static: bool = False) -> bytes:
+    """Return the page as the bytes of a file."""
+    return render(page, static=static).encode("utf-8", errors="replace")
+
+
+def write_page(page: Page, path: str | os.PathLike[str], *, static: bool = False) -> Path:
     """Render the page into ``path`` and return it; missing folders are made.
 
     Raises:
         InputError: the path is a folder or cannot be written.
     """
     target = Path(path)
-    text = render(page).encode("utf-8", errors="replace")
     try:
-        write_durably(target, text)
+        write_durably(target, encoded(page, static))
     except OSError as error:
         raise InputError(
             f"report: cannot write {str(path)!r} ({error.strerror}); give a file in a writable folder"
@@ -55,7 +73,7 @@ def write_page(page: Page, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def environment() -> Environment:
+def environment(static: bool = False) -> Environment:
     """Return the template environment: everything is escaped, an unknown name is an error."""
     templates = Environment(
         loader=PackageLoader("covalign.report"),
@@ -72,8 +90,10 @@ def environment() -> Environment:
         "order": cell_order,
         "spark": spark_path,
         "numbers": plain_numbers,
+        "still": still_uri,
         "zip": zip,
     }
+    templates.globals["static"] = static
     templates.tests["sparkline"] = lambda value: isinstance(value, Spark)
     return templates
 
@@ -81,7 +101,7 @@ def environment() -> Environment:
 def content_policy(scripts: Sequence[str]) -> str:
     """Return a policy that runs exactly these scripts and lets nothing be fetched."""
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
-    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -111,6 +131,11 @@ def png_uri(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def still_uri(panel: Panel, many: bool) -> str:
+    """Return a plot as a PNG data URI; among others it is small."""
+    return f"data:image/png;base64,{base64.b64encode(still(panel, many)).decode()}"
 
 
 def file_uri(file: Download) -> str:

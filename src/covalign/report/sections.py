@@ -12,6 +12,9 @@ from covalign.report.page import Column, Part, Plots, Section, Table
 from covalign.report.plots import legend, training_panel
 from covalign.report.tables import ROWS, left_out
 
+NAMED = 8
+"""Parameters that a reason names."""
+
 
 def spatial_section(
     spatial: Mapping[tuple[str, str], SpatialCovariance], filters: Float[Tensor, "count k k"] | None
@@ -45,11 +48,17 @@ def training_section(training: Mapping[str, list[dict[str, Any]]]) -> Section | 
 
 def skipped_section(skipped: Mapping[str, list[tuple[str, str]]]) -> Section | None:
     """What was not read as a layer, and why."""
-    rows = tuple((name, *entry) for name, entries in skipped.items() for entry in entries)
-    if not rows:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for network, entries in skipped.items():
+        for parameter, reason in entries:
+            groups.setdefault((network, reason), []).append(parameter)
+    if not groups:
         return None
-    columns = (Column("network"), Column("parameter"), Column("reason"))
-    table = Table(
-        columns, rows[:ROWS], "Parameters that were not compared." + left_out(len(rows), ROWS, "rows")
+    rows = tuple(
+        (network, reason, len(names), ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else ""))
+        for (network, reason), names in groups.items()
     )
+    columns = (Column("network"), Column("reason"), Column("parameters", 0), Column("names"))
+    caption = "Parameters that were not compared, by reason; results.json names them all."
+    table = Table(columns, rows[:ROWS], caption + left_out(len(rows), ROWS, "rows"))
     return Section("skipped", "What was left out", (), (table,))

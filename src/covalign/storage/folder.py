@@ -11,7 +11,7 @@ lists is no part of the state.
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -79,6 +79,14 @@ class Folder:
             raise InputError(
                 f"{self.path}: cannot be written ({error.strerror or error}); give a writable folder"
             ) from error
+
+    def refuse(self, names: Iterable[str]) -> None:
+        """Raise what `replace` would raise of files of these names, before anything is computed.
+
+        Raises:
+            InputError: the folder holds what is no result of ours.
+        """
+        self._replaceable(dict.fromkeys(names, b""))
 
     def read(self, name: str) -> bytes:
         """Return a committed file's bytes.

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.report.page import Page, Spark, Table
-from covalign.report.rendering import render, write_page
+from covalign.report.rendering import encoded, write_page
 from covalign.storage.results import Stored, load, save
 
 REPORT = "report.html"
@@ -48,18 +48,20 @@ class Result(ABC):
     def figure(self) -> Figure | None:
         """Return the main figure; None where only the page has one."""
 
-    def save(self, folder: str | Path, *, report: bool = False) -> Path:
+    def save(self, folder: str | Path, *, report: bool | Page = False, static: bool = False) -> Path:
         """Write everything into a folder, replacing an earlier result as a whole, and return the folder.
 
         Args:
             folder: gets tables (parquet and CSV), tensors (safetensors), ``results.json`` and a manifest.
-            report: also write the page, as ``report.html``.
+            report: also write the page, as ``report.html``; a page that was arranged already may be given.
+            static: pictures instead of interactive plots, and no script in the page.
 
         Raises:
             InputError: the folder cannot be written.
         """
-        page = {REPORT: render(self.page()).encode("utf-8", errors="replace")} if report else {}
-        return save(self, Path(folder), self.KIND, {**self.derived(), **page}, self.numbers())
+        page = self.page() if report is True else report or None
+        files = self.derived() | ({REPORT: encoded(page, static)} if page else {})
+        return save(self, Path(folder), self.KIND, files, self.numbers())
 
     @classmethod
     def load(cls: type[Kept], folder: str | Path) -> Kept:
@@ -76,13 +78,17 @@ class Result(ABC):
                 f"{folder}: no readable {cls.KIND} ({error!r}); expected what {cls.__name__}.save wrote"
             ) from error
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, *, static: bool = False) -> Path:
         """Write one self-contained HTML page and return its path.
+
+        Args:
+            path: of the file.
+            static: pictures instead of interactive plots, and no script in the page.
 
         Raises:
             InputError: the path cannot be written.
         """
-        return write_page(self.page(), path)
+        return write_page(self.page(), path, static=static)
 
     def numbers(self) -> dict[str, Any]:
         """Return what follows from the record, JSON-serializable, for programs that read ``results.json`` alone."""
@@ -104,13 +110,14 @@ class Result(ABC):
         return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False))
 
     def _repr_html_(self) -> str:
-        """Return summary, figure and first table of the page, for notebooks."""
+        """Return the answers, a figure and the first table of the page, for notebooks."""
         page, figure = self.page(), self.figure()
-        tables = (part for section in page.sections for part in section.parts if isinstance(part, Table))
+        tables = [part for section in page.sections for part in section.parts if isinstance(part, Table)]
+        said = [*(answer for _, answer in page.answers), *page.remaining[:1]]
         parts = [f"<h4>{html.escape(page.title)}</h4>"]
-        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in page.summary]
-        parts += [picture(figure)] if figure else []
-        parts += [table_html(table) for table in list(tables)[:1]]
+        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in said]
+        parts += [picture(figure)] if figure is not None else []
+        parts += [table_html(table) for table in tables[:1]]
         return "\n".join(parts)
 
 

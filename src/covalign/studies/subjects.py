@@ -18,9 +18,11 @@ from covalign.networks.network import Network
 from covalign.networks.readers.opening import read_network
 from covalign.storage.folder import MANIFEST
 from covalign.training.run import Run
-from covalign.training.store import RunStore, load_run
+from covalign.training.store import RunStore, default_store, load_run
 
-RUN_KEY = re.compile(r"[0-9a-f]{6,64}")
+RUN_KEY = re.compile(r"[0-9a-f]{1,64}")
+SURELY_A_KEY = 6
+"""Digits from which a name is a run's key, whether or not the store has it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,10 @@ class Subject:
     name: str
     network: Network
     run: Run | None = None
+
+    def on(self, device: str) -> "Subject":
+        """Return the subject with its network on a device."""
+        return Subject(self.name, self.network.on(device), self.run)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -62,7 +68,7 @@ def open_subject(
     """Open a run by its folder or key, and anything else by `covalign.networks.readers.opening.read_network`.
 
     Args:
-        source: a subject, a network, a run or a module; a run's folder or the first digits (six or more) of its key;
+        source: a subject, a network, a run or a module; a run's folder or the first digits of its key;
             a weight file; ``timm:NAME``, ``torchvision:NAME``; ``module.path:factory``.
         architecture: for weight files, the module that they are the weights of, or what builds it.
         name: in tables and captions; the default is taken from the source.
@@ -79,7 +85,7 @@ def open_subject(
     if isinstance(source, Subject):
         return Subject(name or source.name, source.network, source.run)
     run = source if isinstance(source, Run) else None
-    if isinstance(source, str | Path) and architecture is None and _names_a_run(source):
+    if isinstance(source, str | Path) and architecture is None and _names_a_run(source, store):
         run = load_run(source, store)
     if run is not None:  # a training says how its pixels are normalized
         source, normalization = run.network, None
@@ -165,6 +171,10 @@ def subjects(networks: Sequence[Source] | Mapping[str, Source]) -> list[Subject]
     return found
 
 
-def _names_a_run(source: str | Path) -> bool:
-    path = Path(source)
-    return (path / MANIFEST).is_file() or (RUN_KEY.fullmatch(str(source)) is not None and not path.exists())
+def _names_a_run(source: str | Path, store: RunStore | None) -> bool:
+    path, key = Path(source), str(source)
+    if (path / MANIFEST).is_file():
+        return True
+    if RUN_KEY.fullmatch(key) is None or path.exists():
+        return False
+    return len(key) >= SURELY_A_KEY or (store or default_store()).has(key)

@@ -1,27 +1,28 @@
 """How are many networks trained side by side?
 
-Trainings share nothing, so each is one Dask task that fills one entry of the store: on a local cluster of
-processes by default, on a laboratory's cluster by the address of its scheduler. A task that is repeated
-resumes, or returns what is there. Several trainings of one thread each use a few cores better than one of
-several threads.
+Trainings share nothing, so each is a task of its own that fills one entry of the store: in processes of this machine
+by default, on a laboratory's cluster by the address of its Dask scheduler (`covalign.training.cluster`). A task that
+is repeated resumes, or returns what is there. Several trainings of one thread each use a few cores better than one
+of several threads.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
-
-from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster, as_completed, get_worker
+from multiprocessing.queues import SimpleQueue
+from threading import Thread
 
 from covalign.errors import InputError
 from covalign.progress import Told, shown
+from covalign.training.cluster import on_cluster
 from covalign.training.loop import train
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
-
-TOPIC = "covalign-epochs"
 
 
 def train_population(
@@ -37,9 +38,9 @@ def train_population(
     Args:
         specs: what to train; paths in them, and the store's, must mean the same on every worker.
         store: where the runs are kept.
-        workers: processes of the local cluster; None takes as many as the cores allow. One trains here.
+        workers: processes; None takes as many as the cores allow. One trains here.
         scheduler: address of a running Dask scheduler ("tcp://host:8786"), whose workers must have one thread
-            each; None starts a local cluster that listens on this machine only.
+            each; None trains on this machine.
         progress: what is told, or whether to show it; see `covalign.progress.shown`.
 
     Raises:
@@ -47,48 +48,135 @@ def train_population(
     """
     shared = RunStore(store.root.resolve())
     threads = max((spec.threads for spec in specs), default=1)
-    processes = min(len(specs), workers or max(1, CPU_COUNT // threads))
+    processes = min(len(specs), workers or max(1, available_cores() // threads))
     with shown(progress) as told:
-        count = _counted(specs, told)
-        if scheduler is None and processes <= 1:
+        count = Count(specs, told)
+        if scheduler is not None:
+            outcomes = on_cluster(specs, shared, scheduler, count.heard, count.ended)
+        elif processes <= 1:
             outcomes = [_attempt(spec, shared, count, index) for index, spec in enumerate(specs)]
         else:
-            with _client(processes, scheduler) as client:
-                outcomes = _side_by_side(client, specs, shared, count)
+            outcomes = _in_processes(specs, shared, processes, count)
     return _all_or_error(outcomes)
 
 
-Counted = Callable[[int, int], None]
-"""Is told that training ``index`` has ``epochs`` epochs behind."""
-
-
-def _attempt(spec: TrainingSpec, store: RunStore, count: Counted, index: int) -> Run | BaseException:
+def available_cores() -> int:
+    """Return how many cores this process may use."""
     try:
-        run = train(spec, store, progress=False, on_epoch=lambda row: count(index, row.epoch))
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
+class Count:
+    """Adds up the epochs of all trainings, and tells of each that ends.
+
+    What was found in the store, or was trained before a training resumed, is no work of this call: the share that is
+    told is that of the epochs that had to be trained.
+    """
+
+    def __init__(self, specs: Sequence[TrainingSpec], told: Told) -> None:
+        self.specs = specs
+        self.told = told
+        self.before: dict[int, int] = {}
+        self.done = [0] * len(specs)
+        self.finished: dict[int, bool] = {}
+        if specs:
+            told("trainings", 0.0)
+
+    def heard(self, index: int, epochs: int) -> None:
+        """Hear that training ``index`` has ``epochs`` epochs behind."""
+        self.before.setdefault(index, epochs - 1)
+        self.done[index] = max(self.done[index], epochs)
+        self._tell("")
+
+    def ended(self, index: int) -> None:
+        """Hear that training ``index`` is finished."""
+        spec, stored = self.specs[index], index not in self.before
+        self.before.setdefault(index, spec.epochs)
+        self.done[index] = spec.epochs
+        self.finished[index] = stored
+        where = ", found in the store" if stored else ""
+        self._tell(f"{len(self.finished)}/{len(self.specs)}, {spec.images} seed {spec.seed}{where}")
+
+    def _tell(self, note: str) -> None:
+        before = sum(self.before.values())
+        work = sum(spec.epochs for spec in self.specs) - before
+        self.told("trainings", (sum(self.done) - before) / work if work else 1.0, note)
+
+
+Outcome = Run | BaseException
+
+
+def _attempt(spec: TrainingSpec, store: RunStore, count: Count, index: int) -> Outcome:
+    try:
+        run = train(spec, store, progress=False, on_epoch=lambda row: count.heard(index, row.epoch))
     except InputError as error:
         return error
-    count(index, spec.epochs)
+    count.ended(index)
     return run
 
 
+@dataclass
+class _Told:
+    """Where the processes of a pool put what they have to tell."""
+
+    queue: "SimpleQueue[tuple[int, int] | None] | None" = None
+
+
+_TOLD = _Told()
+
+
+def _started(queue: "SimpleQueue[tuple[int, int] | None]") -> None:
+    _TOLD.queue = queue
+
+
 def _task(spec: TrainingSpec, store: RunStore, index: int) -> Run:
-    worker = get_worker()
-    tell = partial(worker.log_event, TOPIC)
-    return train(spec, store, progress=False, on_epoch=lambda row: tell([index, row.epoch]))
+    def tell(epoch: int) -> None:
+        if _TOLD.queue is not None:
+            _TOLD.queue.put((index, epoch))
+
+    return train(spec, store, progress=False, on_epoch=lambda row: tell(row.epoch))
 
 
-def _side_by_side(
-    client: Client, specs: Sequence[TrainingSpec], store: RunStore, count: Counted
-) -> list[Run | BaseException]:
-    client.subscribe_topic(TOPIC, lambda event: count(*event[1]))
-    futures = [client.submit(_task, spec, store, index, pure=False) for index, spec in enumerate(specs)]
-    position = {future.key: index for index, future in enumerate(futures)}
-    for future in as_completed(futures):
-        count(position[future.key], specs[position[future.key]].epochs)
-    return [future.exception() or future.result() for future in futures]
+def _in_processes(
+    specs: Sequence[TrainingSpec], store: RunStore, processes: int, count: Count
+) -> list[Outcome]:
+    """Train in processes of this machine, which are started afresh: what holds threads cannot be forked."""
+    context = multiprocessing.get_context("spawn")
+    queue: SimpleQueue[tuple[int, int] | None] = context.SimpleQueue()
+    listener = Thread(target=_listen, args=(queue, count), daemon=True)
+    listener.start()
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_started, initargs=(queue,))
+    try:
+        futures = [pool.submit(_task, spec, store, index) for index, spec in enumerate(specs)]
+        position = {future: index for index, future in enumerate(futures)}
+        for future in as_completed(futures):
+            if future.exception() is None:
+                count.ended(position[future])
+        return [_outcome(future) for future in futures]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        queue.put(None)
+        listener.join()
 
 
-def _all_or_error(outcomes: Sequence[Run | BaseException]) -> list[Run]:
+def _listen(queue: "SimpleQueue[tuple[int, int] | None]", count: Count) -> None:
+    for index, epoch in iter(partial(queue.get), None):
+        count.heard(index, epoch)
+
+
+def _outcome(future: "Future[Run]") -> Outcome:
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        return InputError(
+            "a process was ended from outside, perhaps for want of memory; its last checkpoint is kept: run the same "
+            "command again, with fewer --workers"
+        )
+    return error or future.result()
+
+
+def _all_or_error(outcomes: Sequence[Outcome]) -> list[Run]:
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     failures = [(i, outcome) for i, outcome in enumerate(outcomes) if not isinstance(outcome, Run)]
     for _, failure in failures:
@@ -98,59 +186,3 @@ def _all_or_error(outcomes: Sequence[Run | BaseException]) -> list[Run]:
         said = "; ".join(f"training {index + 1}: {failure}" for index, failure in failures)
         raise InputError(f"{len(failures)} of {len(outcomes)} trainings failed, the others are kept: {said}")
     return runs
-
-
-@contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    """Give a client of the scheduler, or of a local cluster: processes of one thread, no memory limit.
-
-    A local cluster listens to this machine alone, at ports that are free: several may run side by side.
-    """
-    if scheduler is not None:
-        with _reached(scheduler) as client:
-            yield client
-        return
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,
-        silence_logs=logging.ERROR,
-    )
-    with cluster, Client(cluster) as client:
-        yield client
-
-
-@contextmanager
-def _reached(scheduler: str) -> Iterator[Client]:
-    try:
-        client = Client(scheduler, timeout=10)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"scheduler {scheduler!r}: cannot be reached ({error}); expected the address of a running Dask "
-            "scheduler such as tcp://host:8786"
-        ) from error
-    with client:
-        if any(threads != 1 for threads in client.nthreads().values()):
-            raise InputError(
-                f"scheduler {scheduler!r}: has workers of several threads; trainings need a process each: "
-                "start the workers with --nthreads 1"
-            )
-        yield client
-
-
-def _counted(specs: Sequence[TrainingSpec], told: Told) -> Counted:
-    """Return what adds up the epochs of all trainings, and tells of each that ends."""
-    done = [0] * len(specs)
-
-    def count(index: int, epochs: int) -> None:
-        spec, news = specs[index], epochs > done[index]
-        done[index] = max(done[index], epochs)
-        finished = sum(epochs >= spec.epochs for epochs, spec in zip(done, specs, strict=True))
-        ended = f"{finished}/{len(specs)}, {spec.images} seed {spec.seed}"
-        share = sum(done) / max(1, sum(spec.epochs for spec in specs))
-        told("trainings", share, ended if news and epochs >= spec.epochs else "")
-
-    return count

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.errors import InputError
+from covalign.errors import InputError, unknown
 from covalign.training.spec import TrainingSpec
 
 _ENCODINGS = TrainingSpec()
@@ -61,7 +61,7 @@ def preset(name: str) -> TrainingSpec:
         InputError: no preset of that name.
     """
     if name not in PRESETS:
-        raise InputError(f"preset: got {name!r}, expected one of {', '.join(PRESETS)}")
+        raise unknown("preset", name, PRESETS)
     return PRESETS[name]
 
 

@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from covalign.data.normalization import normalization
-from covalign.errors import InputError
+from covalign.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ class TrainingSpec:
         """
         known = {field.name: field.type for field in fields(cls)}
         if unknown := [key for key in values if key not in known]:
+            hint = nearest(unknown[0], [*known, "preset"])
             raise InputError(
-                f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}"
+                f"training spec: unknown key {unknown[0]!r}; expected preset or one of {', '.join(known)}{hint}"
             )
         changes = {key: _checked(key, value, known[key]) for key, value in values.items()}
         return replace(base or cls(), **changes)
@@ -181,8 +182,10 @@ def _checked(name: str, value: Any, expected: Any) -> Any:
     elif expected is float and type(value) is int:
         value = float(value)
     if not _is_a(value, expected):
+        choices = [each for each in get_args(expected) if isinstance(each, str)]
+        hint = nearest(str(value), choices)
         raise InputError(
-            f"training spec: {name} = {value!r} ({type(value).__name__}), expected {_said(expected)}"
+            f"training spec: {name} = {value!r} ({type(value).__name__}), expected {_said(expected)}{hint}"
         )
     return value
 

@@ -182,6 +182,10 @@ class RunStore:
         """Return the runs that are complete and readable."""
         return [entry.run for entry in self.entries() if entry.run is not None and entry.run.complete]
 
+    def has(self, key: str) -> bool:
+        """Say whether the key of a run begins with ``key``."""
+        return any(path.name.startswith(key[:KEY_LENGTH]) for path in self.paths())
+
     def find(self, key: str) -> Path:
         """Return the one folder of the runs whose key begins with ``key``.
 

@@ -179,7 +179,10 @@ def test_reasons_are_counted_by_their_kind():
         pd.DataFrame({"depth": [1, 2, 2], "reason_codes": codes, "debiased_reason": ["", "", ""]})
     )
     left = "… of … eigenvalues have left the bulk, and with them the spiked model"
-    assert found.rows == ((left, 2, "1, 2"), ("the ceiling does not exceed chance", 1, "1"))
+    assert found.rows == (
+        ("bulk left", left, 2, "1–2"),
+        ("no ceiling", "the ceiling does not exceed chance", 1, "1"),
+    )
     assert reason_table(pd.DataFrame({"depth": [2], "reason_codes": [()], "debiased_reason": [""]})) is None
 
 

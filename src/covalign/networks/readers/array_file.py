@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from covalign.errors import InputError
-from covalign.networks.readers.hub import optional
+from covalign.errors import InputError, optional
 from covalign.networks.readers.names import dotted
 from covalign.networks.readers.torch_file import WeightFile, one_line
 

@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 
 from covalign.data.normalization import NORMALIZATIONS, Normalization
-from covalign.errors import InputError
+from covalign.errors import InputError, optional
 from covalign.networks.readers.torch_file import one_line
 
 
@@ -118,21 +118,6 @@ def _importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder.resolve()))
-
-
-def optional(library: str, extra: str) -> ModuleType:
-    """Import a library of an optional extra.
-
-    Raises:
-        InputError: whatever goes wrong, with the line that installs it.
-    """
-    try:
-        return importlib.import_module(library)
-    except Exception as error:  # torchvision raises RuntimeError beside a torch it was not built for
-        raise InputError(
-            f"{library} cannot be imported ({type(error).__name__}: {one_line(error)}); install it, in a "
-            f"version that fits your torch, with: pip install 'covalign[{extra}]'"
-        ) from error
 
 
 def _timm(name: str, pretrained: bool) -> Built:

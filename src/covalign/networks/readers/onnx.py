@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from covalign.errors import InputError
+from covalign.errors import InputError, optional
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
-from covalign.networks.readers.hub import optional
 from covalign.networks.readers.module import layer_of
 from covalign.networks.readers.onnx_intake import wiring
 from covalign.networks.readers.onnx_source import OnnxSource

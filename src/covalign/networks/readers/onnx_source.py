@@ -10,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from covalign.data.normalization import Normalization
-from covalign.errors import InputError
+from covalign.errors import InputError, optional
 from covalign.networks.activations import channels_second
 from covalign.networks.intake import Intake, arranged
-from covalign.networks.readers.hub import optional
 from covalign.networks.readers.onnx_intake import intake_of
 from covalign.networks.readers.torch_file import one_line
 

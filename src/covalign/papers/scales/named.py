@@ -1,6 +1,6 @@
 """Which size is meant by a name?"""
 
-from covalign.errors import InputError
+from covalign.errors import unknown
 from covalign.papers.scales.laptop import LAPTOP
 from covalign.papers.scales.paper import PAPER
 from covalign.papers.scales.scale import Scale
@@ -14,7 +14,7 @@ def scale(name: str) -> Scale:
         InputError: no such scale.
     """
     if name not in SCALES:
-        raise InputError(f"--scale: got {name!r}, expected one of {', '.join(SCALES)}")
+        raise unknown("--scale", name, SCALES)
     return SCALES[name]
 
 

@@ -182,7 +182,8 @@ def _origin(opened: Sequence[Subject], images: Images | None) -> dict[str, Any]:
             "fingerprint": images.fingerprint,
         }
     )
-    return {"networks": {each.name: each.network.details for each in opened}, "images": known}
+    details = {each.name: {**each.network.details, "layers": len(each.network.layers)} for each in opened}
+    return {"networks": details, "images": known}
 
 
 def _link(a: Network, match: Match, b: Network, images: Images | None) -> Link:

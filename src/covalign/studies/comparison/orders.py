@@ -1,9 +1,11 @@
 """How are a comparison's rows read: by pair, and as the mean of both orders?"""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from covalign.encoding.reasons import Reason
-from covalign.figures.style import plain
+from covalign.figures.style import DASHES, PALETTE, plain
 
 
 def mean_of_orders(table: pd.DataFrame) -> pd.Series:
@@ -31,6 +33,27 @@ def beyond_first(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 def pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the compared pairs in order of appearance."""
     return list(dict.fromkeys(zip(table["a"], table["b"], strict=True)))
+
+
+def group_places(
+    every: Sequence[tuple[str, str]], conditions: Mapping[str, str]
+) -> dict[tuple[str, str], int]:
+    """Return which series each pair is drawn as: one colour for each two conditions, and dashes within.
+
+    Args:
+        every: the pairs that are drawn.
+        conditions: by network; where there are none, every pair is a series of its own.
+    """
+    kinds: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for pair in every:
+        kinds.setdefault(tuple(sorted(conditions.get(name, "") for name in pair)), []).append(pair)
+    if not 1 < len(kinds) <= len(PALETTE):
+        return {pair: index for index, pair in enumerate(every)}
+    return {
+        pair: color + len(PALETTE) * (turn % len(DASHES))
+        for color, own in enumerate(kinds.values())
+        for turn, pair in enumerate(own)
+    }
 
 
 def rows_of(table: pd.DataFrame, pair: tuple[str, str]) -> pd.DataFrame:

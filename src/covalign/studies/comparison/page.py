@@ -5,28 +5,26 @@ similarity down to the single spectrum, then method, provenance and all numbers.
 print whole, the page says what it left out.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.report.columns import headings
-from covalign.report.page import Download, Notes, Page, Part, Plots, Section
-from covalign.report.plots import LINES, PANELS, legend, pair_title, spectrum_panel
+from covalign.report.page import Download, Key, Notes, Page, Part, Plots, Section
+from covalign.report.plots import LINES, PANELS, legend, pair_title
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section, spatial_section, training_section
 from covalign.report.tables import csv_bytes, frame_table, left_out
+from covalign.studies.comparison.answers import answers
 from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.maps import cosine_maps
-from covalign.studies.comparison.orders import pairs
+from covalign.studies.comparison.orders import group_places, pairs
 from covalign.studies.comparison.panels import (
     CONTROLS,
     agreement_panel,
@@ -37,6 +35,7 @@ from covalign.studies.comparison.panels import (
     shared_panel,
     similarity_panel,
 )
+from covalign.studies.comparison.spectra import spectrum_section
 from covalign.studies.comparison.tables import (
     comparison_table,
     condition_table_by_layer,
@@ -45,6 +44,9 @@ from covalign.studies.comparison.tables import (
     reason_table,
 )
 from covalign.studies.comparison.words import findings
+
+ANSWERED = ("These networks ", "Networks of one condition", " could be given a number", " stand above ")
+"""What findings say that the answers at the top say already."""
 
 
 def comparison_page(
@@ -72,12 +74,12 @@ def comparison_page(
         ("Images", str(images.get("name", "none: nothing was aligned"))),
     )
     sections = (
-        similarity_section(table),
+        similarity_section(table, conditions),
         condition_section(by_condition),
         layer_section(table, layers, spectra),
         direction_section(table, curves),
         map_section(table, cosine_maps),
-        spectrum_section(layers, spectra, names),
+        spectrum_section(table, layers, spectra, names),
         spatial_section(spatial, filters),
         training_section(training),
         skipped_section(skipped),
@@ -88,9 +90,15 @@ def comparison_page(
         kicker="comparison report",
         title="Did these networks learn the same thing?",
         subtitle=" · ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""),
-        summary=findings(table, conditions),
+        summary=tuple(
+            sentence
+            for sentence in findings(table, conditions)
+            if not any(said in sentence for said in ANSWERED)
+        ),
         facts=facts,
         sections=tuple(section for section in sections if section is not None),
+        answers=answers(table, conditions, provenance),
+        about=str(provenance.get("about", "")),
     )
 
 
@@ -101,9 +109,13 @@ def condition_section(by_condition: pd.DataFrame) -> Section | None:
     compared = list(dict.fromkeys(zip(by_condition["condition_a"], by_condition["condition_b"], strict=True)))
     parts: list[Part] = []
     if by_condition["q"].notna().any():
+        known = by_condition["low"].notna().any()
+        with_it = (
+            "with 95 % intervals over seeds" if known else "without intervals, which take three seeds a side"
+        )
         caption = (
-            "Q of every pair of conditions against depth, with 95 % intervals over seeds: how much networks of two "
-            "conditions share, relative to what seeds of one condition share."
+            f"Q of every pair of conditions against depth, {with_it}: how much networks of two conditions share, "
+            "relative to what seeds of one condition share."
         )
         keys = legend([pair_title(pair) for pair in compared[:LINES]])
         panel = condition_panel(by_condition)
@@ -114,18 +126,21 @@ def condition_section(by_condition: pd.DataFrame) -> Section | None:
     return Section("conditions", "Do conditions teach the same?", (), tuple(parts))
 
 
-def similarity_section(table: pd.DataFrame) -> Section:
+def similarity_section(table: pd.DataFrame, conditions: Mapping[str, str]) -> Section:
     """Similarity against depth, the levels behind it, and why some values are missing."""
     every = pairs(table)
-    keys = legend([pair_title(pair) for pair in every[:LINES]])
+    places = group_places(every[:LINES], conditions)
+    keys = legend([pair_title(pair) for pair in every[:LINES]], places=[places[p] for p in every[:LINES]])
+    grouped = " One colour for each two conditions." if len(set(conditions.values())) > 1 else ""
     parts: list[Part] = []
     if table["debiased"].notna().any():
         parts.append(
             Plots(
-                (agreement_panel(table),),
+                (agreement_panel(table, places),),
                 "Agreement R of every pair against depth, with 95 % intervals over neurons. It needs no model of the "
                 "noise: directions of neurons, each compared with others only. Thin lines: the same weights, aligned "
                 "on images in shuffled order. Gaps: no value; the reason is in the table below."
+                + grouped
                 + left_out(len(every), LINES, "pairs"),
                 keys,
             )
@@ -136,13 +151,13 @@ def similarity_section(table: pd.DataFrame) -> Section:
                 "What R is held against. An alignment fitted to images in shuffled order still carries strong "
                 "features into strong ones; what the same images add is the distance to it."
                 + left_out(len(every), PANELS, "pairs"),
-                legend(list(CONTROLS.values())),
+                control_keys(table),
             )
         )
     if table["similarity"].notna().any():
         parts.append(
             Plots(
-                (similarity_panel(table),),
+                (similarity_panel(table, places),),
                 "The published measure: normalized similarity (Guth and Ménard 2024, eq. 6) of every pair against "
                 "depth, mean of both "
                 "orders. Thin lines: the same weights without alignment. Open markers: the layer’s unlearned "
@@ -154,7 +169,7 @@ def similarity_section(table: pd.DataFrame) -> Section:
     if table["calibrated"].notna().any():
         parts.append(
             Plots(
-                (calibrated_panel(table),),
+                (calibrated_panel(table, places),),
                 "Calibrated similarity with its 95 % interval: an estimate for the populations the neurons were "
                 "drawn from, both networks treated as noisy. Withheld where the noise model does not hold."
                 + left_out(len(every), LINES, "pairs"),
@@ -176,6 +191,12 @@ def similarity_section(table: pd.DataFrame) -> Section:
         ("At each layer, what one network learned is rotated into the other’s coordinates and compared.",),
         tuple(parts),
     )
+
+
+def control_keys(table: pd.DataFrame) -> tuple[Key, ...]:
+    """Return the legend of the controls that were measured."""
+    keys = zip(CONTROLS, legend(list(CONTROLS.values())), strict=True)
+    return tuple(key for name, key in keys if table[name].notna().any())
 
 
 def layer_section(
@@ -220,35 +241,8 @@ def map_section(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], Tensor]
     return Section("eigenvectors", "Do the directions correspond?", (prose,), (gallery,)) if gallery else None
 
 
-def spectrum_section(
-    layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor], names: Sequence[str]
-) -> Section | None:
-    """Spectra of every layer over the noise bulk, all networks of one depth together."""
-    if not spectra:
-        return None
-    depths = sorted(set(layers["depth"]))
-    chosen = [depths[round(place)] for place in np.linspace(0, len(depths) - 1, min(PANELS, len(depths)))]
-    panels = []
-    for depth in chosen:
-        own = layers[layers["depth"] == depth].drop_duplicates("network").set_index("network")
-        shown = [
-            spectra[name, own.loc[name, "layer"]] if name in own.index else torch.empty(0) for name in names
-        ]
-        same_bulk = own["upper_edge"].round(6).nunique() == 1
-        edges = tuple(own[["lower_edge", "upper_edge"]].iloc[0]) if same_bulk else (math.nan, math.nan)
-        panels.append(spectrum_panel(shown, edges, f"layer {depth}", names))
-    caption = (
-        "Eigenvalues of the weight covariances by rank, in units of the variance of the initial weights. "
-        "Grey: where pure noise would lie, drawn where all networks share it; what stands above it was learned."
-    )
-    if len(chosen) < len(depths):
-        caption += f" {len(chosen)} of {len(depths)} layers, evenly spaced."
-    plots = Plots(tuple(panels), caption, legend(names))
-    return Section("spectra", "How much was learned?", (), (plots,))
-
-
 def method_section() -> Section:
-    """The formulas."""
+    """The formulas, folded: who reads a second report knows them."""
     notes = (
         "alignment",
         "covariance",
@@ -260,7 +254,7 @@ def method_section() -> Section:
         "spatial",
         "references",
     )
-    return Section("method", "How this was measured", (), (Notes(notes),))
+    return Section("method", "How this was measured", (), (Notes(notes),), folded=True)
 
 
 def files(

@@ -1,8 +1,9 @@
 """How does a similarity run over depth, on the page?"""
 
 import html
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -26,13 +27,23 @@ def _hollow(trace: dict[str, Any], rows: pd.DataFrame) -> None:
     trace["marker"] = trace["marker"] | {"symbol": symbols}
 
 
-def agreement_panel(table: pd.DataFrame) -> Panel:
+Places: TypeAlias = Mapping[tuple[str, str], int]
+"""Which series each pair is drawn as; see `covalign.studies.comparison.orders.group_places`."""
+
+
+def agreement_panel(table: pd.DataFrame, places: Places | None = None) -> Panel:
     """Plot R of every pair with its 95 % interval; thin lines: aligned on images in shuffled order."""
     shown = {"value": "debiased", "low": "debiased_low", "high": "debiased_high", "test": "debiased_z"}
-    data = _with_intervals(table, shown, "R", "z = %{customdata[4]:.1f}")
+    data = _with_intervals(table, shown, "R", "z = %{customdata[4]:.1f}", places)
     for index, pair in enumerate(pairs(table)[:LINES]):
         rows = rows_of(table, pair)
-        data += _control(index, pair, rows["depth"], rows["debiased_shuffled"], "aligned on other images")
+        data += _control(
+            places[pair] if places else index,
+            pair,
+            rows["depth"],
+            rows["debiased_shuffled"],
+            "aligned on other images",
+        )
     top = max(1.2, min(2.0, float(table["debiased"].max(skipna=True)) * 1.15))
     layout = {
         "xaxis": depth_axis(table["depth"]),
@@ -40,6 +51,12 @@ def agreement_panel(table: pd.DataFrame) -> Panel:
         **_levels("unrelated", "the same"),
     }
     return Panel(tuple(data), layout, "Agreement of every pair of networks against depth.", height=440)
+
+
+def top_of(values: Iterable[float]) -> float:
+    """Return where an axis ends that shows values about 1: no lower than 1.4, no higher than 2.5."""
+    finite = [value for value in values if math.isfinite(value)]
+    return max(1.4, min(2.5, 1.08 * max(finite, default=1.0)))
 
 
 CONTROLS = {
@@ -62,7 +79,7 @@ def control_panel(table: pd.DataFrame, pair: tuple[str, str]) -> Panel:
             data.append(line(index, rows["depth"], rows[name], hover))
     layout = {
         "xaxis": depth_axis(table["depth"]),
-        "yaxis": {"title": {"text": "R"}, "range": [-0.4, 1.4]},
+        "yaxis": {"title": {"text": "R"}, "range": [-0.4, top_of(rows[[*CONTROLS]].to_numpy().ravel())]},
         **_levels("", ""),
     }
     return Panel(tuple(data), layout, "R and its controls against depth.", pair_title(pair), height=230)
@@ -83,15 +100,16 @@ def shared_panel(
         title: heading.
     """
     layers = {(row.a, row.b): row.layer_a for row in rows.itertuples()}
-    data = []
+    data, drawn = [], []
     for index, pair in enumerate(every):
         curve = curves.get((*pair, layers.get(pair, "")))
         if curve is not None:
             hover = f"{html.escape(pair_title(pair))}<br>%{{x}} directions: <b>%{{y:.3f}}</b>"
+            drawn += curve.shared.tolist()
             data.append(line(index, curve.ranks, curve.shared.tolist(), hover, mode="lines"))
     layout = {
-        "xaxis": {"title": {"text": "leading directions"}, "type": "log", "dtick": 1},
-        "yaxis": {"title": {"text": "shared variance"}, "range": [-0.3, 1.4]},
+        "xaxis": {"title": {"text": "leading directions"}, "type": "log", "dtick": "D2"},
+        "yaxis": {"title": {"text": "shared variance"}, "range": [-0.3, top_of(drawn)]},
         **_levels("", ""),
     }
     return Panel(tuple(data), layout, f"Shared variance at {title}.", title, height=230) if data else None
@@ -120,7 +138,7 @@ def condition_panel(by_condition: pd.DataFrame) -> Panel:
 
 
 def _with_intervals(
-    table: pd.DataFrame, columns: dict[str, str], name: str, test: str
+    table: pd.DataFrame, columns: dict[str, str], name: str, test: str, places: Places | None
 ) -> list[dict[str, Any]]:
     """Return a trace per pair: values with their 95 % intervals, side by side at each layer.
 
@@ -129,6 +147,7 @@ def _with_intervals(
         columns: which of its columns are value, low, high and test.
         name: of the value, when hovering.
         test: what hovering says of the test.
+        places: which series each pair is drawn as; in order by default.
     """
     traces, every = [], pairs(table)[:LINES]
     for index, pair in enumerate(every):
@@ -141,9 +160,10 @@ def _with_intervals(
         )
         numbers = rows[["depth", "low", "high", "test"]].values.tolist()
         custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers, strict=True)]
-        bars = _interval(rows, index)
+        place = places[pair] if places else index
+        bars = _interval(rows, place)
         traces.append(
-            line(index, rows["depth"] + shift, rows["value"], hover, customdata=custom, error_y=bars)
+            line(place, rows["depth"] + shift, rows["value"], hover, customdata=custom, error_y=bars)
         )
     return traces
 
@@ -178,7 +198,7 @@ def _interval(rows: pd.DataFrame, index: int) -> dict[str, Any]:
     }
 
 
-def similarity_panel(table: pd.DataFrame) -> Panel:
+def similarity_panel(table: pd.DataFrame, places: Places | None = None) -> Panel:
     """Plot the similarity of every pair, mean of both orders, and the control without alignment, faintly."""
     data = []
     for index, pair in enumerate(pairs(table)[:LINES]):
@@ -190,9 +210,10 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
             "cosine %{customdata[3]:.3f}, chance %{customdata[4]:.3f}, ceiling %{customdata[5]:.3f}"
         )
         custom = [[layer, *row] for layer, row in zip(_layers(rows), numbers.values.tolist(), strict=True)]
-        data.append(line(index, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
+        place = places[pair] if places else index
+        data.append(line(place, rows["depth"], mean_of_orders(rows), hover, customdata=custom))
         _hollow(data[-1], rows)
-        data += _control(index, pair, rows["depth"], unaligned(rows), "without alignment")
+        data += _control(place, pair, rows["depth"], unaligned(rows), "without alignment")
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "normalized similarity"}},
@@ -203,10 +224,10 @@ def similarity_panel(table: pd.DataFrame) -> Panel:
     )
 
 
-def calibrated_panel(table: pd.DataFrame) -> Panel:
+def calibrated_panel(table: pd.DataFrame, places: Places | None = None) -> Panel:
     """Plot the calibrated similarity of every pair with its 95 % interval; withheld values are gaps."""
     shown = {"value": "calibrated", "low": "low", "high": "high", "test": "p_value"}
-    data = _with_intervals(table, shown, "calibrated", "p = %{customdata[4]:.2g}")
+    data = _with_intervals(table, shown, "calibrated", "p = %{customdata[4]:.2g}", places)
     layout = {
         "xaxis": depth_axis(table["depth"]),
         "yaxis": {"title": {"text": "calibrated similarity"}},

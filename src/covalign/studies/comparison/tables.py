@@ -1,7 +1,7 @@
 """Which numbers of a comparison are printed, and under what names?"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from covalign.encoding.debiased.reasons import Reason as OfR
 from covalign.encoding.reasons import Reason
 from covalign.report.columns import Heading, headings
 from covalign.report.page import Cell, Column, Spark, Table
-from covalign.report.tables import frame_table
+from covalign.report.tables import frame_table, saying
 from covalign.studies.comparison.columns import EQ6, LayerRow, PairRow
 from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.orders import mean_of_orders, pairs, rows_of, unaligned
@@ -35,7 +35,8 @@ COMPARISON_COLUMNS = (
     *headings(PairRow, ("reproducible_a", "reproducible_b", "coverage", "debiased_reason")),
     Heading("S, published", 2, "mean", f"mean of both orders ({EQ6})"),
     *headings(PairRow, ("calibrated", "low", "high", "p_value", "cosine", "chance", "ceiling", "unaligned")),
-    *headings(PairRow, ("shuffled", "alignment_correlation", "bulk_ok", "reason")),
+    *headings(PairRow, ("shuffled", "alignment_correlation", "bulk_ok")),
+    Heading("remarks", None, "kinds", "kinds of reasons, explained in the table of reasons"),
 )
 
 
@@ -60,7 +61,9 @@ def comparison_table(table: pd.DataFrame) -> Table:
     Args:
         table: `Comparison.table`.
     """
-    shown = table.assign(mean=mean_of_orders(table))
+    kinds = [", ".join(code.replace("_", " ") for code in codes) for codes in table["reason_codes"]]
+    of_r = table["debiased_reason"].fillna("").str.replace("_", " ")
+    shown = table.assign(mean=mean_of_orders(table), kinds=kinds, debiased_reason=of_r)
     return frame_table(shown, COMPARISON_COLUMNS, "Every pair at every layer.", len(table) > FOLDED_FROM)
 
 
@@ -121,7 +124,7 @@ def pair_table(table: pd.DataFrame) -> Table:
         Column("noise bulk", 0, "layers where both networks keep a bulk that looks like noise"),
         Column("layers", 0),
     )
-    return Table(columns, tuple(rows), "Every pair: means over the layers beyond the first.")
+    return saying(Table(columns, tuple(rows), "Every pair: means over the layers beyond the first."))
 
 
 def reason_table(table: pd.DataFrame) -> Table | None:
@@ -130,18 +133,30 @@ def reason_table(table: pd.DataFrame) -> Table | None:
     Args:
         table: `Comparison.table`.
     """
-    places: dict[str, list[int]] = {}
+    places: dict[tuple[str, str], list[int]] = {}
     found = zip(table["depth"], table["debiased_reason"], table["reason_codes"], strict=True)
     for depth, of_r, codes in found:
-        sentences = [OfR(of_r).sentence] * bool(of_r) + [Reason[code.upper()].sentence for code in codes]
-        for sentence in sentences:
-            places.setdefault(sentence, []).append(depth)
+        kinds = [(of_r, OfR(of_r).sentence)] * bool(of_r)
+        kinds += [(code, Reason[code.upper()].sentence) for code in codes]
+        for kind in kinds:
+            places.setdefault(kind, []).append(depth)
     rows = tuple(
-        (sentence, len(depths), ", ".join(str(depth) for depth in sorted(set(depths))))
-        for sentence, depths in places.items()
+        (code.replace("_", " "), sentence, len(depths), spans(depths))
+        for (code, sentence), depths in places.items()
     )
-    columns = (Column("reason"), Column("comparisons", 0), Column("layers"))
+    columns = (Column("remark"), Column("reason"), Column("comparisons", 0), Column("layers"))
     return Table(columns, rows, "Where a number is missing or restricted, and why.") if rows else None
+
+
+def spans(depths: Sequence[int]) -> str:
+    """Return layers as ranges: "1, 3-5"."""
+    found: list[list[int]] = []
+    for depth in sorted(set(depths)):
+        if found and depth == found[-1][-1] + 1:
+            found[-1].append(depth)
+        else:
+            found.append([depth])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found)
 
 
 def spectrum_spark(eigenvalues: Tensor, edge: float) -> Spark:

@@ -9,7 +9,7 @@ independent noise has a relative change equal to its spread; one that repeats it
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -42,6 +42,7 @@ def diff(
     layers: Sequence[str] | None = None,
     draws: int = 10,
     seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
     progress: Told = untold,
 ) -> Difference:
     """Measure, layer by layer, what changed from ``base`` to ``other``; no images are needed.
@@ -53,6 +54,7 @@ def diff(
         layers: names of layers of the base; None takes all. Whether the basis is shared is judged on all.
         draws: random turns of each update, for the reference; at least 2.
         seed: of everything random.
+        provenance: kept with the results.
         progress: told the stage and the share of it that is done.
 
     Raises:
@@ -85,14 +87,15 @@ def diff(
             row |= {"rank_rule": "", "shares_basis": False, "reason": reason}
         rows.append(row)
         progress("layers", (index + 1) / len(chosen))
-    provenance = {
+    origin = {
+        **(provenance or {}),
         "draws": draws,
         "seed": seed,
         "reference": "the same update, randomly turned at equal norm; for ranks, a Gaussian update",
         "replicate": None if three is None else three.name,
         "networks": [{"name": network.name, **network.details} for network in (one, two, three) if network],
     }
-    return Difference(pd.DataFrame(rows), one.name, two.name, provenance)
+    return Difference(pd.DataFrame(rows), one.name, two.name, origin)
 
 
 def relative(base: Network, source: Relative) -> Network:

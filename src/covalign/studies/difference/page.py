@@ -14,7 +14,7 @@ from covalign.report.plots import depth_axis, legend, line, measure_panel, short
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.tables import csv_bytes, frame_table
-from covalign.studies.difference.words import findings
+from covalign.studies.difference.words import answers, findings
 
 MEASURES = {
     "inside": "share inside what the base had learned",
@@ -86,6 +86,7 @@ def difference_page(table: pd.DataFrame, base: str, other: str, provenance: dict
             Section("method", "How this was measured", (), (Notes(notes(table)),)),
             origin_section(files, provenance),
         ),
+        answers=answers(table),
     )
 
 

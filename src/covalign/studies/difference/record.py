@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from covalign.report.page import Page
-from covalign.studies.difference.page import difference_page
+from covalign.report.stills import draw
+from covalign.studies.difference.page import change_panel, difference_page
 from covalign.studies.result import Result
 
 
@@ -39,8 +40,14 @@ class Difference(Result):
         return float(self.table["relative_change"].max())
 
     def figure(self) -> Figure | None:
-        """Return None: every measure has its panel in the page."""
-        return None
+        """Return the change of every layer, with its two parts; None where no layer could be compared."""
+        if "relative_change" not in self.table:
+            return None
+        figure = Figure(figsize=(7.0, 3.2), layout="constrained")
+        panel, keys = change_panel(self.table)
+        ax = draw(panel, figure.subplots())
+        ax.legend(ax.get_lines()[: len(keys)], [key.label for key in keys])
+        return figure
 
     def page(self) -> Page:
         """Return the difference as a page."""

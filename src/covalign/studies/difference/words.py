@@ -22,6 +22,21 @@ def findings(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sentence for sentence in sentences if sentence)
 
 
+def answers(table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """Return what a reader wants to know first, with the answer in a sentence or two.
+
+    Args:
+        table: a row a layer, as in `Difference.table`.
+    """
+    compared = int(table["relative_change"].notna().sum()) if "relative_change" in table else 0
+    sort = sort_of_change(table) or "There is no change whose sort could be told."
+    covered = f"Compared {compared:,} of {count(len(table), 'layer')}. {sort}"
+    return ("What did this training change?", extent(table)), (
+        "What sort of change, over how many layers?",
+        covered,
+    )
+
+
 def extent(table: pd.DataFrame) -> str:
     """Say how large the change is and where it is largest."""
     if "relative_change" not in table or table["relative_change"].isna().all():

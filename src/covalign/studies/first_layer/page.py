@@ -28,7 +28,7 @@ from covalign.report.plots import legend, line, logarithmic, shorten_escaped
 from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.tables import csv_bytes, frame_table, left_out
-from covalign.studies.first_layer.words import LINEAR_ONLY, MEASURED, findings, label_sentence
+from covalign.studies.first_layer.words import LINEAR_ONLY, MEASURED, answers, findings, label_sentence
 
 PICTURES = 64
 
@@ -97,6 +97,7 @@ def first_layer_page(
             ("Filters", "none" if weight is None else f"{len(weight):,}"),
         ),
         sections=tuple(section for section in sections if section is not None),
+        answers=answers(network, fit, verdict),
     )
 
 

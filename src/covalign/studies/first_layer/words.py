@@ -50,6 +50,40 @@ def findings(
     return tuple(sentence for sentence in sentences if sentence)
 
 
+def answers(network: str, fit: EnergyFit | None, verdict: Verdict | None) -> tuple[tuple[str, str], ...]:
+    """Return what a reader wants to know first, with the answer in one sentence.
+
+    Args:
+        network: what it is called; empty without one.
+        fit, verdict: as in `FirstLayerSummary`.
+    """
+    labels = (
+        "Will the labels change it?",
+        label_sentence(verdict) or "Not judged: the images have no labels.",
+    )
+    if fit is None:
+        foreseen = (
+            "The filters will respond most to the strong, coarse components of the image patches and least to the "
+            "fine ones, as drawn below; this is computed from the images alone."
+        )
+        return ("What will a first layer learn from these images?", foreseen), labels
+    word = (
+        "Yes"
+        if fit.correlation >= CLOSE and fit.p_value < SURE
+        else "In part"
+        if fit.p_value < SURE
+        else "No"
+    )
+    foreseen = (
+        f"{word}: how strongly its filters respond to each component of the images agrees with the prediction from "
+        f"the images alone by r = {number(fit.correlation)}, where random filters reach {number(fit.baseline.mean)}."
+    )
+    return ("Could what the first layer learned be foreseen?", foreseen), labels
+
+
+SURE = 0.05
+
+
 def fit_sentence(network: str, measured: EnergyProfile | None, fit: EnergyFit | None) -> str:
     """Say how well the published formula fits, against random weights."""
     if fit is None:

@@ -18,7 +18,7 @@ from covalign.report.sections import skipped_section
 from covalign.report.tables import csv_bytes, frame_table
 from covalign.studies.lineage.columns import MISSING, KinRow, TraceRow
 from covalign.studies.lineage.figures import State, state_of
-from covalign.studies.lineage.words import findings
+from covalign.studies.lineage.words import findings, said_of, test
 
 PANELS = 10
 """Pairs that the page draws."""
@@ -91,7 +91,17 @@ def lineage_page(
             ("Images", str(provenance.get("images") or "none")),
         ),
         sections=tuple(section for section in sections if section is not None),
+        answers=(
+            ("Was one derived from the other?", said_of(first)),
+            ("How sure is that?", test(first, _of_first(pairs, layers))),
+        ),
     )
+
+
+def _of_first(pairs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+    """Return the layers of the first pair."""
+    first = pairs.iloc[0]
+    return layers[(layers["a"] == first["a"]) & (layers["b"] == first["b"])]
 
 
 def _table(layers: pd.DataFrame, several: bool) -> Table:

@@ -19,7 +19,7 @@ from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section
 from covalign.report.tables import csv_bytes, frame_table
 from covalign.report.words import number
-from covalign.studies.spatial.words import findings
+from covalign.studies.spatial.words import answers, findings
 
 LAYER_COLUMNS: tuple[Heading, ...] = (
     Heading("network", None, "network", ""),
@@ -83,6 +83,7 @@ def spatial_page(
             ("Patterns of", ", ".join(f"the {what}" for what in dict.fromkeys(layers["of"]))),
         ),
         sections=tuple(section for section in sections if section is not None),
+        answers=answers(table, layers),
     )
 
 

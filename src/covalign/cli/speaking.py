@@ -1,0 +1,170 @@
+"""How does a command say what it found, and where?
+
+On standard output: the path of what was written and a line or two of findings; or with ``--json`` one document and
+nothing else; or with ``--quiet`` the path alone. Progress, hints and complaints go to standard error.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from covalign.errors import InputError
+from covalign.progress import Told, shown
+from covalign.report.page import Page
+from covalign.report.rendering import plain_numbers
+from covalign.storage.folder import EARLIER, NEXT, Folder
+from covalign.storage.results import DOCUMENT
+from covalign.studies.result import REPORT, Result
+
+MANNERS = {"--json", "--quiet", "--overwrite", "--static"}
+"""Options that change nothing of what is computed."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Manner:
+    """How a command speaks."""
+
+    json: Annotated[
+        bool,
+        Parameter(negative=(), help="print one JSON document on standard output, and nothing else there."),
+    ] = False
+    quiet: Annotated[
+        bool, Parameter(negative=(), help="no progress and no findings: print the path alone.")
+    ] = False
+
+    def progress(self) -> AbstractContextManager[Told]:
+        """Give what is told how far it is."""
+        return shown(not self.quiet)
+
+    def hint(self, text: str) -> None:
+        """Say on standard error what may help."""
+        if not self.quiet:
+            print(f"covalign: {text}", file=sys.stderr)
+
+    def say(self, path: Path, findings: Sequence[str] = (), **numbers: Any) -> None:
+        """Say what was written or looked at, and what was found.
+
+        Args:
+            path: of what was written.
+            findings: a sentence each.
+            numbers: for programs; JSON-serializable.
+        """
+        if self.json:
+            print_json({"path": str(path), "findings": list(findings), **numbers})
+        else:
+            print(path)
+            for sentence in () if self.quiet else findings:
+                print(sentence)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Writing:
+    """How a result is written."""
+
+    overwrite: Annotated[
+        bool, Parameter(negative=(), help="replace what another command wrote into the folder.")
+    ] = False
+    static: Annotated[
+        bool,
+        Parameter(negative=(), help="pictures instead of interactive plots: a report without any script."),
+    ] = False
+
+
+PLAIN, NEW = Manner(), Writing()
+
+
+def print_json(document: Any) -> None:
+    """Print one document on standard output; numbers that are not finite are null."""
+    print(json.dumps(plain_numbers(document), indent=1, allow_nan=False, default=str))
+
+
+def typed() -> str:
+    """Return what was typed."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+@contextmanager
+def place(out: Path, writing: Writing = NEW, manner: Manner = PLAIN) -> Iterator[Path]:
+    """Make the folder of a result and see that it can be written, before the work starts.
+
+    A result of the same command is replaced, which is said; that of another one only where that is wished. A folder
+    that was made for nothing goes again.
+
+    Raises:
+        InputError: it cannot be written, or holds what would be lost.
+    """
+    folder = Folder(out)
+    folder.refuse(EARLIER)
+    _keep_others(out, writing, manner)
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out: {out} cannot be written ({error.strerror}); give a writable folder"
+        ) from error
+    try:
+        yield out
+    finally:
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _keep_others(out: Path, writing: Writing, manner: Manner) -> None:
+    """Refuse to replace another command's result; say so where the same one's is replaced."""
+    if not (out / DOCUMENT).is_file() or (out / NEXT).exists():
+        return
+    try:
+        document = json.loads((out / DOCUMENT).read_text(encoding="utf-8"))
+        kind, before = document.get("kind", "result"), document.get("provenance", {}).get("command", "")
+    except (OSError, ValueError, AttributeError):
+        kind, before = "result that cannot be read", ""
+    if _decisive(before) == _decisive(typed()):
+        manner.hint(f"{out}: replaces what the same command wrote there before")
+    elif not writing.overwrite:
+        by = f" of `{before}`" if before else ""
+        raise InputError(
+            f"--out: {out} holds a {kind}{by}; give another folder, or --overwrite to replace it"
+        )
+
+
+def _decisive(command: str) -> list[str]:
+    """Return the words of a command that decide its result."""
+    return [word for word in command.split()[1:] if word not in MANNERS]
+
+
+def save(result: Result, out: Path, writing: Writing, told: Told) -> Page:
+    """Save tables and report, and return its page."""
+    told("writing the report", 0.0)
+    page = result.page()
+    result.save(out, report=page, static=writing.static)
+    told("writing the report", 1.0)
+    return page
+
+
+def write(result: Result, out: Path, manner: Manner, writing: Writing, told: Told, **numbers: Any) -> None:
+    """Save tables and report, and say where they are and what they show.
+
+    Args:
+        result: to be kept.
+        out: its folder.
+        manner: how the command speaks.
+        writing: how it writes.
+        told: how far it is.
+        numbers: for programs; JSON-serializable.
+    """
+    page = save(result, out, writing, told)
+    numbers |= {"kind": result.KIND, "results": str(out / DOCUMENT), "summary": list(page.summary)}
+    manner.say(out / REPORT, [answer for _, answer in page.answers] or page.summary[:2], **numbers)
