@@ -22,6 +22,7 @@ from torch import Tensor
 from covalign.data.images import check_labels
 from covalign.data.listing import SPLITS, Listing, Source, choose_split
 from covalign.errors import InputError
+from covalign.limits import CLASSES, ROWS
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "jpg", "png")
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
@@ -103,7 +104,10 @@ def _listing(parts: Sequence[tuple[str, Any]], label_column: str | None) -> List
     labels = torch.cat(per_part)
     if len(labels) == 0:
         raise InputError(f"{origin}: the table has no rows")
-    names = getattr(features[label_column], "names", None) or map(str, range(int(labels.max()) + 1))
+    names = getattr(features[label_column], "names", None)
+    if not names:
+        CLASSES.check(int(labels.max()) + 1, f"{origin}: column {label_column!r}")
+        names = map(str, range(int(labels.max()) + 1))
     classes = tuple(names)
     check_labels(labels, classes, f"{origin}: column {label_column!r}")
     read = partial(_read, parts, [len(part) for part in per_part], image_column)
@@ -140,14 +144,19 @@ def _bytes(cell: dict[str, Any] | None, where: str) -> bytes:
 
 
 def _labels(origin: str, table: Any, column: str) -> Int64[Tensor, " n"]:
-    batches = list(_batches(origin, table, column))
-    for values in batches:
+    found: list[Tensor] = []
+    rows = 0
+    for values in _batches(origin, table, column):
         if not pa.types.is_integer(values.type) or values.null_count:
             raise InputError(
                 f"{origin}: column {column!r} holds {values.type} with {values.null_count} empty cells, "
                 "expected an integer label in every row"
             )
-    return torch.tensor([label for values in batches for label in values.to_pylist()], dtype=torch.int64)
+        rows += len(values)
+        ROWS.check(rows, origin)
+        with _damage(origin):  # numbers beyond 64 bits
+            found.append(torch.tensor(values.to_pylist(), dtype=torch.int64))
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
 
 
 def _batches(origin: str, table: Any, column: str, feature: Any = None) -> Iterator[pa.ChunkedArray]:
