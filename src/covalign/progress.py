@@ -44,10 +44,15 @@ def shown(progress: Told | bool | None = True) -> Iterator[Told]:
         yield untold
     else:
         console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
         bar = Progress(
             *columns,
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not console.is_terminal,
             speed_estimate_period=SPEED_OVER,

@@ -21,6 +21,7 @@ def compare(
     by: list[str] | None = None,
     controls: bool = True,
     calibrate: bool = True,
+    memory: options.Memory = 2.0,
     threads: options.Threads = None,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
@@ -54,6 +55,7 @@ def compare(
             seed=seed,
             controls=controls,
             calibrate=calibrate,
+            memory=options.in_bytes(memory),
             provenance=options.provenance(),
             progress=told,
         )

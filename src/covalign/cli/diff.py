@@ -3,6 +3,7 @@
 import sys
 
 from covalign.cli import options
+from covalign.errors import InputError
 from covalign.networks.readers.opening import read_adapter
 from covalign.progress import shown
 from covalign.studies.difference.measure import diff as difference_of
@@ -35,6 +36,8 @@ def diff(
         fail_above: exit with status 1 if a layer's relative change is larger, for pipelines.
         draws: random turns of each update.
     """
+    if fail_above is not None and not fail_above >= 0:
+        raise InputError(f"--fail-above: got {fail_above}, expected a number from 0")
     names = [base, other, *([replicate] if replicate else [])]
     adapters = {name: adapter for name in names[1:] if (adapter := read_adapter(name))}
     networks = [base, *(name for name in names[1:] if name not in adapters)]

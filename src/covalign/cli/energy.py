@@ -47,6 +47,7 @@ def energy(
         draws: random initializations behind the fit.
     """
     options.set_threads(threads)
+    options.check_resolution(resolution)
     subject = (
         None if model is None else open_subject(model, architecture, store=RunStore(store), inside=inside)
     )

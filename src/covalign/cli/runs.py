@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from covalign.cli import options
+from covalign.errors import printable
 from covalign.training.store import RunStore, load_run
 
 
@@ -15,14 +17,15 @@ def list_runs(*, store: options.Store = options.STORE) -> None:
     table = Table("key", "images", "labels", "seed", "epochs", "train", "test")
     for entry in RunStore(store).entries():
         if entry.run is None:
-            table.add_row(entry.path.name, f"unreadable: {entry.problem}", "", "", "", "", "")
+            problem = f"unreadable: {entry.problem}" if entry.problem else "nothing kept yet"
+            table.add_row(escape(entry.path.name), escape(printable(problem)), "", "", "", "", "")
             continue
         run = entry.run
         last = run.history[-1] if run.history else None
         measured = [epoch.test_accuracy for epoch in run.history if epoch.test_accuracy is not None]
         table.add_row(
             run.key[:12],
-            run.details["images"]["name"],
+            escape(printable(run.details["images"]["name"])),
             run.spec.labels,
             str(run.spec.seed),
             f"{len(run.history)}/{run.spec.epochs}",
@@ -48,9 +51,7 @@ def sweep_runs(*, delete: bool = False, store: options.Store = options.STORE) ->
     Args:
         delete: remove them.
     """
-    leftovers = RunStore(store).leftovers()
+    leftovers = RunStore(store).leftovers(delete=delete)
     for path in leftovers:
-        print(path)
-        if delete:
-            path.unlink()
+        print(printable(str(path)))
     print(f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}")

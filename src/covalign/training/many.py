@@ -8,6 +8,7 @@ several threads.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
 
@@ -83,9 +84,15 @@ def _side_by_side(
     client.subscribe_topic(TOPIC, lambda event: count(*event[1]))
     futures = [client.submit(_task, spec, store, index, pure=False) for index, spec in enumerate(specs)]
     position = {future.key: index for index, future in enumerate(futures)}
-    for future in as_completed(futures):
-        count(position[future.key], specs[position[future.key]].epochs)
-    return [future.exception() or future.result() for future in futures]
+    try:
+        for future in as_completed(futures):
+            count(position[future.key], specs[position[future.key]].epochs)
+        return [future.exception() or future.result() for future in futures]
+    except (OSError, CancelledError, TimeoutError) as error:
+        raise InputError(
+            f"the Dask scheduler was lost ({type(error).__name__}); start it again and run the same command: what "
+            "was trained is kept, and resumes"
+        ) from error
 
 
 def _all_or_error(outcomes: Sequence[Run | BaseException]) -> list[Run]:
@@ -125,6 +132,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
 
 @contextmanager
 def _reached(scheduler: str) -> Iterator[Client]:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:

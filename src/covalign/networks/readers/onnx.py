@@ -52,8 +52,8 @@ def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Netwo
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # the parts of a damaged graph need not fit one another in any way
         raise InputError(
-            f"{path}: not a graph that can be read ({type(error).__name__}: {one_line(error)}); get it again, or export "
-            "the network again"
+            f"{path}: not a graph that can be read ({type(error).__name__}: {one_line(error)}); get it again, or "
+            "export the network again"
         ) from error
 
 
@@ -138,7 +138,8 @@ def _nodes(model: Any) -> int:
     def counted(nodes: Any, depth: int) -> int:
         if depth > DEEPEST:
             raise InputError(
-                "its functions call one another in a circle, or too deeply; export the network again without functions"
+                "its functions call one another in a circle, or too deeply; export the network again without "
+                "functions"
             )
         total = 0
         for node in nodes:

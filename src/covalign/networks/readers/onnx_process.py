@@ -1,8 +1,9 @@
 """How is a stranger's graph run so that it can neither hang nor exhaust this process?
 
-`GraphProcess` starts `covalign.networks.readers.onnx_worker` as a program and asks it for forward passes. Its processor
-time and memory are limited by the operating system; where it is ended by them, the error says so, and which environment
-variable raises them. The first pass is of one image alone, so that a graph without end is noticed at the price of one.
+`GraphProcess` starts `covalign.networks.readers.onnx_worker` as a program and asks it for forward passes. Its
+processor time and memory are limited by the operating system; where it is ended by them, the error says so, and which
+environment variable raises them. The first pass is of one image alone, so that a graph without end is noticed at the
+price of one.
 """
 
 import json

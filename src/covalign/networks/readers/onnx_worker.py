@@ -8,7 +8,7 @@ them. It imports nothing of covalign, so that it starts fast.
 
 import json
 import sys
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -24,14 +24,14 @@ LARGEST = 2**29
 class Pipe:
     """A stream that cannot be wound, which NumPy must not take for a file."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int = -1, /) -> bytes:
         """Return so many bytes."""
         return self.stream.read(count)
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: Any, /) -> int:
         """Pass bytes on."""
         return self.stream.write(content)
 
@@ -92,7 +92,8 @@ def _check_sizes(graph: Any) -> None:
             numbers *= max(1, axis.dim_value)
         if numbers > LARGEST:
             raise ValueError(
-                f"its tensor {value.name!r} has {numbers} numbers, expected at most {LARGEST}; such a graph is not run"
+                f"its tensor {value.name!r} has {numbers} numbers, expected at most {LARGEST}; such a graph is not "
+                "run"
             )
 
 
