@@ -23,6 +23,7 @@ from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.networks.filters import FilterBank, analytic_filters
+from covalign.storage import atomic
 from covalign.storage.folder import MANIFEST, Folder
 from covalign.storage.provenance import environment
 from covalign.training.run import Run
@@ -261,7 +262,7 @@ def _swept(path: Path, delete: bool) -> list[Path]:
         return []
     found = Folder(path).leftovers()
     for leftover in found if delete else ():
-        leftover.unlink(missing_ok=True)
+        atomic.discard(leftover)
     return found
 
 
