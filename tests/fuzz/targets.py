@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from PIL import Image
 from covalign.data.decoding import decode
 from covalign.data.loading import load_images
 from covalign.networks.readers.opening import read_network
+from covalign.report.page import Page
 from covalign.storage.folder import Folder
-from covalign.storage.results import load
+from covalign.studies.result import Result
 from covalign.training.presets import spec_from_toml
 
 
@@ -93,14 +94,28 @@ def table() -> bytes:
     return written(lambda file: frame.to_parquet(file))
 
 
+@dataclass(frozen=True, eq=False)
+class Fuzzed(Result):
+    """A result of two values."""
+
+    KIND: ClassVar[str] = "fuzzed"
+    a: Any
+    b: Any
+
+    def page(self) -> Page:
+        """It has none."""
+        raise NotImplementedError
+
+    def figure(self) -> None:
+        """It has none."""
+
+
 def results(path: Path) -> Any:
-    """Read a results folder without a manifest's help: the file is the document beside whole tensors."""
-    content = path.read_bytes()
+    """Read a folder of results whose document is the file; its manifest fits, as one that somebody made."""
+    tensors = safetensors.torch.save({"a": torch.ones(2)})
     folder = path.parent / "results"
-    Folder(folder).replace(
-        {"results.json": content, "tensors.safetensors": safetensors.torch.save({"a": torch.ones(2)})}
-    )
-    return load(folder, "fuzzed").values(())
+    Folder(folder).replace({"results.json": path.read_bytes(), "tensors.safetensors": tensors})
+    return Fuzzed.load(folder)
 
 
 def arrays() -> bytes:

@@ -70,6 +70,8 @@ def images_from_npz(path: Path, wanted: str) -> Images:
             wanted_keys = [key for key in (*keys, "classes") if key in file.files]
             DECODED.check(sum(sizes[key] for key in wanted_keys), str(path))
             arrays = {key: file[key] for key in wanted_keys}
+            if other := [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]:
+                raise ValueError(f"{other[0]} is no array")
     except InputError:
         raise
     except Exception as error:  # zip, zlib and NumPy each have their own errors for damaged files

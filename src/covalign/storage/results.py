@@ -156,7 +156,15 @@ def parsed(path: Path, content: bytes, reader: Any) -> Any:
     """
     try:
         return reader(content)
-    except (ValueError, KeyError, TypeError, OSError, ArrowException, SafetensorError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        RecursionError,
+        ArrowException,
+        SafetensorError,
+    ) as error:
         raise InputError(f"{path}: cannot be read ({error}); restore it, or run the command again") from error
 
 

@@ -93,7 +93,7 @@ def test_a_graph_without_end_is_ended(tmp_path, monkeypatch):
     stored = [numpy_helper.from_array(np.array(2**62), "n"), numpy_helper.from_array(np.array(True), "go")]
     loop = helper.make_node("Loop", ["n", "go", "h"], ["r"], body=body)
     network = read_network(model(tmp_path / "net.onnx", [loop], stored))
-    with pytest.raises(InputError, match="was stopped .* COVALIGN_MAX_FORWARD_SECONDS"):
+    with pytest.raises(InputError, match=r"was stopped .* COVALIGN_MAX_FORWARD_SECONDS"):
         network.source.inputs(torch.zeros(1, 3, 8, 8), [network.layers[1].name])
 
 
@@ -116,7 +116,7 @@ def test_keys_that_collide_are_refused_before_they_are_hashed(tmp_path):
         b"\x8a" + bytes([len(number)]) + number + b"K\x00"
         for number in ((index * (2**61 - 1)).to_bytes(12, "little") for index in range(1, 5100))
     )
-    with pytest.raises(InputError, match="keys that are neither texts nor small numbers.*COVALIGN_MAX_KEYS"):
+    with pytest.raises(InputError, match=r"keys that are neither texts nor small numbers.*COVALIGN_MAX_KEYS"):
         read_network(archive(tmp_path / "net.pt", head + entries + many + b"u."))
 
 
