@@ -6,6 +6,7 @@ environment variable raises them. The first pass is of one image alone, so that 
 price of one.
 """
 
+import inspect
 import json
 import os
 import subprocess
@@ -20,7 +21,6 @@ import torch
 
 from covalign.errors import InputError
 from covalign.limits import FORWARD_BYTES, FORWARD_SECONDS
-from covalign.networks.readers import onnx_worker
 from covalign.networks.readers.onnx_worker import Pipe
 
 
@@ -36,7 +36,7 @@ class GraphProcess:
         self.name = name
         self.probed = False
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(onnx_worker.__file__))],
+            [sys.executable, inspect.getfile(Pipe)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
