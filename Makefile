@@ -6,7 +6,7 @@ BENCH := .venv/bench/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check format bench clean
+.PHONY: help demo test quick check format bench fuzz clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ format: .venv/dev  ## Format the code and mend what the linter can mend
 bench: .venv/bench  ## Run the benchmarks; each names its rival; write docs/results/speed
 	for file in benchmarks/bench_*.py; do OMP_NUM_THREADS=1 $(BENCH)/python $$file || exit 1; done
 	$(BENCH)/python benchmarks/table.py
+
+fuzz: .venv/dev  ## Read ten thousand damaged files of every format; minutes to hours
+	PYTHONPATH=tests OMP_NUM_THREADS=1 COVALIGN_MAX_DECODED=268435456 COVALIGN_MAX_UNPACKED=268435456 \
+		$(BIN)/python -m fuzz.campaign
 
 clean:  ## Remove the environment and caches; results and trainings stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist src/*.egg-info

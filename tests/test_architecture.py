@@ -19,6 +19,7 @@ PACKAGE = Path(covalign.__file__).parent
 
 FLOORS = (
     ("errors", "version", "progress"),
+    ("limits",),
     ("arrays", "storage"),
     ("kernels",),
     ("encoding", "data"),

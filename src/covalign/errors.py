@@ -10,6 +10,14 @@ from importlib import import_module
 from types import ModuleType
 
 
+def printable(text: str) -> str:
+    """Return text that a terminal shows as it is: names in files may hold sequences that it would obey."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape", "replace").decode()
+        for each in text
+    )
+
+
 class InputError(ValueError):
     """Input that cannot be used: a file, an option, an array or a combination of them."""
 

@@ -320,7 +320,7 @@ def test_npz_files_with_other_arrays_are_refused(tmp_path, pictures):
 
 
 def test_nothing_is_unpickled_and_damage_is_named(tmp_path):
-    np.savez(tmp_path / "a.npz", images=np.array([{}], dtype=object))
+    np.savez(tmp_path / "a.npz", images=np.array([{}], dtype=object), labels=np.zeros(1, int))
     with pytest.raises(InputError, match=r"a\.npz: not a readable \.npz file"):
         load_images(tmp_path / "a.npz")
     (tmp_path / "a.npz").write_bytes(b"PK broken")

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass
 from threading import Thread
@@ -19,6 +18,7 @@ from covalign.errors import InputError, UncheckedWarning
 from covalign.storage import atomic
 from covalign.storage.folder import MANIFEST, Folder
 from covalign.storage.results import decoded, encoded, load, save
+from samples.interposed import Interposed, Killed
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,34 +199,6 @@ def test_every_flipped_byte_is_noticed_and_named(tmp_path):
                 opened(folder)
         path.write_bytes(content)
     assert same(opened(folder), whole())
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Interposed:
-    """Lets a number of durable steps happen; then nothing reaches the disk any more."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, steps: float = math.inf) -> None:
-        self.left, self.taken = steps, 0
-        for name in ("stage", "publish", "discard", "settle"):
-            monkeypatch.setattr(atomic, name, self.counted(getattr(atomic, name)))
-
-    def counted(self, step):
-        def counted(*arguments):
-            if self.left <= 0:
-                if step.__name__ == "stage" and self.left == 0:  # dies in the middle of a file
-                    path, content = arguments
-                    path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(
-                        content[: len(content) // 2]
-                    )
-                self.left = -1
-                raise Killed
-            self.left, self.taken = self.left - 1, self.taken + 1
-            return step(*arguments)
-
-        return counted
 
 
 def steps_of(folder) -> int:

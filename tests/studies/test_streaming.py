@@ -7,7 +7,14 @@ from covalign.encoding.alignment import procrustes
 from covalign.errors import InputError
 from covalign.networks.network import Network
 from covalign.studies.pairing import match_layers
-from covalign.studies.streaming import Link, fit_alignments, layer_inputs, matched_size, resized
+from covalign.studies.streaming import (
+    Link,
+    fit_alignments,
+    fitting_batch,
+    layer_inputs,
+    matched_size,
+    resized,
+)
 from samples.networks import images, module, permuted, read, slot_order
 
 
@@ -51,8 +58,8 @@ def test_streaming_equals_a_dense_computation_at_once(form):
 
 def test_groups_of_one_pair_give_the_same_as_one_group(pair):
     wanted = links(*pair)
-    together = fit_alignments(wanted, images(), control=True)
-    one_by_one = fit_alignments(wanted, images(), control=True, memory=1)
+    together = fit_alignments(wanted, images(), control=True, batch_size=20)
+    one_by_one = fit_alignments(wanted, images(), control=True, batch_size=20, memory=1)
     for all_at_once, alone in zip(together, one_by_one, strict=True):
         assert torch.equal(all_at_once.alignment.rotation, alone.alignment.rotation)
         assert torch.equal(all_at_once.shuffled.rotation, alone.shuffled.rotation)
@@ -143,3 +150,24 @@ def test_what_cannot_be_aligned_is_named(pair):
     unknown = Network("unknown", b.layers, source=b.source)
     with pytest.raises(InputError, match="not known how its input pixels are normalized"):
         fit_alignments([Link(a, a.layers[0], unknown, unknown.layers[0])], images(10))
+
+
+def test_the_batch_follows_from_the_memory(pair):
+    wanted, data = links(*pair), images()
+    received = layer_inputs(
+        [(network, layer) for network in pair for layer in network.layers], data.pixels[:1]
+    )
+    image = sum(4 * maps.numel() for maps in received.values())
+    for memory in (0, image * 30, image * 200):
+        size = fitting_batch(wanted, data, memory)
+        assert size % 2 == 0
+        assert size == 2 or image * size < memory
+    assert fitting_batch(wanted, data, 2**40) == 100
+
+
+def test_a_smaller_memory_gives_the_same_alignments(pair):
+    wanted = links(*pair)
+    for large, small in zip(
+        fit_alignments(wanted, images()), fit_alignments(wanted, images(), memory=1), strict=True
+    ):
+        torch.testing.assert_close(large.alignment.rotation, small.alignment.rotation, atol=1e-4, rtol=0)

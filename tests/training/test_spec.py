@@ -88,7 +88,7 @@ def test_toml_changes_a_preset(tmp_path):
             'classes = ["a", 3]',
             r"classes = \('a', 3\) \(tuple\), expected a list of str or a list of int or int or nothing",
         ),
-        ("batch_size = 0", r"batch_size = 0, expected 1 to inf"),
+        ("batch_size = 0", r"batch_size = 0, expected 1 to 9007199254740992"),
         ("learning_rate = nan", r"learning_rate = nan, expected 0 to"),
         ("width = 0.0", r"width = 0.0, expected a positive multiplier"),
         ("checkpoint_epochs = [91]", r"checkpoint_epochs has 91, expected 0 to 90"),

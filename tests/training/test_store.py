@@ -228,3 +228,40 @@ def test_weights_are_stored_without_pickle(stored):
     assert {path.suffix for path in run.path.rglob("*") if path.is_file()} == {".json", ".safetensors", ""}
     tensors, _ = unpacked(run.files, "final.safetensors")
     assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_a_folder_in_training_is_passed_over_by_gc(copied):
+    store, prefix = copied
+    folder = store.find(prefix)
+    (folder / "checkpoint-being-written").write_bytes(b"half")
+    with store.lock(prefix):
+        assert store.leftovers(delete=True) == []
+    assert store.leftovers(delete=True) == [folder / "checkpoint-being-written"]
+    assert store.leftovers() == []
+
+
+def test_a_forbidden_folder_is_told_from_a_damaged_one_and_breaks_no_other(copied, monkeypatch):
+    store, prefix = copied
+    other = store.root / "0123456789abcdef"
+    shutil.copytree(store.find(prefix), other)
+    read = type(other).read_text
+
+    def forbidden(path, *arguments, **options):
+        if path.parent == other:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(type(other), "read_text", forbidden)
+    entries = {entry.path.name: entry for entry in store.entries()}
+    assert "permission denied), and may be whole" in entries[other.name].problem
+    assert "damaged" not in entries[other.name].problem
+    assert store.load(prefix).complete
+
+
+def test_a_run_killed_before_its_first_commit_is_not_unreadable(tmp_path):
+    store = RunStore(tmp_path)
+    with store.lock("0123456789abcdef" * 4):
+        pass
+    (entry,) = store.entries()
+    assert (entry.run, entry.problem) == (None, None)
+    assert store.runs() == []

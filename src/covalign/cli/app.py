@@ -4,32 +4,47 @@ Every command is one library call that a notebook could make, and one file, whic
 called, so that ``covalign --help`` answers at once. Bad input ends in one line on standard error and exit status 2.
 """
 
+import errno
 import inspect
 import json
 import re
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from covalign.errors import InputError, UncheckedWarning
+from covalign.errors import InputError, UncheckedWarning, printable
 from covalign.version import __version__
+
+DEBUG = "--debug"
+"""Shows where an error came from."""
+MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
+"""How libraries say that memory is exhausted."""
+ADVICE = {
+    errno.ENOSPC: "free some space, or give a folder on another disk",
+    errno.EDQUOT: "free some of your quota, or give a folder on another disk",
+    errno.ENOLCK: "its file system has no locks: give a folder on a local disk",
+    errno.EACCES: "give a folder that you may read and write",
+    errno.EROFS: "give a writable folder",
+}
+"""What to do about an error of the operating system."""
 
 app = App(
     name="covalign",
+    suppress_keyboard_interrupt=False,
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative_iterable=()),
-    suppress_keyboard_interrupt=False,
     help="Do two neural networks learn the same thing? Compare their learned weights, layer by layer.\n\n"
     "Start with `covalign demo`: it trains four small networks on embedded photographs, compares them, and "
     "writes a report, in a few minutes and without any data.",
     help_epilogue="MODEL is a run of the store (folder or first digits of its key), a weight file (.safetensors, "
     ".pt, .pth, .onnx), timm:NAME, torchvision:NAME, or module.path:factory. DATA is a hub data set "
-    "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos.\n\n"
-    "Example: covalign demo --out covalign-demo",
+    "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos. --debug shows where "
+    "an error came from.\n\nExample: covalign demo --out covalign-demo",
 )
 runs = App(
     name="runs",
@@ -82,26 +97,48 @@ NOTHING_KEPT = "nothing was written, and an earlier result is as it was; stored 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    debug = DEBUG in sys.argv[1:]
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             warnings.simplefilter("always", UncheckedWarning)
             _starting()
-            app(sys.argv[1:], exit_on_error=False, print_error=False)
-    except (InputError, CycloptsError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+            typed = [each for each in sys.argv[1:] if each != DEBUG]
+            app(typed, exit_on_error=False, print_error=False)
+    except Exception as error:  # whatever goes wrong, one line says it
+        if debug:
+            traceback.print_exc()
+        _fail(told(error))
     except KeyboardInterrupt:
         command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
         print(f"\ncovalign: interrupted; {KEPT.get(command, NOTHING_KEPT)}", file=sys.stderr)
         sys.exit(130)
 
 
+def told(error: Exception) -> str:
+    """Return what a person reads of an error: what was wrong, and what to do."""
+    if isinstance(error, InputError | CycloptsError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY):
+        return f"out of memory ({str(error) or 'MemoryError'}); use fewer images, a smaller --memory or --resolution"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        advice = ADVICE.get(error.errno or 0, "")
+        return f"{place}{error.strerror or error}{advice and '; '}{advice}"
+    return (
+        f"{type(error).__name__}: {error}; this should have been a plainer message: run the command again with "
+        f"{DEBUG} and report what it prints"
+    )
+
+
 def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
     """Print what covalign warns of in one line, and any other warning as it is."""
     own = issubclass(category, UncheckedWarning)
-    text = f"covalign: {message}\n" if own else warnings.formatwarning(message, category, *place[:2])
+    text = (
+        f"covalign: {printable(str(message))}\n"
+        if own
+        else warnings.formatwarning(message, category, *place[:2])
+    )
     print(text, end="", file=sys.stderr)
 
 
@@ -113,7 +150,7 @@ def _starting() -> None:
 
 
 def _fail(message: str) -> None:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     if "--json" in sys.argv:
         print(json.dumps({"error": line}))
     print(f"covalign: {line}", file=sys.stderr)

@@ -22,6 +22,7 @@ def compare(
     by: list[str] | None = None,
     controls: bool = True,
     calibrate: bool = True,
+    memory: options.Memory = 2.0,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
     machine: options.Machine = options.HERE,
@@ -70,6 +71,7 @@ def compare(
             seed=seed,
             controls=controls,
             calibrate=calibrate,
+            memory=options.in_bytes(memory),
             provenance=options.provenance(),
             progress=told,
         )

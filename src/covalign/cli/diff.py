@@ -3,6 +3,7 @@
 import sys
 
 from covalign.cli import options, speaking
+from covalign.errors import InputError
 from covalign.networks.readers.opening import read_adapter
 from covalign.studies.difference.measure import diff as difference_of
 
@@ -38,6 +39,8 @@ def diff(
         draws: random turns of each update.
     """
     machine.ready()
+    if fail_above is not None and not fail_above >= 0:
+        raise InputError(f"--fail-above: got {fail_above}, expected a number from 0")
     names = [base, other, *([replicate] if replicate else [])]
     with speaking.place(out, writing, manner) as folder, manner.progress() as told:
         adapters = {name: adapter for name in names[1:] if (adapter := read_adapter(name))}

@@ -49,6 +49,7 @@ def energy(
         draws: random initializations behind the fit.
     """
     machine.ready()
+    options.check_resolution(resolution)
     with speaking.place(out, writing, manner) as folder, manner.progress() as told:
         told("reading networks", 0.0)
         subject = (

@@ -71,6 +71,13 @@ Layout = Annotated[
 Split = Annotated[str, Parameter(help="which images to use.")]
 LabelColumn = Annotated[str | None, Parameter(help="which label column to read, where a set has several.")]
 Seed = Annotated[int, Parameter(help="of everything random.")]
+Memory = Annotated[
+    float,
+    Parameter(
+        help="gigabytes (2^30 bytes) that alignments may hold at a time, beside the images and the networks "
+        "themselves; how many images pass at once follows from it."
+    ),
+]
 
 
 Threads = Annotated[int | None, Parameter(help="of the tensor library; its own choice by default.")]
@@ -208,11 +215,33 @@ def _channels(found: Sequence[Subject]) -> int:
 
 def _side(found: Sequence[Subject], resolution: int | None) -> int | None:
     """Return the side to load images at: as stated, or the largest of a network; None leaves them as they are."""
+    check_resolution(resolution)
     own = [
         max(each.network.resolution or 0, each.network.intake.height or 0, each.network.intake.width or 0)
         for each in found
     ]
     return resolution or max(own, default=0) or None
+
+
+def check_resolution(resolution: int | None) -> None:
+    """Refuse what is no side of an image.
+
+    Raises:
+        InputError: less than one pixel.
+    """
+    if resolution is not None and resolution < 1:
+        raise InputError(f"--resolution: got {resolution}, expected at least 1 pixel")
+
+
+def in_bytes(memory: float) -> int:
+    """Return a stated memory in bytes.
+
+    Raises:
+        InputError: nothing that a comparison could work in.
+    """
+    if not 0.05 <= memory <= 2**20:
+        raise InputError(f"--memory: got {memory}, expected gigabytes from 0.05")
+    return int(memory * 2**30)
 
 
 def set_threads(threads: int | None) -> None:

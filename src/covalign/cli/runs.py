@@ -5,9 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from covalign.cli import options, speaking
+from covalign.errors import printable
 from covalign.training.store import Entry, RunStore, load_run
 
 
@@ -22,13 +24,14 @@ def list_runs(*, store: options.Store = options.STORE, manner: speaking.Manner =
         return
     table = Table("key", "images", "labels", "seed", "epochs", "train", "test")
     for each in found:
-        if each["problem"]:
-            table.add_row(each["key"], f"unreadable: {each['problem']}", "", "", "", "", "")
+        if "images" not in each:
+            problem = f"unreadable: {each['problem']}" if each["problem"] else "nothing kept yet"
+            table.add_row(escape(each["key"]), escape(printable(problem)), "", "", "", "", "")
             continue
         accuracies = (each["train_accuracy"], each["test_accuracy"])
         table.add_row(
             each["key"][:12],
-            each["images"],
+            escape(printable(each["images"])),
             each["labels"],
             str(each["seed"]),
             f"{each['epochs_done']}/{each['epochs']}",
@@ -78,15 +81,12 @@ def sweep_runs(
     Args:
         delete: remove them.
     """
-    leftovers = RunStore(store).leftovers()
-    if delete:
-        for path in leftovers:
-            path.unlink()
+    leftovers = RunStore(store).leftovers(delete=delete)
     if manner.json:
         speaking.print_json({"leftovers": leftovers, "deleted": delete})
         return
     for path in leftovers:
-        print(path)
+        print(printable(str(path)))
     if not manner.quiet:
         print(
             f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}"

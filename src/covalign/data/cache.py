@@ -34,19 +34,30 @@ def cached(files: Iterable[Path], options: dict[str, object], make: Callable[[],
     """Return the stored images of these files and options, or make and store them.
 
     Args:
-        files: what the images are read from; a changed size or time of change makes a new entry.
+        files: what the images are read from; whatever changes them makes a new entry, since the operating system
+            notes the time of every change, even where a program sets the time of writing back.
         options: everything else that decides the result, as plain JSON values.
         make: reads and decodes the images.
     """
-    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stats = [(str(file.resolve()), *_state(file)) for file in files]
     key = json.dumps([FORMAT, stats, options], sort_keys=True)
-    entry = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # there is no home
+        return make()
+    entry = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
     with suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
         return _read(entry)
     images = make()
     with suppress(OSError):
         _write(images, entry)
     return images
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """Return what differs between two states of a file: size, times of writing and of change, place on disk."""
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _checksum(images: Images) -> str:

@@ -5,6 +5,8 @@ Each image is decoded by Pillow, turned upright as its camera says, brought to t
 one batch. Whatever is wrong with an image is reported with its file and row.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch import Tensor
 from covalign.data.listing import Listing
 from covalign.data.pixels import box_average, square, with_channels
 from covalign.errors import InputError
+from covalign.limits import DECODED, PIXELS
 
 NATIVE_MODES = ("L", "RGB", "RGBA")
 
@@ -39,8 +42,10 @@ def decode_listing(
     for place, (origin, data) in zip(order.tolist(), listing.read(listing.rows[order].tolist()), strict=True):
         image = with_channels(decode(data, origin), channels)
         if resolution is not None:
+            PIXELS.check(resolution**2, "resolution")
             image = box_average(square(image), resolution)
         if pixels is None:
+            DECODED.check(len(listing) * image.numel(), f"{origin} and {len(listing) - 1} more images")
             pixels, first = torch.empty((len(listing), *image.shape), dtype=torch.uint8), origin
         if len(image) != pixels.shape[1]:
             raise InputError(
@@ -68,13 +73,26 @@ def decode(data: bytes, origin: str) -> UInt8[Tensor, "c h w"]:
         InputError: the bytes are no image, or only part of one.
     """
     try:
-        with Image.open(BytesIO(data)) as image:
+        with _measured_here(), Image.open(BytesIO(data)) as image:
+            PIXELS.check(image.width * image.height, origin)
             ImageOps.exif_transpose(image, in_place=True)
             array = np.array(image if image.mode in NATIVE_MODES else _native(image))
+    except InputError:
+        raise
     except Exception as error:  # a decoder fed damaged bytes may raise nearly anything
         reason = str(error).partition(" <_io.")[0] or type(error).__name__
         raise InputError(f"{origin}: not a readable image ({reason}); restore or remove it") from error
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
+
+
+@contextmanager
+def _measured_here() -> Iterator[None]:
+    """Turn off the bound of the library, which no option of ours would raise: `PIXELS` is checked instead."""
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
 
 
 def _native(image: Image.Image) -> Image.Image:

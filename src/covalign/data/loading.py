@@ -26,6 +26,7 @@ from covalign.data.photographs import photographs
 from covalign.data.pixels import box_average, square, with_channels
 from covalign.data.tables import parquet_files
 from covalign.errors import InputError
+from covalign.limits import DECODED, PIXELS
 
 ImageSource: TypeAlias = str | Path | Images | tuple[ArrayLike, ArrayLike]
 HELD_OUT = 0.1
@@ -79,6 +80,10 @@ def load_images(
         images = _chosen(found, classes, max_images, seed)
         pixels = with_channels(images.pixels, channels)
         if resolution is not None:
+            PIXELS.check(resolution**2, "resolution")
+            DECODED.check(
+                len(images) * pixels.shape[1] * resolution**2, f"{images.name} at {resolution} pixels"
+            )
             pixels = box_average(square(pixels), resolution)
         return replace(images, pixels=pixels)
 

@@ -10,6 +10,7 @@ from covalign.arrays import ArrayLike
 from covalign.data.images import Images
 from covalign.data.listing import SPLITS, choose_split
 from covalign.errors import InputError
+from covalign.limits import CLASSES, DECODED
 
 
 def images_from_arrays(
@@ -43,8 +44,11 @@ def images_from_arrays(
     labels = labels.long().flatten()
     if len(labels) != len(pixels):
         raise InputError(f"{name}: got {len(pixels)} images and {len(labels)} labels, expected one for each")
-    numbers = range(int(labels.max()) + 1 if len(labels) else 0)
-    return Images(_channels_first(pixels, name), labels, classes or tuple(map(str, numbers)), name, split)
+    if not classes:
+        count = int(labels.max()) + 1 if len(labels) else 0
+        CLASSES.check(count, f"{name}: labels")
+        classes = tuple(map(str, range(count)))
+    return Images(_channels_first(pixels, name), labels, classes, name, split)
 
 
 def images_from_npz(path: Path, wanted: str) -> Images:
@@ -57,14 +61,21 @@ def images_from_npz(path: Path, wanted: str) -> Images:
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+            splits = [name for name in SPLITS if f"{name}_images" in file.files]
+            split = choose_split(splits, wanted, str(path)) if splits else "all"
+            keys = [f"{split}_{part}" if splits else part for part in ("images", "labels")]
+            if not all(key in file.files for key in keys):
+                raise InputError(f"{path}: got arrays {', '.join(file.files)}; expected {' and '.join(keys)}")
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in file.zip.infolist()}
+            wanted_keys = [key for key in (*keys, "classes") if key in file.files]
+            DECODED.check(sum(sizes[key] for key in wanted_keys), str(path))
+            arrays = {key: file[key] for key in wanted_keys}
+            if other := [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]:
+                raise ValueError(f"{other[0]} is no array")
+    except InputError:
+        raise
     except Exception as error:  # zip, zlib and NumPy each have their own errors for damaged files
         raise InputError(f"{path}: not a readable .npz file ({error}); restore it") from error
-    splits = [name for name in SPLITS if f"{name}_images" in arrays]
-    split = choose_split(splits, wanted, str(path)) if splits else "all"
-    keys = [f"{split}_{part}" if splits else part for part in ("images", "labels")]
-    if not all(key in arrays for key in keys):
-        raise InputError(f"{path}: got arrays {', '.join(arrays)}; expected {' and '.join(keys)}")
     classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else None
     return images_from_arrays(arrays[keys[0]], arrays[keys[1]], classes, path.stem, split)
 

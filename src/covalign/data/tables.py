@@ -23,6 +23,7 @@ from torch import Tensor
 from covalign.data.images import check_labels
 from covalign.data.listing import SPLITS, Listing, Source, choose_split
 from covalign.errors import InputError
+from covalign.limits import CLASSES, ROWS
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "jpg", "png")
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
@@ -106,7 +107,10 @@ def listing(parts: Sequence[Part], label_column: str | None) -> Listing:
     labels = torch.cat(per_part)
     if len(labels) == 0:
         raise InputError(f"{origin}: the table has no rows")
-    names = features[label_column].get("names") or map(str, range(int(labels.max()) + 1))
+    names = features[label_column].get("names")
+    if not names:
+        CLASSES.check(int(labels.max()) + 1, f"{origin}: column {label_column!r}")
+        names = map(str, range(int(labels.max()) + 1))
     classes = tuple(map(str, names))
     check_labels(labels, classes, f"{origin}: column {label_column!r}")
     read = partial(_read, parts, [len(part) for part in per_part], image_column)
@@ -146,14 +150,19 @@ def _bytes(cell: Any, where: str) -> bytes:
 
 
 def _labels(part: Part, column: str) -> Int64[Tensor, " n"]:
-    batches = list(_batches(part, column))
-    for values in batches:
+    found: list[Tensor] = []
+    rows = 0
+    for values in _batches(part, column):
         if not pa.types.is_integer(values.type) or values.null_count:
             raise InputError(
                 f"{part.origin}: column {column!r} holds {values.type} with {values.null_count} empty cells, "
                 "expected an integer label in every row"
             )
-    return torch.tensor([label for values in batches for label in values.to_pylist()], dtype=torch.int64)
+        rows += len(values)
+        ROWS.check(rows, part.origin)
+        with reading(part.origin):  # numbers beyond 64 bits
+            found.append(torch.tensor(values.to_pylist(), dtype=torch.int64))
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
 
 
 def _batches(part: Part, column: str) -> Iterator[pa.Array | pa.ChunkedArray]:

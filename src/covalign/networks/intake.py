@@ -15,6 +15,7 @@ from torch import Tensor
 
 from covalign.data.pixels import box_average, centre, with_channels
 from covalign.errors import InputError
+from covalign.limits import PIXELS
 
 USUAL = 32
 """Side of the images on which a network that takes any size is looked at (our choice: that of CIFAR)."""
@@ -42,6 +43,7 @@ class Intake:
     def blank(self, channels: int, resolution: int | None = None) -> Float32[Tensor, "1 c h w"]:
         """Return one image of zeros, with ``channels`` where their number is not known."""
         side = resolution or self.height or self.width or USUAL
+        PIXELS.check(side**2, "resolution")
         return torch.zeros(1, self.channels or channels, *self.size(side, side))
 
     def __str__(self) -> str:

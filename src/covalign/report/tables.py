@@ -13,6 +13,7 @@ import pandas as pd
 
 from covalign.report.columns import Heading
 from covalign.report.page import Column, Spark, Table
+from covalign.storage.results import inert
 
 ROWS = 1500
 
@@ -68,4 +69,4 @@ def left_out(amount: int, limit: int, noun: str) -> str:
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """Return a table as CSV in UTF-8."""
-    return str(table.to_csv(index=False, lineterminator="\n")).encode("utf-8", errors="replace")
+    return str(inert(table).to_csv(index=False, lineterminator="\n")).encode("utf-8", errors="replace")

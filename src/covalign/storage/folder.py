@@ -44,14 +44,19 @@ class Folder:
     def files(self) -> dict[str, str]:
         """Return the committed files: relative path to SHA-256; empty where nothing was committed yet."""
         manifest = self.path / MANIFEST
-        if not manifest.exists():
-            return {}
         try:
             text = manifest.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except PermissionError as error:
+            raise InputError(_forbidden(manifest)) from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"{manifest}: damaged ({error}); {_remedy(self.path)}") from error
+        try:
             files = {str(name): str(digest) for name, digest in json.loads(text)["files"].items()}
             if text != _listing(files):
                 raise ValueError("not as it was written")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(f"{manifest}: damaged ({error}); {_remedy(self.path)}") from error
         return files
 
@@ -192,6 +197,8 @@ class Folder:
         path = self.path / name
         try:
             content = path.read_bytes()
+        except PermissionError as error:
+            raise InputError(_forbidden(path)) from error
         except OSError as error:
             raise self._interrupted() or InputError(
                 f"{path}: cannot be read ({error}), though {MANIFEST} lists it; {_remedy(self.path)}"
@@ -223,6 +230,10 @@ class Folder:
 
 def _listing(files: Mapping[str, str]) -> str:
     return json.dumps({"files": files}, indent=1, sort_keys=True)
+
+
+def _forbidden(path: Path) -> str:
+    return f"{path}: cannot be read (permission denied), and may be whole; ask its owner for the right to read it"
 
 
 def _remedy(folder: Path) -> str:

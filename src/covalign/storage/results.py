@@ -35,6 +35,8 @@ from covalign.storage.folder import Folder
 SCHEMA_VERSION = 2
 DOCUMENT, TENSORS = "results.json", "tensors.safetensors"
 HEAD = ("schema_version", "kind", "numbers")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would compute."""
 PLAIN = frozenset({"skipped"})
 """Fields whose pairs are written as plain lists, so that any program reads them: by network, name and reason."""
 
@@ -101,7 +103,7 @@ def save(
     for name, value in _fields(record).items():
         if isinstance(value, pd.DataFrame):
             files[f"{name}.parquet"] = value.to_parquet(index=False)
-            files[f"{name}.csv"] = value.to_csv(index=False).encode()
+            files[f"{name}.csv"] = inert(value).to_csv(index=False).encode("utf-8", errors="replace")
             document[name] = records(value)
         else:
             document[name] = encoded(_listed(value) if name in PLAIN else value, name, tensors)
@@ -154,7 +156,15 @@ def parsed(path: Path, content: bytes, reader: Any) -> Any:
     """
     try:
         return reader(content)
-    except (ValueError, KeyError, TypeError, OSError, ArrowException, SafetensorError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        RecursionError,
+        ArrowException,
+        SafetensorError,
+    ) as error:
         raise InputError(f"{path}: cannot be read ({error}); restore it, or run the command again") from error
 
 
@@ -218,6 +228,16 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in frame.astype(object).to_dict("records")
     ]
+
+
+def inert(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table no cell of which a spreadsheet takes for a formula: a text that begins like one gets a quote."""
+
+    def shown(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+    texts = [name for name in frame if frame[name].map(lambda cell: isinstance(cell, str)).any()]
+    return frame.assign(**{name: frame[name].map(shown) for name in texts})
 
 
 def _listed(entries: Mapping[str, list[tuple[str, ...]]]) -> dict[str, list[list[str]]]:

@@ -73,7 +73,7 @@ class Result(ABC):
         stored = load(Path(folder), cls.KIND)
         try:
             return cls(**(cls.first_schema(stored) if stored.version == 1 else stored.values(cls.PARTS)))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{folder}: no readable {cls.KIND} ({error!r}); expected what {cls.__name__}.save wrote"
             ) from error

@@ -29,8 +29,11 @@ from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
 
 BATCH_SIZE = 100
-MEMORY_BUDGET = 2**30
-"""Bytes of moments held at a time."""
+"""Images a pass, where they fit."""
+MEMORY_BUDGET = 2**31
+"""Bytes of moments, and of what layers receive for a batch, held at a time."""
+COPIES = 5
+"""How often what a layer receives is held while a batch is added: as it is, averaged, in rows, and their halves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ def fit_alignments(
     *,
     holdout: int = 5,
     control: bool = False,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     memory: int = MEMORY_BUDGET,
     progress: Told = untold,
 ) -> list[Fit]:
@@ -92,8 +95,8 @@ def fit_alignments(
         holdout: every ``holdout``-th image is kept for the correlation; 0 keeps none.
         control: also fit alignments to pairs of different images (each image of network a with one half a batch
             away), which share nothing but the average image, and to features centred at each position.
-        batch_size: images a pass.
-        memory: bytes of moments held at a time.
+        batch_size: images a pass; None takes as many as fit the memory, and `BATCH_SIZE` at most.
+        memory: bytes held at a time: half of it moments, half of it what layers receive.
         progress: told the share of the alignments that is done.
 
     Raises:
@@ -102,13 +105,31 @@ def fit_alignments(
     if len(images) < max(2, holdout):
         raise InputError(f"alignment: got {len(images)} images, expected at least {max(2, holdout)}")
     results: list[Fit] = []
-    groups = list(_groups(links, memory // (3 if control else 2)))
+    groups = list(_groups(links, memory // (6 if control else 4)))
     for done, group in enumerate(groups):
         sums, means = [Sums(link, control) for link in group], Means()
-        for share in _accumulate(sums, means, images, holdout, batch_size):
+        size = batch_size or fitting_batch(group, images, memory // 2)
+        for share in _accumulate(sums, means, images, holdout, size):
             progress("alignments", (done + share) / len(groups))
         results += [each.solve(means) for each in sums]
     return results
+
+
+def fitting_batch(links: Sequence[Link], images: Images, memory: int) -> int:
+    """Return how many images a pass may have, so that what all layers receive fits the memory.
+
+    One image is passed to find out what they receive. Two at least and `BATCH_SIZE` at most.
+
+    Args:
+        links: pairs of layers whose inputs are held together.
+        images: raw pixels.
+        memory: bytes.
+    """
+    layers = [(link.network_a, link.layer_a) for link in links]
+    layers += [(link.network_b, link.layer_b) for link in links]
+    received = layer_inputs(layers, images.pixels[:1])
+    image = COPIES * sum(maps.numel() * maps.element_size() for maps in received.values())
+    return min(BATCH_SIZE, max(2, memory // image // 2 * 2))
 
 
 Side = tuple[int, str, tuple[int, ...]]

@@ -4,7 +4,9 @@ Each training is one Dask task, sent to a scheduler that runs already. Dask is a
 'covalign[cluster]'`.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -35,17 +37,23 @@ def on_cluster(
         ended: told the index of a training that is finished.
 
     Raises:
-        InputError: Dask is not installed, or the scheduler cannot be used.
+        InputError: Dask is not installed, or the scheduler cannot be used or was lost.
     """
     distributed = optional("distributed", "cluster")
     with _reached(scheduler) as client:
         client.subscribe_topic(TOPIC, lambda event: heard(*event[1]))
         futures = [client.submit(_task, spec, store, index, pure=False) for index, spec in enumerate(specs)]
         position = {future.key: index for index, future in enumerate(futures)}
-        for future in distributed.as_completed(futures):
-            if future.exception() is None:
-                ended(position[future.key])
-        return [future.exception() or future.result() for future in futures]
+        try:
+            for future in distributed.as_completed(futures):
+                if future.exception() is None:
+                    ended(position[future.key])
+            return [future.exception() or future.result() for future in futures]
+        except (OSError, CancelledError, TimeoutError) as error:
+            raise InputError(
+                f"the Dask scheduler was lost ({type(error).__name__}); start it again and run the same command: "
+                "what was trained is kept, and resumes"
+            ) from error
 
 
 def _task(spec: TrainingSpec, store: RunStore, index: int) -> Run:
@@ -55,6 +63,7 @@ def _task(spec: TrainingSpec, store: RunStore, index: int) -> Run:
 
 @contextmanager
 def _reached(scheduler: str) -> Iterator[Any]:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
     try:
         client = optional("distributed", "cluster").Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:

@@ -24,8 +24,8 @@ def resolve(spec: TrainingSpec) -> TrainingSpec:
         InputError: the device does not exist, or is not one that trains.
     """
     try:
-        torch.empty(1, device=spec.device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=spec.device).tolist()  # "meta" holds no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
             f"training spec: device = {spec.device!r} is not available ({str(error).splitlines()[0]}); "
             "expected cpu, or cuda where PyTorch was built for it"

@@ -60,8 +60,8 @@ def preset(name: str) -> TrainingSpec:
     Raises:
         InputError: no preset of that name.
     """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS)
+    if not isinstance(name, str) or name not in PRESETS:
+        raise unknown("preset", str(name), PRESETS)
     return PRESETS[name]
 
 
@@ -85,5 +85,9 @@ def spec_from_toml(path: str | Path) -> TrainingSpec:
         return spec_of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # nested too deeply, or a number of thousands of digits
         raise InputError(f"{path}: cannot be read as TOML ({error}); expected key = value lines") from error

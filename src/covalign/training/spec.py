@@ -7,7 +7,6 @@ function of the step.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import NoneType, UnionType
@@ -104,8 +103,10 @@ class TrainingSpec:
             value = getattr(self, name)
             if isinstance(value, int | float) and not low <= value <= high:
                 raise InputError(f"training spec: {name} = {value!r}, expected {low} to {high}")
-        if self.width <= 0:
-            raise InputError(f"training spec: width = {self.width!r}, expected a positive multiplier")
+        if not 0 < self.width <= WIDEST:
+            raise InputError(
+                f"training spec: width = {self.width!r}, expected a positive multiplier up to {WIDEST}"
+            )
         if beyond := [epoch for epoch in self.checkpoint_epochs if not 0 <= epoch <= self.epochs]:
             raise InputError(
                 f"training spec: checkpoint_epochs has {beyond[0]}, expected 0 to {self.epochs} (epochs)"
@@ -154,23 +155,28 @@ _RESNET = {
     "first_stride": 1,
 }
 
+LARGEST = 2**53
+"""Whole numbers beyond it are no longer exact where they meet others."""
+WIDEST = 1000
+"""Multiplier of the channels beyond which no machine holds the network (our choice)."""
+
 _RANGES: dict[str, tuple[float, float]] = {
-    "classes": (1, math.inf),
-    "max_images": (1, math.inf),
-    "resolution": (1, math.inf),
-    "label_realization": (0, math.inf),
-    "seed": (0, math.inf),
-    "epochs": (0, math.inf),
-    "batch_size": (1, math.inf),
+    "classes": (1, LARGEST),
+    "max_images": (1, LARGEST),
+    "resolution": (1, LARGEST),
+    "label_realization": (0, LARGEST),
+    "seed": (0, LARGEST),
+    "epochs": (0, LARGEST),
+    "batch_size": (1, LARGEST),
     "learning_rate": (0, 1e6),
     "momentum": (0, 1),
     "weight_decay": (0, 1e6),
-    "decay_every": (1, math.inf),
+    "decay_every": (1, LARGEST),
     "decay_factor": (0, 1),
     "warmup": (0, 1),
-    "crop_padding": (0, math.inf),
-    "frozen": (0, math.inf),
-    "first_stride": (1, math.inf),
+    "crop_padding": (0, LARGEST),
+    "frozen": (0, LARGEST),
+    "first_stride": (1, LARGEST),
     "threads": (1, 4096),
 }
 

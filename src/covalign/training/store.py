@@ -23,6 +23,7 @@ from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.networks.filters import FilterBank, analytic_filters
+from covalign.storage import atomic
 from covalign.storage.folder import MANIFEST, Folder
 from covalign.storage.provenance import environment
 from covalign.training.run import Run
@@ -113,7 +114,7 @@ def filter_bank(spec: TrainingSpec) -> FilterBank | None:
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder of a store: a run, or why it cannot be read."""
+    """One folder of a store: a run, or why it cannot be read; neither where nothing was committed yet."""
 
     path: Path
     run: Run | None
@@ -171,8 +172,7 @@ class RunStore:
         """Return the run folders, whatever state they are in, in order of name."""
         if not self.root.is_dir():
             return []
-        marks = ("lock", MANIFEST)
-        return [path for path in sorted(self.root.iterdir()) if any((path / m).exists() for m in marks)]
+        return [path for path in sorted(self.root.iterdir()) if _is_marked(path)]
 
     def entries(self) -> list[Entry]:
         """Return every run, readable or not, in order of name."""
@@ -209,13 +209,31 @@ class RunStore:
         """
         return _opened(Folder(self.find(key)))
 
-    def leftovers(self) -> list[Path]:
+    def leftovers(self, *, delete: bool = False) -> list[Path]:
         """Return files that no readable run needs: what killed processes left while writing.
 
-        A training that is running may be writing one of them.
+        Each folder is looked at under its lock, and left out while it is being trained.
+
+        Args:
+            delete: remove them.
+
+        Raises:
+            InputError: a file that cannot be removed.
         """
-        folders = [entry.path for entry in self.entries() if entry.problem is None]
-        return [path for folder in folders for path in Folder(folder).leftovers()]
+        found: list[Path] = []
+        for path in self.paths():
+            try:
+                with FileLock(path / "lock", timeout=0):
+                    found += _swept(path, delete)
+            except Timeout:
+                continue
+            except OSError as error:
+                if delete:
+                    raise InputError(
+                        f"{path}: cannot be cleaned up ({error.strerror or error}); ask its owner to do it"
+                    ) from error
+                found += _swept(path, delete=False)
+        return found
 
     def remove(self, key: str) -> Path:
         """Delete one run, readable or not, named by eight digits of its key or more; return where it was.
@@ -232,6 +250,24 @@ class RunStore:
         except Timeout as error:
             raise InputError(f"run {path.name}: is being trained; stop that process first") from error
         return path
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether a folder is one of a run, as far as it can be looked into."""
+    try:
+        return any((path / mark).exists() for mark in ("lock", MANIFEST))
+    except OSError:
+        return True
+
+
+def _swept(path: Path, delete: bool) -> list[Path]:
+    """Return, and remove, what no committed state of a readable run lists."""
+    if _entry(path).problem is not None:
+        return []
+    found = Folder(path).leftovers()
+    for leftover in found if delete else ():
+        atomic.discard(leftover)
+    return found
 
 
 def load_run(name: str | Path, store: RunStore | None = None) -> Run:
@@ -268,6 +304,8 @@ def _opened(folder: Folder) -> Run:
 
 def _entry(path: Path) -> Entry:
     try:
+        if not Folder(path).files():
+            return Entry(path, None, None)
         return Entry(path, _opened(Folder(path)), None)
-    except InputError as error:
+    except (InputError, OSError) as error:
         return Entry(path, None, str(error))

@@ -5,6 +5,7 @@ are, are mapped into memory and read when they are used. Nothing that could run 
 nor what lies in other files.
 """
 
+import math
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -16,12 +17,11 @@ import torch
 from torch import Tensor
 
 from covalign.errors import InputError, optional
+from covalign.limits import TENSORS
 from covalign.networks.readers.names import dotted
 from covalign.networks.readers.torch_file import WeightFile, one_line
+from covalign.storage.archive import check_entries, check_size
 
-LARGEST = 2**30
-"""Bytes to which a compressed file may unpack where that is more than `RATIO` times its size (our choice)."""
-RATIO = 100
 PLACES = ("model_weights", "params")
 """Where Keras and Flax keep the weights beside the state of an optimizer."""
 LOCAL_HEADER = 30
@@ -50,9 +50,9 @@ def read_npz(path: Path) -> WeightFile:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
-            size, declared = path.stat().st_size, sum(entry.file_size for entry in entries)
-            if declared > max(LARGEST, RATIO * size):
-                raise InputError(f"{path}: {size} bytes that unpack to {declared}; refused unread")
+            check_size(sum(entry.file_size for entry in entries), path.stat().st_size, str(path))
+            TENSORS.check(len(entries), str(path))
+            check_entries(archive, entries)
             arrays = {entry.filename[: -len(".npy")]: _entry(path, archive, entry) for entry in entries}
     except InputError:
         raise
@@ -87,8 +87,12 @@ def read_keras(path: Path) -> WeightFile:
         return read_hdf5(path)  # the ending of Keras 2 for the same content
     h5py = optional("h5py", "keras")
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS) as inner, h5py.File(inner, "r") as file:
-            return _hdf5(path, h5py, file, None)
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(WEIGHTS)
+            check_size(entry.file_size, path.stat().st_size, str(path))
+            check_entries(archive, [entry])
+            with archive.open(entry) as inner, h5py.File(inner, "r") as file:
+                return _hdf5(path, h5py, file, None)
     except InputError:
         raise
     except Exception as error:  # a damaged file may raise anything
@@ -104,6 +108,8 @@ def _entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         if dtype.hasobject:
             return None
         start = stream.tell()
+        if start + math.prod(shape) * dtype.itemsize != entry.file_size:
+            raise ValueError(f"{entry.filename} declares {list(shape)} {dtype} in {entry.file_size} bytes")
         if entry.compress_type != zipfile.ZIP_STORED:
             values = np.frombuffer(stream.read(), dtype)
             return values.reshape(shape, order="F" if fortran else "C").copy()
@@ -129,6 +135,9 @@ def _hdf5(path: Path, h5py: Any, file: Any, mapped: Path | None) -> WeightFile:
     for name, item in found.items():
         if item.external or item.is_virtual:
             raise InputError(f"{path}: {name!r} lies in other files, expected all weights in this one")
+    TENSORS.check(len(found), str(path))
+    declared = sum(item.nbytes for item in found.values() if item.dtype.kind == "f")
+    check_size(declared, path.stat().st_size, str(path))
     order = [name if isinstance(name, str) else name.decode() for name in _layer_names(file)]
     names = sorted(found, key=lambda name: _rank(name, order)) if order else list(found)
     pairs = ((_keras_name(name), _dataset(found[name], mapped)) for name in names)

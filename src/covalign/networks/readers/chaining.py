@@ -5,7 +5,8 @@ an order.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +58,25 @@ def _walk(node: Any, ends: Mapping[str, Ends], channels: int) -> tuple[list[str]
     """Return the names below ``node`` in order, and how many channels the last of them gives."""
     if isinstance(node, str):
         return [node], ends[node].gives
-    remaining = {key: node[key] for key in sorted(node, key=_natural)}
-    starts = {key: [ends[name] for name in _starts(child)] for key, child in remaining.items()}
+    keys = sorted(node, key=_natural)
     ordered: list[str] = []
-    while remaining:
-        key = next(iter(remaining))
-        if not _numbered(remaining):
-            key = min(remaining, key=lambda key: _misfit(starts[key], channels))
-        names, channels = _walk(remaining.pop(key), ends, channels)
+    words = sum(not _numbered([key]) for key in keys)
+    alike: dict[
+        tuple[Ends, ...], deque[int]
+    ] = {}  # parts that start alike fit alike: the first of them counts
+    for place, key in enumerate(keys):
+        starts = tuple(dict.fromkeys(ends[name] for name in _starts(node[key])))
+        alike.setdefault(starts, deque()).append(place)
+    while alike:
+        place, starts = min(
+            ((places[0], starts) for starts, places in alike.items()),
+            key=lambda first: (words and _misfit(first[1], channels), first[0]),
+        )
+        alike[starts].popleft()
+        if not alike[starts]:
+            del alike[starts]
+        words -= not _numbered([keys[place]])
+        names, channels = _walk(node[keys[place]], ends, channels)
         ordered += names
     return ordered, channels
 
@@ -81,7 +93,7 @@ def _numbered(keys: Iterable[str]) -> bool:
     return all(key.removesuffix(".").isdigit() for key in keys)
 
 
-def _misfit(starts: list[Ends], channels: int) -> int:
+def _misfit(starts: Sequence[Ends], channels: int) -> int:
     """Return 0 if some layer receives ``channels``, 1 if a linear one may receive several positions, else 2."""
     if any(start.receives == channels or start.passes(channels) for start in starts):
         return 0
@@ -91,4 +103,10 @@ def _misfit(starts: list[Ends], channels: int) -> int:
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """Sort key by which part 10 follows part 9."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+    return [_place(piece) if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+
+
+def _place(digits: str) -> tuple[int, int, str]:
+    """Return a number's place by its length and its digits: it may have thousands of them."""
+    significant = digits.lstrip("0")
+    return 0, len(significant), significant

@@ -15,6 +15,7 @@ Equal parts that can follow one another are blocks of one network, whatever they
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from torch import Tensor
 
@@ -65,6 +66,9 @@ ALONE = phrases(
 """Words of what is another network, or none, beside whatever else the file holds."""
 DEPTH = 4
 """How deep copies may lie (our choice)."""
+
+MANY = 100
+"""Parts side by side of which so many are called copies are none (our choice)."""
 
 REST = "the rest"
 """What a copy is of that has no part of its own beside it."""
@@ -157,8 +161,13 @@ def _networks(
 
 
 def _without(tensors: dict[str, Tensor], aside: Iterable[Aside]) -> dict[str, Tensor]:
-    dropped = tuple(f"{each.prefix}." for each in aside)
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+    dropped = {each.prefix for each in aside}
+    depth = max((prefix.count(".") for prefix in dropped), default=-1) + 1
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if dropped.isdisjoint(accumulate(name.split(".", depth)[:-1], "{}.{}".format))
+    }
 
 
 def _only_part(kept: Mapping[str, Tensor], parents: set[str]) -> str:
@@ -172,10 +181,16 @@ def _only_part(kept: Mapping[str, Tensor], parents: set[str]) -> str:
 
 
 def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH) -> list[Aside]:
-    parts = {head: _below(tensors, head) for head in _heads(_matrices(tensors))}
+    parts = _parts(tensors)
+    copies = sum(says(head, COPIES) for head in parts)
+    near = {
+        word: [other for other in parts if says(other, counterparts) and not says(other, (word,))]
+        for word, counterparts in OTHERS.items()
+    }
     found: list[Aside] = []
     for head, part in parts.items():
-        relation = _copied(head, part, tensors) or _other(head, parts, bool(prefix))
+        copied = _copied(head, part, tensors) if copies <= MANY else ""
+        relation = copied or _other(head, near, bool(prefix) or len(parts) > 1)
         if relation:
             found.append(Aside(prefix + head, relation, len(part)))
         elif depth > 1:
@@ -188,7 +203,7 @@ def _copied(head: str, part: dict[str, Tensor], tensors: Mapping[str, Tensor]) -
     if not says(head, COPIES):
         return ""
     rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{head}.")}
-    beside = {other: _below(rest, other) for other in _heads(_matrices(rest)) if not says(other, COPIES)}
+    beside = {other: own for other, own in _parts(rest).items() if not says(other, COPIES)}
     mine = _unwrapped(part)
     if any(one <= _shapes(rest) for one in mine):
         return f"a copy of {REST}, with the same names and shapes"
@@ -200,16 +215,13 @@ def _copied(head: str, part: dict[str, Tensor], tensors: Mapping[str, Tensor]) -
     return ""
 
 
-def _other(head: str, parts: Mapping[str, dict[str, Tensor]], inner: bool) -> str:
-    """Say beside which network a part is another one, by its words."""
-    others = [other for other in parts if other != head]
-    for word, counterparts in OTHERS.items():
-        near = [other for other in others if says(other, counterparts) and not says(other, (word,))]
-        if near and says(head, (word,)):
-            return f"another network, beside {near[0]}"
-    return (
-        f"another network, or an optimizer, beside {REST}" if (others or inner) and says(head, ALONE) else ""
-    )
+def _other(head: str, near: Mapping[str, list[str]], accompanied: bool) -> str:
+    """Say beside which network a part is another one, by its words; ``near`` are what stands beside each word."""
+    for word, others in near.items():
+        beside = next((other for other in others if other != head), None)
+        if beside is not None and says(head, (word,)):
+            return f"another network, beside {beside}"
+    return f"another network, or an optimizer, beside {REST}" if accompanied and says(head, ALONE) else ""
 
 
 def _unwrapped(part: dict[str, Tensor]) -> list[Shapes]:
@@ -221,16 +233,18 @@ def _unwrapped(part: dict[str, Tensor]) -> list[Shapes]:
     return [shapes for shapes in found if shapes]
 
 
-def _equals(place: str, tensors: Mapping[str, Tensor], places: Collection[str]) -> list[Aside]:
+def _equals(
+    place: str, tensors: Mapping[str, Tensor], places: Collection[str], depth: int = DEPTH
+) -> list[Aside]:
     """Return parts that equal the first in names and shapes, where the file holds nothing else.
 
     They are networks side by side where each takes images, or where they are mappings of the file that cannot follow
     one another; else they are blocks of one network.
     """
-    parts = {head: _below(tensors, head) for head in _heads(_matrices(tensors))}
-    if len(parts) == 1 and len(part := next(iter(parts.values()))) == len(tensors):
+    parts = _parts(tensors)
+    if depth and len(parts) == 1 and len(part := next(iter(parts.values()))) == len(tensors):
         head = next(iter(parts))
-        inner = _equals(f"{place}.{head}" if place else head, part, places)
+        inner = _equals(f"{place}.{head}" if place else head, part, places, depth - 1)
         return [replace(each, prefix=f"{head}.{each.prefix}") for each in inner]
     first, *more = parts or [""]
     whole = sum(len(_matrices(part)) for part in parts.values()) == len(_matrices(tensors))
@@ -262,6 +276,16 @@ def _matrices(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = f"{prefix}." if prefix else ""
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _parts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return what is below each head of a matrix, in one pass."""
+    found: dict[str, dict[str, Tensor]] = {head: {} for head in _heads(_matrices(tensors))}
+    for name, tensor in tensors.items():
+        head, dot, rest = name.partition(".")
+        if dot and head in found:
+            found[head][rest] = tensor
+    return found
 
 
 def _heads(names: Iterable[str]) -> list[str]:

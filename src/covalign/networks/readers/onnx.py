@@ -6,7 +6,6 @@ exporters leave them). Weights in other files beside the graph are read from the
 onnxruntime, which runs the graph with those tensors as additional outputs.
 """
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,10 +16,12 @@ import numpy as np
 import torch
 
 from covalign.errors import InputError, optional
+from covalign.limits import NODES
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
 from covalign.networks.readers.module import layer_of
 from covalign.networks.readers.onnx_intake import wiring
 from covalign.networks.readers.onnx_source import OnnxSource
+from covalign.networks.readers.onnx_whole import follow_links, inlined
 from covalign.networks.readers.torch_file import one_line
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -42,17 +43,28 @@ def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Netwo
         raise InputError(
             f"{path}: not an ONNX file ({one_line(error)}); get it again, it may be truncated"
         ) from error
-    model = _inlined(onnx, model, path)
     try:
-        _check_order(model.graph)
-        constants = _constants(onnx, model.graph, path.parent)
-        layers, received, made, skipped = _layers(onnx, model.graph, constants)
+        return _network(onnx, model, path, name, channels_last)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # the parts of a damaged graph need not fit one another in any way
+        raise InputError(
+            f"{path}: not a graph that can be read ({type(error).__name__}: {one_line(error)}); get it again, or "
+            "export the network again"
+        ) from error
+
+
+def _network(onnx: Any, model: Any, path: Path, name: str, channels_last: bool | None) -> Network:
+    NODES.check(len(model.graph.node), "the graph")
+    model = inlined(model)
+    follow_links(model, path.parent)
+    _check_order(model.graph)
+    constants = _constants(onnx, model.graph, path.parent)
+    layers, received, made, skipped = _layers(onnx, model.graph, constants)
     if not layers:
         listed = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
         raise InputError(
-            f"{path}: no two-dimensional convolution or linear layer with constant weights (left out: "
+            f"no two-dimensional convolution or linear layer with constant weights (left out: "
             f"{listed or 'nothing'}); expected a trained network with such layers"
         )
     source = OnnxSource(model, path.parent, name, received, channels_last)
@@ -74,19 +86,6 @@ def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Netwo
         intake=intake,
         wiring=wiring(model.graph, made),
     )
-
-
-def _inlined(onnx: Any, model: Any, path: Path) -> Any:
-    """Return the model with the bodies of its own functions in the place of their calls."""
-    if not model.functions:
-        return model
-    try:
-        return importlib.import_module("onnx.inliner").inline_local_functions(model)
-    except Exception as error:  # recursive or damaged functions, or an onnx without an inliner
-        raise InputError(
-            f"{path}: its functions cannot be put in the place of their calls ({one_line(error)}); export the "
-            "network again without functions"
-        ) from error
 
 
 def _check_order(graph: Any) -> None:
@@ -162,7 +161,8 @@ def _layers(
     skipped: list[Skipped] = []
     makers = {output: node.op_type for node in graph.node for output in node.output}
     for index, node in enumerate(graph.node):
-        skipped += _in_branches(node, set(constants))
+        if any(option.HasField("g") or option.graphs for option in node.attribute):
+            skipped += _in_branches(node, set(constants))
         if node.op_type not in LAYERS:
             continue
         name = _layer_name(node, index, received)

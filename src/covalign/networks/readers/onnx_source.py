@@ -1,6 +1,5 @@
 """What do the layers of an ONNX graph receive?"""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,8 @@ from covalign.errors import InputError, optional
 from covalign.networks.activations import channels_second
 from covalign.networks.intake import Intake, arranged
 from covalign.networks.readers.onnx_intake import intake_of
+from covalign.networks.readers.onnx_process import GraphProcess
 from covalign.networks.readers.torch_file import one_line
-
-LARGEST = 2**29
-"""Numbers in one tensor of an ONNX graph, per image: two gigabytes (our choice)."""
 
 TYPES = {
     "tensor(float16)": torch.float16,
@@ -58,7 +55,7 @@ class OnnxSource:
             self.batch = max(0, stated.shape.dim[0].dim_value) if stated.shape.dim else 0
             self.intake = intake_of(model.graph, self.images[0], channels_last)
             self.normalization = WHOLE if stated.elem_type == UINT8 else None
-        self.session: Any = None
+        self.session: GraphProcess | None = None
 
     def inputs(
         self, batch: Float[Tensor, "n c h w"], names: Sequence[str]
@@ -96,15 +93,15 @@ class OnnxSource:
         self.session = self.session or self._start()
         image = self.images[0].name
         outputs = sorted(wanted - {image})
-        dtype = TYPES.get(self.session.get_inputs()[0].type, torch.float32)
+        dtype = TYPES.get(self.session.type, torch.float32)
         size = self.batch or len(batch)
         parts: dict[str, list[Tensor]] = {name: [] for name in outputs}
         for piece in batch.split(size):
             filled = torch.cat([piece, piece.new_zeros(size - len(piece), *piece.shape[1:])])
             given = self._typed(arranged(filled, self.intake).cpu(), dtype)
-            values = self.session.run(outputs, {image: given.numpy()}) if outputs else []
+            values = self.session.run(outputs, given.numpy()) if outputs else []
             for name, value in zip(outputs, values, strict=True):
-                parts[name].append(torch.from_numpy(value[: len(value) * len(piece) // size]).float())
+                parts[name].append(torch.from_numpy(value[: len(value) * len(piece) // size].copy()).float())
         return {name: torch.cat(part) for name, part in parts.items()} | {
             image: arranged(batch.float(), self.intake)
         }
@@ -123,31 +120,9 @@ class OnnxSource:
             )
         return batch.round().to(dtype)
 
-    def _start(self) -> Any:
-        """Open a session whose outputs are also the inputs of all layers."""
-        onnx, runtime = optional("onnx", "onnx"), optional("onnxruntime", "onnx")
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        self._check_sizes(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
-        known = {value.name for value in (*model.graph.input, *model.graph.output)}
-        for tensor in sorted({tensor for tensor, _ in self.received.values()} - known):
-            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
-        options = runtime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(self.folder.resolve())
-        )
-        return runtime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-
-    def _check_sizes(self, graph: Any) -> None:
-        """Refuse a graph that makes a tensor too large for memory, as far as its shapes are known."""
-        for value in (*graph.value_info, *graph.output):
-            numbers = math.prod(max(1, d.dim_value) for d in value.type.tensor_type.shape.dim)
-            if numbers > LARGEST:
-                raise InputError(
-                    f"network {self.name!r}: its tensor {value.name!r} has {numbers} numbers, expected at most "
-                    f"{LARGEST}; such a graph is not run"
-                )
+    def _start(self) -> GraphProcess:
+        """Start a process whose outputs are also the inputs of all layers."""
+        optional("onnxruntime", "onnx")
+        known = {value.name for value in (*self.model.graph.input, *self.model.graph.output)}
+        outputs = sorted({tensor for tensor, _ in self.received.values()} - known)
+        return GraphProcess(self.model.SerializeToString(), self.folder, outputs, self.name)

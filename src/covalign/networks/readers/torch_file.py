@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from covalign.errors import InputError
+from covalign.limits import TENSORS
 from covalign.networks.readers.formats import archive_kind
+from covalign.networks.readers.rehearsal import Rehearsal
+from covalign.storage.archive import check_entries
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar")
 
@@ -86,6 +89,7 @@ def read_weight_file(path: Path) -> WeightFile:
 def _read_safetensors(path: Path) -> WeightFile:
     try:
         with safe_open(path, "pt") as file:
+            TENSORS.check(len(file.keys()), str(path))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
             metadata = dict(sorted((file.metadata() or {}).items()))
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, AttributeError) as error:
@@ -131,7 +135,10 @@ def _check_before_unpickling(path: Path) -> bool:
                 _check_archive(path, file)
             else:
                 for _ in range(5):  # the older format: magic, version, system, content, storage keys
+                    start = file.tell()
                     _check_imports(path, file)
+                    file.seek(start)
+                    Rehearsal(file, str(path)).load()
     except InputError:
         raise
     except Exception as error:  # a damaged pickle or archive may raise anything
@@ -154,10 +161,21 @@ def _check_archive(path: Path, file: BufferedReader) -> None:
         what, advice = archive_kind([entry.filename for entry in entries])
         if what:
             raise InputError(f"{path}: {what}; expected weights: {advice}")
+        TENSORS.check(len(entries), str(path))
+        check_entries(archive, entries)
+        stored = {entry.filename.rpartition("/data/")[2]: entry.file_size for entry in entries}
         for entry in entries:
             if entry.filename.endswith("data.pkl"):
-                with archive.open(entry) as pickle:
-                    _check_imports(path, pickle)
+                content = archive.read(entry)
+                _check_imports(path, BytesIO(content))
+                rehearsal = Rehearsal(BytesIO(content), str(path))
+                rehearsal.load()
+                for key, size in rehearsal.storages.items():
+                    if size and stored.get(key, size) != size:
+                        raise InputError(
+                            f"{path}: says that storage {key} has {size} bytes, and keeps {stored[key]}; get it "
+                            "again, it may be damaged"
+                        )
 
 
 def _check_imports(path: Path, pickle: Any) -> None:

@@ -26,7 +26,7 @@ from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.rows import carried, map_ranks, obstacle, pair_row
 from covalign.studies.coordinates import image_remarks, known_rotation
 from covalign.studies.pairing import Choice, Match, match_layers
-from covalign.studies.streaming import Fit, Link, fit_alignments
+from covalign.studies.streaming import MEMORY_BUDGET, Fit, Link, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
 
 
@@ -73,6 +73,7 @@ def compare(
     seed: int = 0,
     controls: bool = True,
     calibrate: bool = True,
+    memory: int = MEMORY_BUDGET,
     provenance: Mapping[str, Any] | None = None,
     progress: Told = untold,
 ) -> Comparison:
@@ -90,6 +91,7 @@ def compare(
         seed: of everything random.
         controls: also fit alignments to shuffled images.
         calibrate: also estimate the calibrated similarity.
+        memory: bytes that alignments may hold at a time; the number of images a pass follows from it.
         provenance: kept with the results.
         progress: told the stage and the share of it that is done.
 
@@ -103,7 +105,7 @@ def compare(
     sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
     pairs = list(_pairs(opened, layers, sample))
     encodings = _encodings(pairs, draws, seed, progress)
-    fits = _fits([link for _, _, _, link in pairs], sample, controls, progress)
+    fits = _fits([link for _, _, _, link in pairs], sample, controls, progress, memory)
     rows, maps, curves = [], {}, {}
     for done, ((one, other, match, link), fit) in enumerate(zip(pairs, fits, strict=True), 1):
         names = (one.name, other.name)
@@ -194,13 +196,19 @@ def _link(a: Network, match: Match, b: Network, images: Images | None) -> Link:
     return Link(a, match.layer_a, b, match.layer_b, known, remarks)
 
 
-def _fits(links: Sequence[Link], images: Images | None, control: bool, progress: Told) -> list[Fit | None]:
+def _fits(
+    links: Sequence[Link], images: Images | None, control: bool, progress: Told, memory: int
+) -> list[Fit | None]:
     """Fit the narrower layer of each link into the wider one; None where it cannot be aligned."""
     turned = [link.turned for link in links]
     usable = [
         link for link in turned if images is not None and link.network_a.source and link.network_b.source
     ]
-    fits = fit_alignments(usable, images, control=control, progress=progress) if images is not None else []
+    fits = (
+        fit_alignments(usable, images, control=control, memory=memory, progress=progress)
+        if images is not None
+        else []
+    )
     found = {id(link): fit for link, fit in zip(usable, fits, strict=True)}
     return [found.get(id(link)) or _unmeasured(link) for link in turned]
 

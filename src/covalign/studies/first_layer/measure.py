@@ -77,6 +77,11 @@ def first_layer_summary(
     network, images = _in_order(network, images)
     subject = None if network is None else open_subject(network)
     run, net = (subject.run, subject.network) if subject else (None, None)
+    if bool((images.pixels == images.pixels[:1]).all()):
+        raise InputError(
+            f"{images.name}: got {len(images)} images that are all the same, expected different ones: nothing varies "
+            "that a first layer could learn"
+        )
     layer = first_layer(net, images) if net else None
     reading = normalization or (net.normalization if net else None) or channel_normalization(images)
     k, stride = (layer.weight.shape[-1], layer.stride[0]) if layer else (kernel_size, 1)
