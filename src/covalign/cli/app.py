@@ -29,6 +29,9 @@ app = App(
     "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos.",
 )
 runs = App(name="runs", help="List, show and clean up stored trainings.")
+universal = App(
+    name="universal", help="What a population of networks has in common, and new networks drawn from it."
+)
 
 COMMANDS = {
     "demo": "covalign.cli.train:demo",
@@ -44,6 +47,11 @@ RUNS = {
     "list": "covalign.cli.runs:list_runs",
     "show": "covalign.cli.runs:show_run",
     "gc": "covalign.cli.runs:sweep_runs",
+}
+UNIVERSAL = {
+    "build": "covalign.cli.universal:build_encoding",
+    "show": "covalign.cli.universal:show_encoding",
+    "init": "covalign.cli.universal:init_network",
 }
 
 
@@ -91,8 +99,10 @@ def docstring(source: str, function: str) -> str:
 
 
 app.command(runs)
+app.command(universal)
 _register(app, COMMANDS)
 _register(runs, RUNS)
+_register(universal, UNIVERSAL)
 
 if __name__ == "__main__":
     main()
