@@ -42,8 +42,8 @@ FEW = 2
 USABLE = (0.1, 10.0)
 """Root mean square of a layer's input within which its scale is called right."""
 
-Coordinates = Callable[[int, UInt8[Tensor, "n c h w"]], Float32[Tensor, "n d ..."]]
-"""What the encoding's layer of an index receives for images, as maps."""
+Coordinates = Callable[[int, Tensor], Tensor]
+"""What the encoding's layer of an index receives for pixels ``[n, c, h, w]``, as maps ``[n, d, ...]``."""
 
 
 @dataclass(frozen=True, eq=False)

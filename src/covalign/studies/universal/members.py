@@ -1,6 +1,6 @@
 """Which networks make a population, which of their layers correspond, and how do their inputs vary together?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +18,6 @@ from covalign.studies.streaming import BATCH_SIZE, MEMORY_BUDGET, layer_inputs, 
 from covalign.studies.structure import hidden_layers, signature
 from covalign.studies.subjects import Subject
 from covalign.training.run import Run
-
-Batches = Callable[[], Iterator[UInt8[Tensor, "n c h w"]]]
 
 
 @dataclass(frozen=True, eq=False)

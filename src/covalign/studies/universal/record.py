@@ -42,7 +42,7 @@ class EncodedLayer:
         channels: input coordinates c.
         kernel: height and width; d = c k_h k_w, columns ordered (channel, place).
         factor: K ``[d, r]``, neurons have covariance K K^T in units of their initial variance 1 / (3 d).
-        directions: ``[d, s]``, leading directions of the mean of traceless second moments, strongest first.
+        directions: ``[d, q]``, leading directions of the mean of traceless second moments, strongest first.
         variances: ``[s]``, debiased, in units of a neuron's squared length (`covalign.encoding.universal.sharing`).
         captured: ``[m, s]``, of every member by the directions of the others.
         own: ``[m, s]``, of half of every member by the directions of its other half; NaN beyond half its neurons.
@@ -58,7 +58,7 @@ class EncodedLayer:
     channels: int
     kernel: tuple[int, int]
     factor: Float[Tensor, "d r"]
-    directions: Float[Tensor, "d s"]
+    directions: Float[Tensor, "d q"]
     variances: Float64[Tensor, " s"]
     captured: Float64[Tensor, "m s"]
     own: Float64[Tensor, "m s"]
