@@ -7,12 +7,12 @@ networks are drawn from them, realigned through activations on unlabelled images
 enters a realignment:
 
 - *activations*: the new network is aligned to what the trained network's layers receive, as in Guth et al. (2023);
-- *reference*: it is aligned to another network that was itself drawn from the covariances, which is what a file of an
-  encoding carries; what this costs is the accuracy lost by the file.
+- *reference*: it is aligned to another network that was itself drawn from the covariances, which is what a file of
+  an encoding carries; what this costs is the accuracy lost by the file.
 
-Beside them: the trained network, and random features (PyTorch's default and orthogonal weights), with the statistics of
-their norms measured on the same images. All get the same readout: ridge regression on standardized means over positions,
-its strength chosen on a fifth of the training images.
+Beside them: the trained network, and random features (PyTorch's default and orthogonal weights), with the statistics
+of their norms measured on the same images. All get the same readout: ridge regression on standardized means over
+positions, its strength chosen on a fifth of the training images.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from covalign.storage.streams import stream
 from covalign.studies.streaming import layer_inputs
 from covalign.studies.structure import hidden_layers
 from covalign.studies.subjects import subjects
-from covalign.studies.universal.columns import FilledRow  # noqa: F401  what `fill` returns
 from covalign.studies.universal.filling import Target, fill, settle_norms
 from covalign.studies.universal.initialize import init_
 from covalign.studies.universal.measure import encoded_layer, universal_encoding

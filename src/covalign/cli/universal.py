@@ -111,8 +111,8 @@ def init_network(
 
     Args:
         encoding: a file that `covalign universal build` wrote.
-        architecture: vgg11, vgg13, vgg16 or resnet20, or module.path:factory, which says everything below itself; that
-            of the encoding by default.
+        architecture: vgg11, vgg13, vgg16 or resnet20, or module.path:factory, which says everything below itself;
+            that of the encoding by default.
         form: joint or factorized; that of the encoding by default.
         width: multiplier of the number of channels; that of the encoding by default.
         kernel_size: side of the kernels; that of the encoding by default.

@@ -40,7 +40,9 @@ def members():
 
 @pytest.fixture(scope="session")
 def encoding(members):
-    return universal_encoding(members, squares(40, 3, "train"), by=["one", "two", "two"], licences={"squares": "CC0"})
+    return universal_encoding(
+        members, squares(40, 3, "train"), by=["one", "two", "two"], licences={"squares": "CC0"}
+    )
 
 
 @pytest.fixture(scope="session")

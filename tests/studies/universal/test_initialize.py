@@ -105,7 +105,9 @@ def test_only_named_layers_are_filled(encoding):
 
 
 def test_the_closed_form_follows_the_images_not_the_number_of_filters():
-    maps = torch.randn(50, 4, 8, 8, generator=generator(0)).double() * torch.tensor([4.0, 2.0, 1.0, 0.1]).view(4, 1, 1)
+    maps = torch.randn(50, 4, 8, 8, generator=generator(0)).double() * torch.tensor(
+        [4.0, 2.0, 1.0, 0.1]
+    ).view(4, 1, 1)
     rows = closed_form_rows(maps, 400, (1, 1), 0).flatten(1)
     energy = rows.square().mean(0).sqrt()
     deviations = maps.square().mean((0, 2, 3)).sqrt()
@@ -140,4 +142,10 @@ def test_what_the_encoding_does_not_have_is_said_in_one_line(encoding, joint_enc
             init_(module, encoding, given, **options)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="pointwise layers stay pointwise"):
-        drawn_rows(joint_encoding.layers[1], torch.eye(joint_encoding.layers[1].channels).double(), 3, (1, 1), generator(0))
+        drawn_rows(
+            joint_encoding.layers[1],
+            torch.eye(joint_encoding.layers[1].channels).double(),
+            3,
+            (1, 1),
+            generator(0),
+        )

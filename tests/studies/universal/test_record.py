@@ -20,7 +20,11 @@ def test_what_is_saved_is_loaded_bit_by_bit(encoding, tmp_path):
     for one, other in zip(found.layers, encoding.layers, strict=True):
         for name, value in vars(other).items():
             kept = getattr(one, name)
-            same = torch.equal(kept.nan_to_num(-7), value.nan_to_num(-7)) if isinstance(value, torch.Tensor) else kept == value
+            same = (
+                torch.equal(kept.nan_to_num(-7), value.nan_to_num(-7))
+                if isinstance(value, torch.Tensor)
+                else kept == value
+            )
             assert same, name
     assert found.reference.weights.keys() == encoding.reference.weights.keys()
 
@@ -44,13 +48,15 @@ def test_no_trained_weight_is_in_the_file(encoding, members):
     for member in members:
         for name, trained in member.final.items():
             if name.endswith("pointwise.weight"):
-                cosine = torch.nn.functional.cosine_similarity(kept[name].float().flatten(), trained.flatten(), dim=0)
+                cosine = torch.nn.functional.cosine_similarity(
+                    kept[name].float().flatten(), trained.flatten(), dim=0
+                )
                 assert abs(float(cosine)) < 0.9
 
 
 def altered(path, change):
     with safe_open(path, "pt") as file:
-        text, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+        text, tensors = file.metadata(), {name: file.get_tensor(name) for name in [*file.keys()]}
     tensors, text = change(tensors, text)
     safetensors.torch.save_file(tensors, path, text)
     return path
