@@ -12,8 +12,7 @@ from covalign.studies.universal.drawing import closed_form_rows, drawn_rows
 from covalign.studies.universal.filling import Target, aligned
 from covalign.studies.universal.initialize import for_reference, init_
 from samples.planted import generator, orthonormal
-
-from .conftest import squares
+from samples.trainings import squares
 
 
 def test_rows_have_the_encodings_covariance_in_the_new_coordinates(encoding):

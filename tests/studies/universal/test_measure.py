@@ -6,8 +6,7 @@ import torch
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import vgg
 from covalign.studies.universal.measure import universal_encoding
-
-from .conftest import run_of, squares
+from samples.trainings import run_of, squares
 
 
 def test_says_of_every_layer_what_members_share(encoding):
