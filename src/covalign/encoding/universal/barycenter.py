@@ -197,4 +197,5 @@ def _principal(k: Float64[Tensor, "R q"]) -> Float64[Tensor, "R r"]:
     """Return K V, V the right singular vectors: orthogonal columns, strongest first."""
     left, singular, _ = torch.linalg.svd(k, full_matrices=False)
     kept = singular > len(singular) * ROUNDING * singular[0]
-    return (left * singular)[:, kept]
+    columns: Tensor = (left * singular)[:, kept]
+    return columns

@@ -131,7 +131,8 @@ def turned_at_random(
     channels = rows.shape[1] // places
     if places == 1 and len(rows) < channels:
         left, singular, _ = torch.linalg.svd(rows, full_matrices=False)
-        return (left * singular) @ haar_frame(channels, len(singular), generator).T
+        turned: Tensor = (left * singular) @ haar_frame(channels, len(singular), generator).T
+        return turned
     rotation = haar_frame(channels, channels, generator)
     return (rotation @ rows.reshape(len(rows), channels, places)).flatten(1)
 

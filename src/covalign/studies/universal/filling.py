@@ -73,8 +73,8 @@ def fill(
     seen: UInt8[Tensor, "n c_ref h w"],
     seed: int,
     progress: Told = untold,
-) -> tuple[list[FilledRow], list[Float64[Tensor, "c c_new"]]]:
-    """Draw the weights of every layer, and return what is to be said of each and its alignment.
+) -> tuple[list[FilledRow], list[Tensor]]:
+    """Draw the weights of every layer, and return what is to be said of each and its alignment ``[c, c_new]``.
 
     Args:
         target: what is filled.

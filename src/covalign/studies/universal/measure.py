@@ -179,7 +179,9 @@ class Member:
     @property
     def factor(self) -> Float64[Tensor, "d n"]:
         """F with F F^T = W^T W / (n sigma^2), carried into common coordinates."""
-        return (self._carried(self.matrix) / (len(self.matrix) * self.variance) ** 0.5).T
+        scale = (len(self.matrix) * self.variance) ** 0.5
+        columns: Tensor = (self._carried(self.matrix) / scale).T
+        return columns
 
     @property
     def rows(self) -> Float64[Tensor, "n d"]:
@@ -217,7 +219,7 @@ def drawn_reference(
     images: Images,
     seed: int,
     progress: Told,
-) -> tuple[Reference, list[Float64[Tensor, "c c_ref"]]]:
+) -> tuple[Reference, list[Tensor]]:
     """Draw a network from the encoding, aligned to the members' mean inputs, and return it with its alignments."""
     wide = found.runs[found.widest]
     spec = TrainingSpec.of({**_built(wide.spec), "seed": seed})
