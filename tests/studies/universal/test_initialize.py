@@ -50,7 +50,9 @@ def test_a_planted_turn_of_the_inputs_is_found(encoding):
     target = Target(module, network, (layer,), (2,), own_first=True)
     found = aligned(target, layer, coordinates, 2, images.pixels, images.pixels)
     assert found.correlation == pytest.approx(1, abs=1e-4)
-    assert torch.allclose(found.rotation.float(), turn, atol=1e-3)
+    received = layer_inputs([(network, layer)], images.pixels)[id(network), layer.name]
+    apart = torch.einsum("nc...,kc->nk...", received, found.rotation.float()) - coordinates(2, images.pixels)
+    assert float(apart.norm() / received.norm()) < 0.01  # dead channels may be turned as they like
 
 
 @pytest.mark.parametrize("changes", [{}, {"width": 0.02}, {"width": 0.08, "kernel_size": 5}])
