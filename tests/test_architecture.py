@@ -234,6 +234,7 @@ PUBLIC = re.findall(
     Images Normalization TrainingSpec Run RunStore Network Layer FilterBank InputError
     WeightCovariance SpatialCovariance Alignment Similarity DebiasedSimilarity PatchCovariance EnergyProfile
     Comparison Difference SpatialSummary FirstLayerSummary
+    universal_encoding load_encoding init_ bures_barycenter UniversalEncoding Initialization Barycenter
     """,
 )
 """Names that others call: they stay, and never warn."""

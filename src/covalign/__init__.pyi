@@ -27,6 +27,8 @@ from covalign.encoding.similarity import eigenvector_cosines as eigenvector_cosi
 from covalign.encoding.similarity import normalized_similarity as normalized_similarity
 from covalign.encoding.spatial import SpatialCovariance as SpatialCovariance
 from covalign.encoding.spatial import spatial_covariance as spatial_covariance
+from covalign.encoding.universal.barycenter import Barycenter as Barycenter
+from covalign.encoding.universal.barycenter import bures_barycenter as bures_barycenter
 from covalign.errors import InputError as InputError
 from covalign.first_layer.energy import EnergyProfile as EnergyProfile
 from covalign.first_layer.energy import energy_profile as energy_profile
@@ -55,6 +57,11 @@ from covalign.studies.lineage.record import Lineage as Lineage
 from covalign.studies.spatial.measure import spatial_summary as spatial_summary
 from covalign.studies.spatial.record import SpatialSummary as SpatialSummary
 from covalign.studies.subjects import load_network as load_network
+from covalign.studies.universal.initialize import Initialization as Initialization
+from covalign.studies.universal.initialize import init_ as init_
+from covalign.studies.universal.measure import universal_encoding as universal_encoding
+from covalign.studies.universal.record import UniversalEncoding as UniversalEncoding
+from covalign.studies.universal.record import load_encoding as load_encoding
 from covalign.training.loop import train as train
 from covalign.training.presets import preset as preset
 from covalign.training.run import Run as Run

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from covalign.cli import app
-from covalign.cli.app import COMMANDS, RUNS, main
+from covalign.cli.app import COMMANDS, RUNS, UNIVERSAL, main
 from covalign.studies.comparison.record import load_comparison
 
 PAPERS = Path(__file__).parents[2] / "docs" / "results" / "papers"
@@ -302,7 +302,7 @@ def test_results_without_checksums_are_named_in_one_line(capsys, tmp_path):
     assert covalign(capsys, "reproduce", name, "--redraw", "--out", tmp_path)[2] == ""
 
 
-@pytest.mark.parametrize("command", [*COMMANDS.values(), *RUNS.values()])
+@pytest.mark.parametrize("command", [*COMMANDS.values(), *RUNS.values(), *UNIVERSAL.values()])
 def test_the_help_of_a_command_is_its_docstring(command):
     module, function = command.split(":")
     path = Path(app.__file__).with_name(f"{module.rpartition('.')[2]}.py")

@@ -135,11 +135,11 @@ def test_any_other_error_is_one_line_and_debug_shows_the_rest(run, monkeypatch, 
     assert said in long
 
 
-def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
+def test_an_interrupt_says_what_is_kept(run, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("covalign.training.store.RunStore.entries", interrupted)
     status, _, said = run("runs", "list")
     assert status == 130
-    assert "interrupted; trainings resume when the same command is run again" in said
+    assert "interrupted; nothing was written" in said

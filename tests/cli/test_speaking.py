@@ -12,7 +12,7 @@ from cli.test_app import covalign, refused
 from covalign.cli import app
 from covalign.cli.app import EXAMPLES
 
-CHEAP = ("spatial", "lineage", "diff", "list", "gc", "completion")
+CHEAP = ("spatial", "lineage", "diff", "runs list", "runs gc", "completion")
 
 
 @pytest.fixture
@@ -38,7 +38,16 @@ def test_the_example_of_a_help_works_as_it_stands(capsys, tmp_path, monkeypatch,
     assert out
 
 
-@pytest.mark.parametrize("words", [(), ("runs",), *((name,) for name in app.COMMANDS), ("runs", "list")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("runs",),
+        *((name,) for name in app.COMMANDS),
+        *(("runs", name) for name in app.RUNS),
+        *(("universal", name) for name in app.UNIVERSAL),
+    ],
+)
 def test_every_help_ends_with_an_example(capsys, words):
     said = covalign(capsys, *words, "--help")[1]
     example = " ".join(said[said.rindex("Example: ") :].split())

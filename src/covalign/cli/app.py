@@ -51,6 +51,11 @@ runs = App(
     help="List, show and clean up stored trainings.",
     help_epilogue="Example: covalign runs list",
 )
+universal = App(
+    name="universal",
+    help="What a population of networks has in common, and new networks drawn from it.",
+    help_epilogue="Example: covalign universal build covalign-runs --out encoding.safetensors",
+)
 
 COMMANDS = {
     "demo": "covalign.cli.train:demo",
@@ -67,6 +72,11 @@ RUNS = {
     "show": "covalign.cli.runs:show_run",
     "gc": "covalign.cli.runs:sweep_runs",
 }
+UNIVERSAL = {
+    "build": "covalign.cli.universal:build_encoding",
+    "show": "covalign.cli.universal:show_encoding",
+    "init": "covalign.cli.universal:init_network",
+}
 
 EXAMPLES = {
     "demo": "covalign demo --out covalign-demo",
@@ -79,9 +89,13 @@ EXAMPLES = {
     "energy": "covalign energy --images photos --max-images 200 --out prediction",
     "reproduce": "covalign reproduce --list",
     "completion": "covalign completion bash",
-    "list": "covalign runs list",
-    "show": "covalign runs show KEY",
-    "gc": "covalign runs gc",
+    "runs list": "covalign runs list",
+    "runs show": "covalign runs show KEY",
+    "runs gc": "covalign runs gc",
+    "universal build": "covalign universal build covalign-runs --out encoding.safetensors",
+    "universal show": "covalign universal show encoding.safetensors",
+    "universal init": "covalign universal init encoding.safetensors --in-channels 4 --images four.npz "
+    "--out new.safetensors",
 }
 """What the help of each command ends with; it works as it stands, but for KEY and files that have to be there."""
 
@@ -157,13 +171,13 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _register(group: App, commands: dict[str, str]) -> None:
+def _register(group: App, commands: dict[str, str], before: str = "") -> None:
     """Name commands by where they are, with the help of their docstrings; nothing is imported."""
     for name, command in commands.items():
         module, function = command.rpartition(".")[2].split(":")
         source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
         said = docstring(source, function).partition("\n\nArgs:")[0]  # the arguments follow in a table
-        example = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else ""
+        example = f"Example: {EXAMPLES[before + name]}"
         group.command(command, name=name, help=said, help_epilogue=example)
 
 
@@ -187,9 +201,11 @@ def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
 
 
 app.command(runs)
+app.command(universal)
 app.command(completion, help_epilogue=f"Example: {EXAMPLES['completion']}")
 _register(app, COMMANDS)
-_register(runs, RUNS)
+_register(runs, RUNS, "runs ")
+_register(universal, UNIVERSAL, "universal ")
 
 if __name__ == "__main__":
     main()

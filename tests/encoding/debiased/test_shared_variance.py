@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from covalign.encoding.debiased import shared_variance as module
+from covalign.encoding.debiased import captured as module
 from covalign.encoding.debiased.shared_variance import shared_variance
 from covalign.encoding.haar import haar_frame
 from covalign.errors import InputError

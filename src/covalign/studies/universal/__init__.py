@@ -1,0 +1,1 @@
+"""Of what are trained networks samples? The encoding of a population, and new networks drawn from it."""

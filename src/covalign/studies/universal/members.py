@@ -1,0 +1,164 @@
+"""Which networks make a population, which of their layers correspond, and how do their inputs vary together?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Float64, UInt8
+from torch import Tensor
+
+from covalign.data.images import Images
+from covalign.encoding.universal.basis import CommonBasis, common_basis
+from covalign.errors import InputError
+from covalign.kernels.moments import ProductSum, rows_of
+from covalign.networks.network import Layer, Network
+from covalign.progress import Told
+from covalign.studies.coordinates import known_rotation
+from covalign.studies.streaming import BATCH_SIZE, MEMORY_BUDGET, layer_inputs, matched_size, resized
+from covalign.studies.structure import hidden_layers, signature
+from covalign.studies.subjects import Subject
+from covalign.training.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Networks whose layers correspond one by one.
+
+    Attributes:
+        subjects: the networks.
+        runs: their trainings.
+        layers: ``layers[l][i]`` is layer l of network i.
+        conditions: of every network.
+    """
+
+    subjects: tuple[Subject, ...]
+    runs: tuple[Run, ...]
+    layers: tuple[tuple[Layer, ...], ...]
+    conditions: tuple[str, ...]
+
+    @property
+    def networks(self) -> list[Network]:
+        """The networks alone."""
+        return [each.network for each in self.subjects]
+
+    @property
+    def widest(self) -> int:
+        """The first network of the largest width."""
+        sizes = [sum(each[i].channels for each in self.layers) for i in range(len(self.subjects))]
+        return sizes.index(max(sizes))
+
+
+def population(opened: Sequence[Subject], conditions: Mapping[str, str]) -> Population:
+    """Check that networks make a population.
+
+    Raises:
+        InputError: a network that is no finished training of ours, or networks of different depth or kind.
+    """
+    runs = []
+    for each in opened:
+        if each.run is None:
+            raise InputError(
+                f"universal build: {each.name!r} is no stored training, expected runs of the store: the file carries "
+                "a network of their architecture, which a stranger's weights do not state"
+            )
+        runs.append(each.run)
+    first = hidden_layers(opened[0].network)
+    for other in opened[1:]:
+        own = hidden_layers(other.network)
+        if list(map(signature, own)) != list(map(signature, first)):
+            raise InputError(
+                f"universal build: {opened[0].name!r} and {other.name!r} differ in depth, form or kernel size; "
+                "expected one architecture (widths may differ)"
+            )
+    layers = tuple(zip(*(hidden_layers(each.network) for each in opened), strict=True))
+    return Population(tuple(opened), tuple(runs), layers, tuple(conditions[each.name] for each in opened))
+
+
+def bases(found: Population, images: Images, progress: Told) -> list[CommonBasis]:
+    """Return the common coordinates of every layer; those of the first layer are the images' own.
+
+    Raises:
+        InputError: first layers that do not read the same, or images that networks cannot take.
+    """
+    chosen: list[CommonBasis] = [_of_images(found)]
+    groups = list(_groups(found))
+    for done, group in enumerate(groups, 1):
+        for moments, means in _moments(found, group, images):
+            chosen.append(common_basis(moments, means))
+        progress("common coordinates", done / len(groups))
+    return chosen
+
+
+def batches(images: Images | UInt8[Tensor, "n c h w"]) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """Yield pixels, some images at a time."""
+    pixels = images.pixels if isinstance(images, Images) else images
+    yield from pixels.split(BATCH_SIZE)
+
+
+def met(inputs: Sequence[Float32[Tensor, "n _ ..."]]) -> list[Float32[Tensor, "n _ ..."]]:
+    """Average maps to the positions at which all meet, those of the coarsest."""
+    size: tuple[int, ...] = tuple(inputs[0].shape[2:])
+    coarsest = inputs[0]
+    for other in inputs[1:]:
+        size = matched_size(coarsest, other)
+        coarsest = resized(coarsest, size)
+    return [resized(each, size) for each in inputs]
+
+
+def _of_images(found: Population) -> CommonBasis:
+    first = found.widest
+    rotations = []
+    for network, layer in zip(found.networks, found.layers[0], strict=True):
+        known, _ = known_rotation(network, layer, found.networks[first], found.layers[0][first])
+        if known is None:
+            raise InputError(
+                f"universal build: first layers of {network.name!r} and {found.networks[first].name!r} read "
+                "different images (normalization, channels or frozen filters); expected one population"
+            )
+        rotations.append(known)
+    width = len(rotations[0])
+    return CommonBasis(tuple(rotations), torch.full((width,), 1 / width, dtype=torch.float64), 1.0, 0)
+
+
+def _groups(found: Population) -> Iterator[list[int]]:
+    """Deal layers but the first into groups whose moments fit the memory."""
+    group: list[int] = []
+    used = 0
+    pairs = len(found.subjects) * (len(found.subjects) + 1) // 2
+    for index, layers in list(enumerate(found.layers))[1:]:
+        size = 12 * pairs * max(layer.channels for layer in layers) ** 2
+        if group and used + size > MEMORY_BUDGET:
+            yield group
+            group, used = [], 0
+        group.append(index)
+        used += size
+    if group:
+        yield group
+
+
+def _moments(
+    found: Population, group: Sequence[int], images: Images
+) -> Iterator[tuple[dict[tuple[int, int], Float64[Tensor, "_ _"]], list[Float64[Tensor, " _"]]]]:
+    """Accumulate the moments of all pairs of networks at some layers, in one pass over the images."""
+    count = len(found.subjects)
+    pairs = [(i, j) for i in range(count) for j in range(i, count)]
+    sums = {
+        (index, i, j): ProductSum(found.layers[index][i].channels, found.layers[index][j].channels)
+        for index in group
+        for i, j in pairs
+    }
+    means: dict[tuple[int, int], Tensor] = {}
+    wanted = [(network, found.layers[k][i]) for i, network in enumerate(found.networks) for k in group]
+    for pixels in batches(images):
+        inputs = layer_inputs(wanted, pixels)
+        for index in group:
+            maps = met([inputs[id(n), found.layers[index][i].name] for i, n in enumerate(found.networks)])
+            rows = [rows_of(each) for each in maps]
+            for i, j in pairs:
+                sums[index, i, j].add(rows[j], rows[i])
+            for i, each in enumerate(rows):
+                total = each.sum(0, dtype=torch.float64)
+                means[index, i] = means[index, i] + total if (index, i) in means else total
+    for index in group:
+        moments = {(i, j): sums[index, i, j].total for i, j in pairs}
+        yield moments, [means[index, i] for i in range(count)]
