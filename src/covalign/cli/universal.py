@@ -29,6 +29,9 @@ from covalign.studies.universal.measure import universal_encoding
 from covalign.studies.universal.record import load_encoding
 from covalign.training.store import RunStore
 
+PRINTED = ("layer", "d", "neurons", "rank", "score", "low", "high", "explained", "explained_rotated")
+"""Columns of a layer that are printed, besides how many directions are shared; the file and --json have all."""
+SHARED = ("shared_rank", "shared_rank_rotated", "shared_rank_untrained")
 File = Annotated[Path, Parameter(help="the file to write.")]
 Overwrite = Annotated[bool, Parameter(negative=(), help="replace a file that is there.")]
 
@@ -76,7 +79,7 @@ def build_encoding(
         )
     encoding.save(out)
     if not (manner.json or manner.quiet):
-        _print(encoding.table, headings(LayerRow))
+        _print(encoding.table, headings(LayerRow, (*PRINTED, *SHARED)))
     manner.say(out, layers=encoding.table.to_dict("records"), card=encoding.card)
 
 
@@ -91,7 +94,7 @@ def show_encoding(encoding: Path, /, *, manner: speaking.Manner = speaking.PLAIN
         tables = {"layers": found.table, "members": found.population}
         speaking.print_json({k: v.to_dict("records") for k, v in tables.items()} | {"card": found.card})
         return
-    _print(found.table, headings(LayerRow))
+    _print(found.table, headings(LayerRow, (*PRINTED, *SHARED)))
     _print(found.population, headings(MemberRow))
     print(json.dumps(found.card, indent=1))
 
@@ -246,6 +249,7 @@ def _network(
 
 def _print(table: pd.DataFrame, columns: tuple[Heading, ...]) -> None:
     shown_table = Table(*(column.title for column in columns))
+    shown_table.columns[0].no_wrap = True
     for _, row in table.iterrows():
         cells = [(row[column.name], column.digits) for column in columns]
         shown_table.add_row(*(str(v) if digits is None else f"{v:.{digits}f}" for v, digits in cells))

@@ -79,7 +79,7 @@ def test_what_was_altered_is_refused(encoding, tmp_path):
 
 def test_what_does_not_fit_together_is_refused(encoding, tmp_path):
     first = encoding.layers[0]
-    short = replace(first, factor=first.factor[:-1])
+    short = replace(first, factor=first.factor[:-1], directions=first.directions[:-1])
     broken = replace(first, factor=first.factor * torch.nan)
     for wrong in (short, broken):
         other = replace(encoding, layers=(wrong, *encoding.layers[1:]))
