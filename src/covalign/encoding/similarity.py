@@ -47,7 +47,8 @@ class Similarity:
         remarks: why ``value`` is NaN; empty otherwise.
         calibrated: model-based estimate of the populations' similarity, unbiased inside the family of spiked
             populations only; NaN where withheld.
-        low, high: its 95 % interval.
+        low: lower end of its 95 % interval.
+        high: upper end.
         p_value: probability of so large a cosine by chance.
         calibrated_remarks: why ``calibrated`` is withheld, or what it means (same weights).
     """
@@ -198,7 +199,7 @@ def _ceiling(spectrum: Float64[Tensor, " r"], neurons: int, dimension: int, draw
 
 
 def eigenvector_cosines(c1: WeightCovariance, c2: WeightCovariance, ranks: int) -> Float64[Tensor, "r1 r2"]:
-    """Return |<u_r, v_s>| for the leading eigenvectors of two covariances in the same coordinates.
+    """Return ``|<u_r, v_s>|`` for the leading eigenvectors of two covariances in the same coordinates.
 
     Independent directions give about sqrt(2 / (pi d)). Two noisy estimates of one population give less than
     1 on the diagonal: about c^2, the overlap of a sample with its population eigenvector.

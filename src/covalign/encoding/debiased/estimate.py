@@ -97,7 +97,7 @@ def debiased_similarity(
         rows_2: ``[n2, d2]``; where widths differ, R is that inside the narrower network's inputs.
         rotation: alignment A ``[d2, d1]`` of the inputs, on channels for convolutions; None for shared inputs.
         unit_length: compare directions of neurons. Only where length is no gauge (a normalization *after* the layer
-            is followed by a residual sum) pass rows |gamma| / sigma w and False.
+            is followed by a residual sum) pass rows ``|gamma| / sigma w`` and False.
         spatial: k^2 of a joint convolution, columns ordered (channel, space).
         slots: K of a factorized layer whose alignment keeps slots, columns ordered (channel, slot).
         input_scales: root-mean-square of every input channel of both networks, where channels can be rescaled; the

@@ -33,7 +33,7 @@ class Comparison(Result):
         layers: a row per network and layer, with the columns of `covalign.studies.comparison.columns.LayerRow`.
         spectra: unshrunk eigenvalues by (network, layer), in units of the initialization variance.
         spatial: spatial covariances by (network, layer), for kernels larger than 1x1.
-        cosine_maps: aligned |eigenvector cosines| by (a, b, layer of a).
+        cosine_maps: aligned absolute eigenvector cosines by (a, b, layer of a).
         curves: shared variance by number of directions, by (a, b, layer of a).
         conditions: by network, the condition it stands for, where networks were grouped.
         training: history by network, a dictionary per epoch; empty where unknown.

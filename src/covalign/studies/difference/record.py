@@ -23,7 +23,8 @@ class Difference(Result):
             (r) and ``rank_rule``, ``correlation``,
             ``correlation_shuffled, shares_basis``, and ``reason`` where something limits the reading. With a
             replicate also ``_spread`` of the relative change and every measure, and ``update_cosine``.
-        base, other: names of the networks.
+        base: name of the network before.
+        other: name of the one after.
         provenance: draws, seed and where the networks come from, JSON-serializable.
     """
 
