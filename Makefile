@@ -6,7 +6,7 @@ BENCH := .venv/bench/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check format bench fuzz clean
+.PHONY: help demo test quick check format docs bench fuzz clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ check: .venv/dev  ## Lint, format, types, doctests
 format: .venv/dev  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/docs  ## Build the documentation site, warnings are errors; then open build/docs/index.html
+	$(BIN)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs/site build/docs
+	@echo build/docs/index.html
 
 bench: .venv/bench  ## Run the benchmarks; each names its rival; write docs/results/speed
 	for file in benchmarks/bench_*.py; do OMP_NUM_THREADS=1 $(BENCH)/python $$file || exit 1; done
@@ -57,4 +61,8 @@ clean:  ## Remove the environment and caches; results and trainings stay
 
 .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) --editable '.[dev]'
+	@touch $@ .venv/demo
+
+.venv/docs: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[docs]'
 	@touch $@ .venv/demo
