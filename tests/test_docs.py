@@ -23,7 +23,7 @@ EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 
 def fences(language: str) -> list[tuple[str, str]]:
     """Pages and texts of all code blocks in a language."""
-    pattern = rf"^```{language}\n(.*?)^```"
+    pattern = rf"^ *```{language}\n(.*?)^ *```"
     return [
         (page, text)
         for page, whole in PAGES.items()
@@ -45,14 +45,16 @@ def entries(page: str, text: str) -> set[str]:
 
 def commands(text: str) -> list[str]:
     """Calls of covalign in a shell block, continued lines joined."""
-    return re.findall(r"^covalign .*$", text.replace("\\\n", " "), re.MULTILINE)
+    return re.findall(r"^ *covalign .*$", text.replace("\\\n", " "), re.MULTILINE)
 
 
 COMMANDS = [(page, line) for page, text in fences("sh") for line in commands(text)]
 
 
 def test_every_public_name_is_in_the_reference():
-    found = [name for page, text in PAGES.items() if page.startswith("reference") for name in documented(text)]
+    found = [
+        name for page, text in PAGES.items() if page.startswith("reference") for name in documented(text)
+    ]
     assert sorted(found) == sorted(set(found))
     assert set(found) == set(covalign.__all__)
 
@@ -95,7 +97,9 @@ def test_every_recipe_of_the_pages_is_one(page, text):
 
 
 def test_every_example_is_shown_on_a_page():
-    shown = {Path(name).name for text in PAGES.values() for name in re.findall(r"\{literalinclude\} (\S+)", text)}
+    shown = {
+        Path(name).name for text in PAGES.values() for name in re.findall(r"\{literalinclude\} (\S+)", text)
+    }
     assert shown == {path.name for path in EXAMPLES}
 
 
@@ -119,7 +123,9 @@ def test_every_example_runs(example, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     missing = [
-        name for name in ("sphinx", "pydata_sphinx_theme", "myst_parser", "sphinxcontrib.bibtex") if not found(name)
+        name
+        for name in ("sphinx", "pydata_sphinx_theme", "myst_parser", "sphinxcontrib.bibtex")
+        if not found(name)
     ]
     if missing:
         pytest.skip(f"the site is built by `make docs`; not installed here: {', '.join(missing)}")

@@ -1,6 +1,6 @@
 """Measure what a training changed, and stop a pipeline where it changed too much.
 
-    python docs/examples/check_a_fine_tune.py
+python docs/examples/check_a_fine_tune.py
 """
 
 import torch
@@ -16,7 +16,7 @@ with torch.no_grad():
         after.copy_(before if not before.is_floating_point() else before + 0.05 * noise)
 
 # [models]
-from covalign import diff  # noqa: E402
+from covalign import diff
 
 LIMIT = 0.2
 

@@ -1,6 +1,6 @@
 """Compare two networks in Python: any modules or weight files, one set of images.
 
-    python docs/examples/compare_checkpoints.py
+python docs/examples/compare_checkpoints.py
 """
 
 import tempfile
@@ -15,7 +15,7 @@ for name in ("first", "second"):  # stand-ins for checkpoints of yours
     torch.save(vgg11(width=0.05).state_dict(), folder / f"{name}.pt")
 
 # [networks]
-from covalign import compare, load_images, load_network  # noqa: E402
+from covalign import compare, load_images, load_network
 
 networks = {
     name: load_network(folder / f"{name}.pt", vgg11(width=0.05), normalization="imagenet")

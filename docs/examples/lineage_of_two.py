@@ -1,6 +1,6 @@
 """Judge from weights alone whether one network was made from another.
 
-    python docs/examples/lineage_of_two.py
+python docs/examples/lineage_of_two.py
 """
 
 import torch
@@ -16,7 +16,7 @@ with torch.no_grad():
         weight += 0.3 * weight.std() * torch.randn_like(weight)
 
 # [models]
-from covalign import lineage  # noqa: E402
+from covalign import lineage
 
 for name, other in (("offspring", offspring), ("theirs", theirs)):
     kin = lineage({"mine": mine, name: other})

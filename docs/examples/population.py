@@ -1,7 +1,7 @@
 """Train a population, two conditions with several seeds each, and compare the conditions by Q.
 
-    python docs/examples/population.py            # six trainings: a minute or more each on one core
-    python docs/examples/population.py --smoke    # the same steps, too short to learn much
+python docs/examples/population.py            # six trainings: a minute or more each on one core
+python docs/examples/population.py --smoke    # the same steps, too short to learn much
 """
 
 import sys
@@ -13,9 +13,9 @@ SHORTER = {"epochs": 1, "max_images": 128, "width": 0.0625} if SMOKE else {}
 SAMPLE = 100 if SMOKE else 1500
 
 # [population]
-from covalign import RunStore, compare, load_images, preset  # noqa: E402
-from covalign.data.mixture import mixture  # noqa: E402
-from covalign.training.many import train_population  # noqa: E402
+from covalign import RunStore, compare, load_images, preset
+from covalign.data.mixture import mixture
+from covalign.training.many import train_population
 
 if __name__ == "__main__":  # trainings run in processes of their own, which import this file
     sets = ("photos:a", "photos:b")

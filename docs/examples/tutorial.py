@@ -1,7 +1,7 @@
 """The tutorial: train two small networks on embedded photographs, compare them, read the result.
 
-    python docs/examples/tutorial.py            # minutes, see the tutorial's page
-    python docs/examples/tutorial.py --smoke    # seconds: the same steps, too short to learn much
+python docs/examples/tutorial.py            # minutes, see the tutorial's page
+python docs/examples/tutorial.py --smoke    # seconds: the same steps, too short to learn much
 """
 
 import sys

@@ -77,7 +77,9 @@ SHORTER = {
 """Types that many functions take, by the names under which the reference explains them."""
 
 
-def shorter(app: Any, what: str, name: str, it: Any, options: Any, signature: str | None, returns: str | None) -> Any:
+def shorter(
+    app: Any, what: str, name: str, it: Any, options: Any, signature: str | None, returns: str | None
+) -> Any:
     """Write the types that everything takes by their names, and defaults without addresses in memory."""
     for long, short in SHORTER.items():
         signature = signature and signature.replace(long, short)
