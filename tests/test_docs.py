@@ -133,7 +133,26 @@ def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", *options, str(SITE), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', pages_in(tmp_path))
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(tmp_path.rglob("*.html"))}
+    assert not [path for path, text in pages.items() if re.search(ELSEWHERE, text)]
+    assert not [(path.name, link) for path in pages for link in broken(path, pages)]
+
+
+ELSEWHERE = r'<(?:script|link|img)[^>]+(?:src|href)="https?://'
+"""What a page would fetch from another host."""
+
+
+def broken(page: Path, pages: dict[Path, str]) -> list[str]:
+    """Links of a built page to files, or places in pages, that are not there."""
+    found = []
+    for link in re.findall(r'(?:href|src)="(?!https?:|mailto:|data:)([^"]+)"', pages[page]):
+        path, _, place = link.partition("#")
+        target = (page.parent / path.partition("?")[0]).resolve() if path else page
+        there = target.is_file() and (
+            target.suffix != ".html" or not place or f'id="{place}"' in pages[target]
+        )
+        found += [] if there else [link]
+    return found
 
 
 def found(name: str) -> bool:
@@ -142,8 +161,3 @@ def found(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
         return False
-
-
-def pages_in(folder: Path) -> str:
-    """All pages that were built, as one text."""
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.html")))

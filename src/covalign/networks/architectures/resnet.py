@@ -76,20 +76,56 @@ def resnet(depth: int, classes: int = 10, in_channels: int = 3) -> ResNet:
 
 
 def resnet20(classes: int = 10) -> ResNet:
-    """ResNet-20."""
+    """Build ResNet-20 for 32x32 RGB images: 3 blocks in each of three groups of 16, 32 and 64 channels.
+
+    Weights take the names of the published CIFAR-10 files, so that those load; they start from PyTorch's default.
+
+    Args:
+        classes: number of outputs.
+
+    References:
+        He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+    """
     return resnet(20, classes)
 
 
 def resnet32(classes: int = 10) -> ResNet:
-    """ResNet-32."""
+    """Build ResNet-32 for 32x32 RGB images: 5 blocks in each of three groups of 16, 32 and 64 channels.
+
+    Weights take the names of the published CIFAR-10 files, so that those load; they start from PyTorch's default.
+
+    Args:
+        classes: number of outputs.
+
+    References:
+        He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+    """
     return resnet(32, classes)
 
 
 def resnet44(classes: int = 10) -> ResNet:
-    """ResNet-44."""
+    """Build ResNet-44 for 32x32 RGB images: 7 blocks in each of three groups of 16, 32 and 64 channels.
+
+    Weights take the names of the published CIFAR-10 files, so that those load; they start from PyTorch's default.
+
+    Args:
+        classes: number of outputs.
+
+    References:
+        He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+    """
     return resnet(44, classes)
 
 
 def resnet56(classes: int = 10) -> ResNet:
-    """ResNet-56."""
+    """Build ResNet-56 for 32x32 RGB images: 9 blocks in each of three groups of 16, 32 and 64 channels.
+
+    Weights take the names of the published CIFAR-10 files, so that those load; they start from PyTorch's default.
+
+    Args:
+        classes: number of outputs.
+
+    References:
+        He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+    """
     return resnet(56, classes)

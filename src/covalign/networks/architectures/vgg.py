@@ -121,7 +121,28 @@ def vgg11(
     in_channels: int = 3,
     filters: FilterBank | None = None,
 ) -> VGG:
-    """Build the network of Guth & Menard (2024): `vgg` with eight stages."""
+    """Build the network of Guth & Menard (2024): VGG-11 with eight stages, no biases, batch norm after ReLU.
+
+    A joint stage is convolution, ReLU, batch norm. A factorized one is a frozen depthwise convolution, ReLU, batch
+    norm, and a learned 1x1 convolution: K = 2 x filters responses of each input channel (every filter with both
+    signs), so that a neuron has d = K c_in weights. Weights start from PyTorch's default, of variance 1 / (3 fan_in).
+
+    Args:
+        form: "joint" or "factorized".
+        width: multiplies every stage's number of channels, 64 to 512 (rounded, at least 1).
+        kernel_size: side of the joint kernels, or of the bank's filters; odd.
+        classes: number of outputs.
+        head: "linear" (one layer on the mean over positions) or "mlp" (three).
+        norm: False removes batch norm (the paper's recipe for random labels at 224x224).
+        in_channels: channels of the images.
+        filters: the frozen bank, resized to ``kernel_size`` if need be; None takes the shipped analytic one.
+
+    Raises:
+        InputError: an option that is not listed above.
+
+    References:
+        Guth & Menard, "On the universality of neural encodings in CNNs", 2024, appendix B.
+    """
     return vgg("vgg11", form, width, kernel_size, classes, head, norm, in_channels, filters)
 
 
