@@ -40,6 +40,10 @@ html_title = "covalign"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
+html_sidebars: dict[str, list[str]] = {
+    page: [] for page in ("index", "tutorial", "gallery", "beside-other-tools")
+}
 html_copy_source = False
 html_theme_options = {
     "show_toc_level": 2,

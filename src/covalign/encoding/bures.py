@@ -28,7 +28,7 @@ Covariance: TypeAlias = WeightCovariance | ArrayLike
 
 
 def bures_wasserstein_cosine(c1: Covariance, c2: Covariance) -> float:
-    """Return the cosine of two covariances, in [0, 1]; 1 exactly for proportional ones (eq. 5).
+    """Return the cosine of two covariances, in [0, 1]; 1 exactly for proportional ones (equation 5).
 
     Invariant under a common rotation and under rescaling either covariance. Noise is not removed here, and
     independent noise alone is *not* near 0: compare with a chance level.

@@ -84,7 +84,7 @@ def normalized_similarity(
     levels: ReferenceLevels | None = None,
     calibrate: bool = True,
 ) -> Similarity:
-    """Compare two weight covariances by eq. 6, exactly as published, and by the calibrated similarity.
+    """Compare two weight covariances exactly as published (equation 6), and by the calibrated similarity.
 
     Args:
         c1, c2: covariances in the same coordinates; ``c1`` is the reference of eq. 6. What is not yet shrunk
