@@ -8,11 +8,13 @@ import sys
 from dataclasses import replace
 
 SMOKE = "--smoke" in sys.argv
-SEEDS = 3
+SEEDS = 2 if SMOKE else 3
 SHORTER = {"epochs": 1, "max_images": 128, "width": 0.0625} if SMOKE else {}
 SAMPLE = 100 if SMOKE else 1500
 
 # [population]
+from pathlib import Path
+
 from covalign import RunStore, compare, load_images, preset
 from covalign.data.mixture import mixture
 from covalign.training.many import train_population
@@ -25,7 +27,7 @@ if __name__ == "__main__":  # trainings run in processes of their own, which imp
         for place, name in enumerate(sets)
         for seed in range(SEEDS)
     ]
-    runs = train_population(specs, RunStore("population-runs"), workers=1 if SMOKE else None)
+    runs = train_population(specs, RunStore(Path("population-runs")), workers=1 if SMOKE else None)
     images = mixture([load_images(name) for name in sets], max_images=SAMPLE)
     comparison = compare(runs, images, by="training", calibrate=False, controls=not SMOKE)
     print(comparison.by_condition.round(2).to_string())

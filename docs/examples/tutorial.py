@@ -6,14 +6,15 @@ python docs/examples/tutorial.py --smoke    # seconds: the same steps, too short
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from covalign import RunStore, compare, load_images, preset, train
 
 SMOKE = "--smoke" in sys.argv
-SHORTER = {"epochs": 1, "max_images": 256} if SMOKE else {}
+SHORTER = {"epochs": 1, "max_images": 256, "width": 0.0625} if SMOKE else {}
 
 # [train] Two networks that differ in their seed alone: other initial weights, another order of the images.
-store = RunStore("tutorial-runs")
+store = RunStore(Path("tutorial-runs"))
 recipe = replace(preset("demo"), images="photos:a", **SHORTER)
 one = train(replace(recipe, seed=0), store)
 other = train(replace(recipe, seed=1), store)
