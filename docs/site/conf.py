@@ -42,14 +42,14 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_sidebars: dict[str, list[str]] = {
-    page: [] for page in ("index", "tutorial", "gallery", "beside-other-tools")
+    page: [] for page in ("index", "tutorial", "gallery", "beside-other-tools", "promises")
 }
 html_copy_source = False
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
