@@ -39,7 +39,8 @@ def documented(text: str) -> set[str]:
 def entries(page: str, text: str) -> set[str]:
     """Pages that a page's tables of contents name."""
     blocks = re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    names = [line for block in blocks for line in block.splitlines() if line and not line.startswith(":")]
+    lines = [line for block in blocks for line in block.splitlines() if line and not line.startswith(":")]
+    names = [re.sub(r".*<(.*)>", r"\1", line) for line in lines]  # "title <name>"
     return {(Path(page).parent / f"{name}.md").as_posix() for name in names}
 
 

@@ -13,7 +13,7 @@ from covalign import RunStore, compare, load_images, preset, train
 SMOKE = "--smoke" in sys.argv
 SHORTER = {"epochs": 1, "max_images": 256, "width": 0.0625} if SMOKE else {}
 
-# [train] Two networks that differ in their seed alone: other initial weights, another order of the images.
+# [train] Two networks that differ in their seed alone: in initial weights and in the order of images.
 store = RunStore(Path("tutorial-runs"))
 recipe = replace(preset("demo"), images="photos:a", **SHORTER)
 one = train(replace(recipe, seed=0), store)
