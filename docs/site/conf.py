@@ -88,7 +88,7 @@ def shorter(
     for long, short in SHORTER.items():
         signature = signature and signature.replace(long, short)
         returns = returns and returns.replace(long, short)
-    return signature and re.sub(r"<function .*? at 0x[0-9a-f]+>", "...", signature), returns
+    return signature and re.sub(r"<function (<\w+>|[^<>]*)>", "...", signature), returns
 
 
 def public(app: Any, env: Any, node: Any, content: nodes.Node) -> nodes.Node | None:
