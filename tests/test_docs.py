@@ -1,5 +1,6 @@
 """The documentation says what the library does: every name, command, link, setting and example is held against it."""
 
+import ast
 import importlib.util
 import re
 import runpy
@@ -101,6 +102,14 @@ def test_commands_of_every_kind_are_shown():
 @pytest.mark.parametrize(("page", "text"), fences("toml"))
 def test_every_recipe_of_the_pages_is_one(page, text):
     spec_of(tomllib.loads(text))
+
+
+@pytest.mark.parametrize(("page", "text"), fences("python"))
+def test_short_programs_of_the_pages_import_what_there_is(page, text):
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    names = [alias.name for node in imports if node.module == "covalign" for alias in node.names]
+    assert names
+    assert set(names) <= set(covalign.__all__)
 
 
 def test_every_example_is_shown_on_a_page():

@@ -112,8 +112,7 @@ def init_(
 
     Raises:
         InputError: a layer that the encoding does not have, images that the module cannot take, or an option that
-        does
-            not exist.
+            does not exist.
     """
     if first not in ("auto", "encoding", "images"):
         raise InputError(f"first: got {first!r}, expected auto, encoding or images")
