@@ -104,6 +104,15 @@ def test_every_recipe_of_the_pages_is_one(page, text):
     spec_of(tomllib.loads(text))
 
 
+def test_the_gallery_counts_claims_as_the_table_does():
+    table = (DOCS / "results/papers/README.md").read_text(encoding="utf-8")
+    claims = re.search(r"Of (\d+) claims: (\d+) holds, (\d+) does not hold, (\d+) not testable", table)
+    said = re.search(
+        r"Of (\d+) claims .*?(\d+) hold, (\d+) do not, and (\d+) ", PAGES["gallery.md"], re.DOTALL
+    )
+    assert said.groups() == claims.groups()
+
+
 @pytest.mark.parametrize(("page", "text"), fences("python"))
 def test_short_programs_of_the_pages_import_what_there_is(page, text):
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
