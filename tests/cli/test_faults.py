@@ -1,15 +1,15 @@
 """Whatever is wrong ends in one line and status 2, and nothing in a name is executed by what shows it."""
 
 import csv
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from cli.test_app import covalign
 from covalign.cli import app
-from covalign.cli.app import main
 from covalign.errors import printable
 from covalign.storage.results import inert
 
@@ -17,17 +17,7 @@ from covalign.storage.results import inert
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["covalign", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        return status, *capsys.readouterr()
-
-    return call
+    return partial(covalign, capsys)
 
 
 def weights(name="a.weight"):

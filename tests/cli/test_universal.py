@@ -1,27 +1,13 @@
 """`covalign universal` as a person uses it."""
 
-import sys
-
 import numpy as np
 import pytest
 from safetensors import safe_open
 
-from covalign.cli.app import main
+from cli.test_app import covalign
 from covalign.networks.architectures.vgg import vgg
 from covalign.studies.universal.measure import universal_encoding
 from samples.trainings import run_of, squares
-
-
-def covalign(capsys, *arguments: object) -> tuple[int, str, str]:
-    before, sys.argv = sys.argv, ["covalign", *map(str, arguments)]
-    try:
-        main()
-        status = 0
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    finally:
-        sys.argv = before
-    return status, *capsys.readouterr()
 
 
 @pytest.fixture(scope="module")

@@ -106,20 +106,29 @@ def place(out: Path, writing: Writing = NEW, manner: Manner = PLAIN) -> Iterator
     folder.refuse(EARLIER)
     _keep_others(out, writing, manner)
     made = [path for path in (out, *out.parents) if not path.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"--out: {out} cannot be written ({error.strerror}); give a writable folder"
-        ) from error
+    check_writable(out)
     try:
         yield out
     finally:
         for path in made:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and see that a file can be written there.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out: {folder} cannot be written ({error.strerror}); give a writable folder"
+        ) from error
 
 
 def _keep_others(out: Path, writing: Writing, manner: Manner) -> None:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 import pandas as pd
@@ -22,7 +21,7 @@ from covalign.networks.readers.hub import Built
 from covalign.networks.readers.hub import build as built
 from covalign.report.columns import Heading, headings
 from covalign.report.rendering import plain_numbers
-from covalign.storage.atomic import write_durably
+from covalign.storage.atomic import write_or_refuse
 from covalign.studies.universal.columns import FilledRow, LayerRow, MemberRow
 from covalign.studies.universal.initialize import init_
 from covalign.studies.universal.measure import universal_encoding
@@ -165,12 +164,7 @@ def init_network(
         )
     weights = {key: value.contiguous() for key, value in new.module.state_dict().items()}
     text = {"architecture": name, "initialization": json.dumps(plain_numbers(asdict(done)))}
-    try:
-        write_durably(out, safetensors.torch.save(weights, text))
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror or error}); give a writable path"
-        ) from error
+    write_or_refuse(out, safetensors.torch.save(weights, text))
     if not (manner.json or manner.quiet):
         _print(done.table, headings(FilledRow))
     manner.say(out, done.summary, layers=done.table.to_dict("records"))
@@ -186,14 +180,7 @@ def _free(out: Path, overwrite: bool) -> None:
         raise InputError(
             f"--out: {out} is there; give another file{'' if out.is_dir() else ', or --overwrite'}"
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"--out: {out} cannot be written ({error.strerror}); give a writable folder"
-        ) from error
+    speaking.check_writable(out.parent)
 
 
 def _runs(given: tuple[str, ...]) -> list[str]:

@@ -7,11 +7,27 @@ makes the names of a folder durable.
 import os
 from pathlib import Path
 
+from covalign.errors import InputError
+
 
 def write_durably(path: Path, content: bytes | memoryview) -> None:
     """Write a whole file or none: temporary name, fsync, rename, fsync of the folder."""
     publish(stage(path, content), path)
     settle(path.parent)
+
+
+def write_or_refuse(path: Path, content: bytes | memoryview) -> None:
+    """`write_durably` where a person gave the path.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        write_durably(path, content)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); give a path in a writable folder"
+        ) from error
 
 
 def stage(path: Path, content: bytes | memoryview) -> Path:

@@ -7,8 +7,9 @@ memory budget, and the images are passed through the networks once per group. Ev
 kept apart, to judge an alignment on images it was not fitted to.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float32, Float64, UInt8
@@ -27,6 +28,8 @@ from covalign.kernels.moments import CrossedProducts, ProductSum, Received
 from covalign.networks.intake import fitted
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
+
+Item = TypeVar("Item")
 
 BATCH_SIZE = 100
 """Images a pass, where they fit."""
@@ -105,7 +108,7 @@ def fit_alignments(
     if len(images) < max(2, holdout):
         raise InputError(f"alignment: got {len(images)} images, expected at least {max(2, holdout)}")
     results: list[Fit] = []
-    groups = list(_groups(links, memory // (6 if control else 4)))
+    groups = list(within_budget(links, _moment_bytes, memory // (6 if control else 4)))
     for done, group in enumerate(groups):
         sums, means = [Sums(link, control) for link in group], Means()
         size = batch_size or fitting_batch(group, images, memory // 2)
@@ -271,16 +274,19 @@ def resized(maps: Float32[Tensor, "n d ..."], size: tuple[int, ...]) -> Float32[
     return functional.adaptive_avg_pool2d(maps, (size[0], size[1])) if size else maps.flatten(2).mean(2)
 
 
-def _groups(links: Sequence[Link], memory: int) -> Iterator[list[Link]]:
-    """Deal links into groups whose moments fit the budget; a single link may exceed it."""
-    group: list[Link] = []
+def within_budget(items: Iterable[Item], size: Callable[[Item], int], budget: int) -> Iterator[list[Item]]:
+    """Deal items into groups, in order, whose sizes together fit a budget; a single item may exceed it."""
+    group: list[Item] = []
     used = 0
-    for link in links:
-        size = 8 * link.layer_a.channels * link.layer_b.channels
-        if group and used + size > memory:
+    for item in items:
+        if group and used + size(item) > budget:
             yield group
             group, used = [], 0
-        group.append(link)
-        used += size
+        group.append(item)
+        used += size(item)
     if group:
         yield group
+
+
+def _moment_bytes(link: Link) -> int:
+    return 8 * link.layer_a.channels * link.layer_b.channels

@@ -9,12 +9,12 @@ of several threads.
 import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.queues import SimpleQueue
 from threading import Thread
+from typing import TypeAlias
 
 from covalign.errors import InputError
 from covalign.progress import Told, shown
@@ -117,26 +117,32 @@ def _attempt(spec: TrainingSpec, store: RunStore, count: Count, index: int) -> O
     return run
 
 
+Heard: TypeAlias = "SimpleQueue[tuple[int, int | None] | None]"
+"""Index and epoch of a training, None for its end; None when all are over."""
+
+
 @dataclass
 class _Told:
     """Where the processes of a pool put what they have to tell."""
 
-    queue: "SimpleQueue[tuple[int, int] | None] | None" = None
+    queue: "Heard | None" = None
 
 
 _TOLD = _Told()
 
 
-def _started(queue: "SimpleQueue[tuple[int, int] | None]") -> None:
+def _started(queue: Heard) -> None:
     _TOLD.queue = queue
 
 
 def _task(spec: TrainingSpec, store: RunStore, index: int) -> Run:
-    def tell(epoch: int) -> None:
+    def tell(epoch: int | None) -> None:
         if _TOLD.queue is not None:
             _TOLD.queue.put((index, epoch))
 
-    return train(spec, store, progress=False, on_epoch=lambda row: tell(row.epoch))
+    run = train(spec, store, progress=False, on_epoch=lambda row: tell(row.epoch))
+    tell(None)  # in the same queue, so that its end is never heard before its epochs
+    return run
 
 
 def _in_processes(
@@ -144,16 +150,12 @@ def _in_processes(
 ) -> list[Outcome]:
     """Train in processes of this machine, which are started afresh: what holds threads cannot be forked."""
     context = multiprocessing.get_context("spawn")
-    queue: SimpleQueue[tuple[int, int] | None] = context.SimpleQueue()
+    queue: Heard = context.SimpleQueue()
     listener = Thread(target=_listen, args=(queue, count), daemon=True)
     listener.start()
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_started, initargs=(queue,))
     try:
         futures = [pool.submit(_task, spec, store, index) for index, spec in enumerate(specs)]
-        position = {future: index for index, future in enumerate(futures)}
-        for future in as_completed(futures):
-            if future.exception() is None:
-                count.ended(position[future])
         return [_outcome(future) for future in futures]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -161,9 +163,12 @@ def _in_processes(
         listener.join()
 
 
-def _listen(queue: "SimpleQueue[tuple[int, int] | None]", count: Count) -> None:
-    for index, epoch in iter(partial(queue.get), None):
-        count.heard(index, epoch)
+def _listen(queue: Heard, count: Count) -> None:
+    for index, epoch in iter(queue.get, None):
+        if epoch is None:
+            count.ended(index)
+        else:
+            count.heard(index, epoch)
 
 
 def _outcome(future: "Future[Run]") -> Outcome:

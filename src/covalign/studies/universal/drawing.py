@@ -1,11 +1,10 @@
 """How are the neurons of a new layer drawn?
 
 A row is K g with K K^T the covariance of the encoding and g standard normal: neurons are independent Gaussian draws
-(Guth, Menard, Rochette & Mallat 2023, "A rainbow in deep network black boxes"). With
-A ``[d, d_new]`` the alignment of
-the new network's inputs with the reference's, E |phi - A phi_new|^2 smallest, the row acts on the new inputs as A^T
-w. Kernels of another size are interpolated (bicubic), as filter banks are. Where the new layer is narrower than the
-encoding, what lies outside the range of A is lost; the coverage says how much is left.
+(Guth, Menard, Rochette & Mallat 2023, "A rainbow in deep network black boxes"). With A ``[d, d_new]`` the alignment
+of the new network's inputs with the reference's, E |phi - A phi_new|^2 smallest, the row acts on the new inputs as
+A^T w. Kernels of another size are interpolated (bicubic), as filter banks are. Where the new layer is narrower than
+the encoding, what lies outside the range of A is lost; the coverage says how much is left.
 
 Lengths: covariances are in units of the initial variance, so that the mean square of new weights is 1 / (3 d_new)
 times tr C / d, whatever was lost.

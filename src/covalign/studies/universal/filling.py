@@ -1,11 +1,10 @@
 """How does a new network get its weights, one layer after the other?
 
 Layer by layer, since the inputs of a layer depend on all before it: statistics of norms are measured with the
-weights as
-they are so far; what the layer receives for some images is aligned with what the reference receives for the same
-images
-(orthogonal Procrustes, `covalign.encoding.alignment`); rows are drawn in the reference's coordinates and carried into
-the layer's own (`covalign.studies.universal.drawing`). No weight of any network enters the alignment.
+weights as they are so far; what the layer receives for some images is aligned with what the reference receives for
+the same images (orthogonal Procrustes, `covalign.encoding.alignment`); rows are drawn in the reference's
+coordinates and carried into the layer's own (`covalign.studies.universal.drawing`). No weight of any network enters
+the alignment.
 
 The reference is whatever says what the encoding's coordinates are for given images: the inputs of the network in the
 file, or, while an encoding is built, the mean aligned inputs of its members.

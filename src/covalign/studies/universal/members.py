@@ -14,7 +14,14 @@ from covalign.kernels.moments import ProductSum, rows_of
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told
 from covalign.studies.coordinates import known_rotation
-from covalign.studies.streaming import BATCH_SIZE, MEMORY_BUDGET, layer_inputs, matched_size, resized
+from covalign.studies.streaming import (
+    BATCH_SIZE,
+    MEMORY_BUDGET,
+    layer_inputs,
+    matched_size,
+    resized,
+    within_budget,
+)
 from covalign.studies.structure import hidden_layers, signature
 from covalign.studies.subjects import Subject
 from covalign.training.run import Run
@@ -81,7 +88,9 @@ def bases(found: Population, images: Images, progress: Told) -> list[CommonBasis
         InputError: first layers that do not read the same, or images that networks cannot take.
     """
     chosen: list[CommonBasis] = [_of_images(found)]
-    groups = list(_groups(found))
+    pairs = len(found.subjects) * (len(found.subjects) + 1) // 2
+    sizes = [12 * pairs * max(layer.channels for layer in layers) ** 2 for layers in found.layers]
+    groups = list(within_budget(range(1, len(sizes)), sizes.__getitem__, MEMORY_BUDGET))
     for done, group in enumerate(groups, 1):
         for moments, means in _moments(found, group, images):
             chosen.append(common_basis(moments, means))
@@ -118,22 +127,6 @@ def _of_images(found: Population) -> CommonBasis:
         rotations.append(known)
     width = len(rotations[0])
     return CommonBasis(tuple(rotations), torch.full((width,), 1 / width, dtype=torch.float64), 1.0, 0)
-
-
-def _groups(found: Population) -> Iterator[list[int]]:
-    """Deal layers but the first into groups whose moments fit the memory."""
-    group: list[int] = []
-    used = 0
-    pairs = len(found.subjects) * (len(found.subjects) + 1) // 2
-    for index, layers in list(enumerate(found.layers))[1:]:
-        size = 12 * pairs * max(layer.channels for layer in layers) ** 2
-        if group and used + size > MEMORY_BUDGET:
-            yield group
-            group, used = [], 0
-        group.append(index)
-        used += size
-    if group:
-        yield group
 
 
 def _moments(

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from covalign.errors import InputError
-from covalign.storage.atomic import write_durably
+from covalign.storage.atomic import write_or_refuse
 from covalign.storage.results import decoded, encoded
 
 SCHEMA = 1
@@ -33,12 +33,7 @@ def write(record: Any, path: Path, kind: str) -> Path:
     body = {each.name: encoded(getattr(record, each.name), each.name, tensors) for each in fields(record)}
     document = json.dumps({"schema_version": SCHEMA, "kind": kind, **body}, allow_nan=False)
     text = {"document": document, "manifest": json.dumps(_manifest(document, tensors))}
-    try:
-        write_durably(path, save(tensors, text))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); give a path in a writable folder"
-        ) from error
+    write_or_refuse(path, save(tensors, text))
     return path
 
 
