@@ -7,14 +7,15 @@ from safetensors import safe_open
 from cli.test_app import covalign
 from covalign.networks.architectures.vgg import vgg
 from covalign.studies.universal.measure import universal_encoding
-from samples.trainings import run_of, squares
+from samples.pictures import corners
+from samples.trainings import run_of
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """An encoding in a file."""
     path = tmp_path_factory.mktemp("encoding") / "own.safetensors"
-    return universal_encoding([run_of(0)], squares(40, 3, "train")).save(path)
+    return universal_encoding([run_of(0)], corners(40, 3, "train")).save(path)
 
 
 def test_show_prints_layers_members_and_card(capsys, trained):
@@ -25,7 +26,7 @@ def test_show_prints_layers_members_and_card(capsys, trained):
 
 
 def test_init_writes_a_checkpoint_of_another_width_kernel_and_number_of_channels(capsys, trained, tmp_path):
-    images = squares(40, 4, "train", 4)
+    images = corners(40, 4, "train", 4)
     np.savez(tmp_path / "four.npz", images=images.pixels.movedim(1, -1).numpy(), labels=images.labels.numpy())
     out = tmp_path / "new.safetensors"
     options = (

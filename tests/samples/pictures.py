@@ -6,13 +6,13 @@ from covalign.data.images import Images
 from samples.planted import generator
 
 
-def corners(count: int, seed: int, split: str) -> Images:
+def corners(count: int, seed: int, split: str, channels: int = 3) -> Images:
     """Noise with a bright square whose corner tells the class: learnable by the smallest network."""
     labels = torch.randint(4, (count,), generator=generator(seed))
-    pixels = torch.randint(120, (count, 3, 32, 32), generator=generator(seed + 1), dtype=torch.uint8)
+    pixels = torch.randint(120, (count, channels, 32, 32), generator=generator(seed + 1), dtype=torch.uint8)
     for image, label in zip(pixels, labels.tolist(), strict=True):
         top, left = 16 * (label // 2), 16 * (label % 2)
-        image[label % 3, top : top + 14, left : left + 14] += 130
+        image[label % channels, top : top + 14, left : left + 14] += 130
     return Images(pixels, labels, ("a", "b", "c", "d"), "corners", split)
 
 

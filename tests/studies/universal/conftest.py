@@ -1,7 +1,8 @@
 import pytest
 
 from covalign.studies.universal.measure import universal_encoding
-from samples.trainings import run_of, squares
+from samples.pictures import corners
+from samples.trainings import run_of
 
 
 @pytest.fixture(scope="session")
@@ -12,10 +13,10 @@ def members():
 @pytest.fixture(scope="session")
 def encoding(members):
     return universal_encoding(
-        members, squares(40, 3, "train"), by=["one", "two", "two"], licences={"squares": "CC0"}
+        members, corners(40, 3, "train"), by=["one", "two", "two"], licences={"corners": "CC0"}
     )
 
 
 @pytest.fixture(scope="session")
 def joint_encoding():
-    return universal_encoding([run_of(0, "joint", norm=False)], squares(40, 3, "train"))
+    return universal_encoding([run_of(0, "joint", norm=False)], corners(40, 3, "train"))

@@ -12,7 +12,7 @@ from covalign.studies.universal.drawing import closed_form_rows, drawn_rows
 from covalign.studies.universal.filling import Target, aligned
 from covalign.studies.universal.initialize import for_reference, init_
 from samples.planted import generator, orthonormal
-from samples.trainings import squares
+from samples.trainings import corners
 
 
 def test_rows_have_the_encodings_covariance_in_the_new_coordinates(encoding):
@@ -38,7 +38,7 @@ def test_a_narrower_layer_keeps_the_part_that_it_sees(encoding):
 
 def test_a_planted_turn_of_the_inputs_is_found(encoding):
     module = vgg(form="factorized", width=0.04)
-    images = squares(40, 3, "train")
+    images = corners(40, 3, "train")
     network = read_network(module, normalization="imagenet")
     layer = hidden_layers(network)[2]
     turn = orthonormal(layer.channels, layer.channels, 1).float()
@@ -59,7 +59,7 @@ def test_a_planted_turn_of_the_inputs_is_found(encoding):
 def test_any_width_and_kernel_starts_with_activations_of_unit_scale(encoding, changes):
     module = vgg(form="factorized", classes=4, **{"width": 0.04, **changes})
     before = module.head.weight.clone()
-    done = init_(module, encoding, squares(40, 4, "train"))
+    done = init_(module, encoding, corners(40, 4, "train"))
     assert [row.source for row in done.rows] == ["encoding"] * 8
     assert all(0.9 < row.received < 1.1 for row in done.rows)
     assert torch.equal(module.head.weight, before)
@@ -70,7 +70,7 @@ def test_any_width_and_kernel_starts_with_activations_of_unit_scale(encoding, ch
 @pytest.mark.parametrize("channels", [1, 2, 4, 8])
 def test_any_number_of_channels_takes_the_closed_form(encoding, channels):
     module = vgg(form="factorized", width=0.04, in_channels=channels)
-    done = init_(module, encoding, squares(40, 4, "train", channels).pixels)
+    done = init_(module, encoding, corners(40, 4, "train", channels).pixels)
     assert done.rows[0].source == "images"
     assert done.rows[0].inputs == 10 * channels
     assert done.rows[1].source == "encoding"
@@ -78,7 +78,7 @@ def test_any_number_of_channels_takes_the_closed_form(encoding, channels):
 
 def test_joint_layers_take_any_kernel_and_are_scaled_where_no_norm_does_it(joint_encoding):
     module = vgg(form="joint", width=0.04, kernel_size=5, norm=False, in_channels=4)
-    images = squares(40, 4, "train", 4).pixels
+    images = corners(40, 4, "train", 4).pixels
     done = init_(module, joint_encoding, images)
     assert all(row.given == pytest.approx(1, rel=1e-3) for row in done.rows)
     assert all(0.1 < row.received < 10 for row in done.rows)
@@ -86,7 +86,7 @@ def test_joint_layers_take_any_kernel_and_are_scaled_where_no_norm_does_it(joint
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(encoding):
-    images = squares(40, 4, "train")
+    images = corners(40, 4, "train")
     made = []
     for seed in (0, 0, 1):
         torch.manual_seed(5)
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(encoding):
 def test_only_named_layers_are_filled(encoding):
     module = vgg(form="factorized", width=0.04)
     before = {name: value.clone() for name, value in module.named_parameters()}
-    init_(module, encoding, squares(40, 4, "train"), layers=["stages.1.pointwise"])
+    init_(module, encoding, corners(40, 4, "train"), layers=["stages.1.pointwise"])
     changed = {name for name, value in module.named_parameters() if not torch.equal(value, before[name])}
     assert changed == {"stages.1.pointwise.weight"}
 
@@ -118,13 +118,13 @@ def test_the_closed_form_follows_the_images_not_the_number_of_filters():
 
 def test_the_reference_sees_three_channels_of_any_images():
     for channels in (1, 2, 3, 4, 8):
-        pixels = squares(3, 0, "train", channels).pixels
+        pixels = corners(3, 0, "train", channels).pixels
         assert for_reference(pixels).shape == (3, 3, 32, 32)
     assert torch.equal(for_reference(pixels), pixels[:, :3])
 
 
 def test_what_the_encoding_does_not_have_is_said_in_one_line(encoding, joint_encoding):
-    images = squares(40, 4, "train")
+    images = corners(40, 4, "train")
     cases = [
         (vgg("vgg13", "factorized", 0.04), images, {}, "has no such layer as 'stages.8.pointwise'"),
         (resnet20(), images, {}, "19 hidden layers"),
@@ -135,7 +135,7 @@ def test_what_the_encoding_does_not_have_is_said_in_one_line(encoding, joint_enc
         (vgg("vgg11", "factorized", 0.04), images, {"layers": ["x"]}, "no layer 'x'"),
         (vgg("vgg11", "factorized", 0.04), images, {"first": "none"}, "expected auto, encoding or images"),
     ]
-    four = Images(squares(40, 4, "train", 4).pixels, images.labels, images.classes, "four", "train")
+    four = Images(corners(40, 4, "train", 4).pixels, images.labels, images.classes, "four", "train")
     wide = vgg("vgg11", "factorized", 0.04, in_channels=4)
     cases.append((wide, four, {"first": "encoding"}, "has no such layer"))
     for module, given, options, said in cases:

@@ -6,7 +6,8 @@ import torch
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import vgg
 from covalign.studies.universal.measure import universal_encoding
-from samples.trainings import run_of, squares
+from samples.pictures import corners
+from samples.trainings import run_of
 
 
 def test_says_of_every_layer_what_members_share(encoding):
@@ -22,7 +23,7 @@ def test_says_of_every_layer_what_members_share(encoding):
 
 
 def test_alone_a_network_is_its_own_barycenter(members):
-    found = universal_encoding(members[:1], squares(40, 3, "train"))
+    found = universal_encoding(members[:1], corners(40, 3, "train"))
     for layer, row in zip(found.layers, found.rows, strict=True):
         weight = members[0].final[f"{layer.name}.weight"].double().flatten(1)
         own = torch.linalg.svdvals(weight).square() * 3 * weight.shape[1] / len(weight)
@@ -33,21 +34,21 @@ def test_alone_a_network_is_its_own_barycenter(members):
 
 
 def test_networks_that_share_their_start_are_no_pair(members):
-    found = universal_encoding({"a": members[0], "b": members[0]}, squares(40, 3, "train"), by=["x", "y"])
+    found = universal_encoding({"a": members[0], "b": members[0]}, corners(40, 3, "train"), by=["x", "y"])
     assert bool(found.layers[1].cross.isnan().all())
     assert found.rows[1].reason == "no_pairs"
 
 
 def test_the_card_names_data_terms_and_recipe(encoding, members):
     card = encoding.card
-    assert card["data"]["squares"]["licence"] == "CC0"
-    assert card["data"]["squares"]["fingerprints"] == [members[0].facts.fingerprint]
+    assert card["data"]["corners"]["licence"] == "CC0"
+    assert card["data"]["corners"]["fingerprints"] == [members[0].facts.fingerprint]
     assert card["recipe"]["epochs"] == 1
     assert [row.run for row in encoding.members] == [run.key for run in members]
 
 
 def test_what_is_no_population_is_refused(members):
-    images = squares(40, 3, "train")
+    images = corners(40, 3, "train")
     with pytest.raises(InputError, match="no stored training"):
         universal_encoding([vgg(width=0.04)], images, by=["x"])
     with pytest.raises(InputError, match="differ in depth, form or kernel size"):
