@@ -27,7 +27,7 @@ from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
 from covalign.networks.readers.opening import read_network
 from covalign.storage.streams import stream
-from covalign.studies.streaming import layer_inputs
+from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
 from covalign.studies.subjects import subjects
 from covalign.studies.universal.filling import Target, fill, settle_norms

@@ -6,15 +6,9 @@ import torch
 from covalign.encoding.alignment import procrustes
 from covalign.errors import InputError
 from covalign.networks.network import Network
+from covalign.studies.inputs import layer_inputs, matched_size, resized
 from covalign.studies.pairing import match_layers
-from covalign.studies.streaming import (
-    Link,
-    fit_alignments,
-    fitting_batch,
-    layer_inputs,
-    matched_size,
-    resized,
-)
+from covalign.studies.streaming import Link, fit_alignments, fitting_batch
 from samples.networks import images, module, permuted, read, slot_order
 
 
@@ -58,8 +52,8 @@ def test_streaming_equals_a_dense_computation_at_once(form):
 
 def test_groups_of_one_pair_give_the_same_as_one_group(pair):
     wanted = links(*pair)
-    together = fit_alignments(wanted, images(), control=True, batch_size=20)
-    one_by_one = fit_alignments(wanted, images(), control=True, batch_size=20, memory=1)
+    together = list(fit_alignments(wanted, images(), control=True, batch_size=20))
+    one_by_one = list(fit_alignments(wanted, images(), control=True, batch_size=20, memory=1))
     for all_at_once, alone in zip(together, one_by_one, strict=True):
         assert torch.equal(all_at_once.alignment.rotation, alone.alignment.rotation)
         assert torch.equal(all_at_once.shuffled.rotation, alone.shuffled.rotation)
@@ -70,7 +64,7 @@ def test_groups_of_one_pair_give_the_same_as_one_group(pair):
 def test_a_copy_with_shuffled_channels_is_aligned_by_its_permutation(form):
     original = module(form)
     twin, orders = permuted(original, seed=3)
-    fits = fit_alignments(links(read(original, "a"), read(twin, "b")), images(120))
+    fits = list(fit_alignments(links(read(original, "a"), read(twin, "b")), images(120)))
     for order, fit in zip(orders, fits[1:], strict=False):
         coordinates = slot_order(order, 10) if form == "factorized" else order
         expected = torch.eye(len(coordinates), dtype=torch.float64)[coordinates]
@@ -79,7 +73,7 @@ def test_a_copy_with_shuffled_channels_is_aligned_by_its_permutation(form):
 
 
 def test_shared_first_layers_keep_the_identity(pair):
-    first, second = fit_alignments(links(*pair, shared=True), images(), control=True)[:2]
+    first, second, *_ = fit_alignments(links(*pair, shared=True), images(), control=True)
     assert torch.equal(first.alignment.rotation, torch.eye(30, dtype=torch.float64))
     assert not first.alignment.fitted
     assert first.alignment.correlation == pytest.approx(1, abs=0.2)
@@ -90,7 +84,7 @@ def test_shared_first_layers_keep_the_identity(pair):
 def test_images_in_shuffled_order_share_only_their_average(pair):
     a, b = pair
     data = images(200)
-    fit = fit_alignments(links(a, b), data, control=True)[1]
+    fit = list(fit_alignments(links(a, b), data, control=True))[1]
     link = links(a, b)[1]
     phi_a, phi_b = samples(a, link.layer_a, data), samples(b, link.layer_b, data)
 
@@ -103,7 +97,7 @@ def test_images_in_shuffled_order_share_only_their_average(pair):
 def test_centred_controls_are_those_of_features_less_their_mean_at_each_position(pair):
     a, b = pair
     data = images(60)
-    fit = fit_alignments(links(a, b), data, control=True, holdout=0, batch_size=30)[1]
+    fit = list(fit_alignments(links(a, b), data, control=True, holdout=0, batch_size=30))[1]
     link = links(a, b)[1]
     maps = [
         layer_inputs([(network, layer)], data.pixels)[id(network), layer.name].double()
@@ -122,9 +116,10 @@ def test_without_held_out_images_there_is_no_correlation(pair):
 
 def test_progress_rises_to_one(pair):
     told = []
-    fit_alignments(
+    fits = fit_alignments(
         links(*pair), images(20), batch_size=5, memory=1, progress=lambda stage, share: told.append(share)
     )
+    assert len(list(fits)) == len(links(*pair))
     assert told == sorted(told)
     assert told[-1] == 1
 
@@ -146,10 +141,10 @@ def test_what_cannot_be_aligned_is_named(pair):
         fit_alignments(links(a, b), images(3))
     bare = Network("file", b.layers)
     with pytest.raises(InputError, match="bare weight file without a forward pass"):
-        fit_alignments([Link(a, a.layers[0], bare, bare.layers[0])], images(10))
+        list(fit_alignments([Link(a, a.layers[0], bare, bare.layers[0])], images(10)))
     unknown = Network("unknown", b.layers, source=b.source)
     with pytest.raises(InputError, match="not known how its input pixels are normalized"):
-        fit_alignments([Link(a, a.layers[0], unknown, unknown.layers[0])], images(10))
+        list(fit_alignments([Link(a, a.layers[0], unknown, unknown.layers[0])], images(10)))
 
 
 def test_the_batch_follows_from_the_memory(pair):

@@ -7,14 +7,14 @@ memory budget, and the images are passed through the networks once per group. Ev
 kept apart, to judge an alignment on images it was not fitted to.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float64
 from torch import Tensor
-from torch.nn import functional
 
 from covalign.data.images import Images
 from covalign.encoding.alignment import (
@@ -25,9 +25,9 @@ from covalign.encoding.alignment import (
 from covalign.encoding.reasons import Remarks
 from covalign.errors import InputError
 from covalign.kernels.moments import CrossedProducts, ProductSum, Received
-from covalign.networks.intake import fitted
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told, untold
+from covalign.studies.inputs import layer_inputs, matched_size, resized
 
 Item = TypeVar("Item")
 
@@ -89,8 +89,11 @@ def fit_alignments(
     batch_size: int | None = None,
     memory: int = MEMORY_BUDGET,
     progress: Told = untold,
-) -> list[Fit]:
+) -> Iterator[Fit]:
     """Fit one alignment per link, and measure its correlation on held-out images.
+
+    Alignments come in the order of the links and are held no longer than the caller holds them. Links are dealt in
+    this order into groups that share a pass over the images, so that links of few networks should stand together.
 
     Args:
         links: pairs of layers.
@@ -107,15 +110,27 @@ def fit_alignments(
     """
     if len(images) < max(2, holdout):
         raise InputError(f"alignment: got {len(images)} images, expected at least {max(2, holdout)}")
-    results: list[Fit] = []
-    groups = list(within_budget(links, _moment_bytes, memory // (6 if control else 4)))
-    for done, group in enumerate(groups):
-        sums, means = [Sums(link, control) for link in group], Means()
-        size = batch_size or fitting_batch(group, images, memory // 2)
-        for share in _accumulate(sums, means, images, holdout, size):
-            progress("alignments", (done + share) / len(groups))
-        results += [each.solve(means) for each in sums]
-    return results
+    groups = list(within_budget(links, moment_bytes, moment_budget(memory, control)))
+
+    def fits() -> Iterator[Fit]:
+        for done, group in enumerate(groups):
+            sums, means = deque(Sums(link, control) for link in group), Means()
+            size = batch_size or fitting_batch(group, images, memory // 2)
+            for share in _accumulate(sums, means, images, holdout, size):
+                progress("alignments", (done + share) / len(groups))
+            while sums:  # moments are let go of one by one
+                yield sums.popleft().solve(means)
+
+    return fits()
+
+
+def moment_budget(memory: int, control: bool = False) -> int:
+    """Return the bytes of plain float64 moments that a pass over the images may hold.
+
+    A quarter of the memory, for what is summed in float32 and what is held out stands beside them; a sixth where
+    controls have moments of their own.
+    """
+    return memory // (6 if control else 4)
 
 
 def fitting_batch(links: Sequence[Link], images: Images, memory: int) -> int:
@@ -200,7 +215,7 @@ class Sums:
 
 
 def _accumulate(
-    sums: Sequence[Sums], means: Means, images: Images, holdout: int, batch_size: int
+    sums: Collection[Sums], means: Means, images: Images, holdout: int, batch_size: int
 ) -> Iterator[float]:
     """Stream the images once; after each batch tell the share that is done."""
     layers = [(link.network_a, link.layer_a) for link in (each.link for each in sums)]
@@ -234,46 +249,6 @@ def _sides(link: Link, inputs: Mapping[tuple[int, str], Tensor]) -> tuple[Side, 
     return (*a, size), (*b, size)
 
 
-def layer_inputs(
-    layers: Sequence[tuple[Network, Layer]], pixels: UInt8[Tensor, "n c h w"]
-) -> dict[tuple[int, str], Float32[Tensor, "n channels ..."]]:
-    """Return what layers receive for a batch, by (id of the network, layer name); one pass per network."""
-    result: dict[tuple[int, str], Tensor] = {}
-    for network in {id(network): network for network, _ in layers}.values():
-        if network.source is None:
-            raise InputError(
-                f"network {network.name!r} is a bare weight file without a forward pass and cannot be "
-                "aligned; pass its architecture as module.path:factory"
-            )
-        if network.normalization is None:
-            raise InputError(
-                f"network {network.name!r}: it is not known how its input pixels are normalized; "
-                "read it with load_network(network, normalization=...), or state --normalization (imagenet, cifar, "
-                "none)"
-            )
-        names = list(dict.fromkeys(layer.name for owner, layer in layers if owner is network))
-        images = network.normalization(fitted(pixels, network.intake, network.name))
-        inputs = network.source.inputs(images.contiguous(memory_format=torch.channels_last), names)
-        result |= {(id(network), name): value for name, value in inputs.items()}
-    return result
-
-
-def matched_size(a: Float32[Tensor, "n d_a ..."], b: Float32[Tensor, "n d_b ..."]) -> tuple[int, ...]:
-    """Return the positions at which two layers meet: a finer map is averaged to the coarser one's size."""
-    if a.shape[2:] == b.shape[2:]:
-        return tuple(a.shape[2:])
-    if a.ndim == b.ndim == 4:
-        return min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
-    return ()
-
-
-def resized(maps: Float32[Tensor, "n d ..."], size: tuple[int, ...]) -> Float32[Tensor, "n d ..."]:
-    """Average maps to fewer positions; to none for an empty size."""
-    if tuple(maps.shape[2:]) == size:
-        return maps
-    return functional.adaptive_avg_pool2d(maps, (size[0], size[1])) if size else maps.flatten(2).mean(2)
-
-
 def within_budget(items: Iterable[Item], size: Callable[[Item], int], budget: int) -> Iterator[list[Item]]:
     """Deal items into groups, in order, whose sizes together fit a budget; a single item may exceed it."""
     group: list[Item] = []
@@ -288,5 +263,6 @@ def within_budget(items: Iterable[Item], size: Callable[[Item], int], budget: in
         yield group
 
 
-def _moment_bytes(link: Link) -> int:
+def moment_bytes(link: Link) -> int:
+    """Return the bytes of the cross-moment of a link in float64."""
     return 8 * link.layer_a.channels * link.layer_b.channels

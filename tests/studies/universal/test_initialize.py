@@ -6,7 +6,7 @@ from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet20
 from covalign.networks.architectures.vgg import vgg
 from covalign.networks.readers.opening import read_network
-from covalign.studies.streaming import layer_inputs
+from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.drawing import closed_form_rows, drawn_rows
 from covalign.studies.universal.filling import Target, aligned

@@ -7,26 +7,29 @@ of how they are drawn.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from jaxtyping import Float64
+from torch import Tensor
 
 from covalign.data.images import Images
 from covalign.encoding.alignment import Alignment
+from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.similarity import eigenvector_cosines
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
-from covalign.networks.network import Network
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
 from covalign.studies.comparison.columns import LayerRow, PairRow
 from covalign.studies.comparison.conditions import conditions_of
+from covalign.studies.comparison.couples import Couple, aligned, couple
 from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.rows import carried, map_ranks, obstacle, pair_row
-from covalign.studies.coordinates import image_remarks, known_rotation
-from covalign.studies.pairing import Choice, Match, match_layers
-from covalign.studies.streaming import MEMORY_BUDGET, Fit, Link, fit_alignments
+from covalign.studies.pairing import Choice, Match
+from covalign.studies.streaming import MEMORY_BUDGET, Fit, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
 
 
@@ -52,9 +55,8 @@ def align(
         One alignment per layer, by the layer's name in network a. The first layers see the images
         themselves: their alignment is known where normalization and frozen filters agree.
     """
-    a, b = (each.network for each in subjects([network_a, network_b]))
-    matches = match_layers(a, b, layers, _side(images))
-    links = [_link(a, match, b, images) for match in matches]
+    one, other = subjects([network_a, network_b])
+    links = couple(one, other, layers, images).links
     fits = fit_alignments(links, images, holdout=holdout, control=shuffled)
     return {
         link.layer_a.name: (fit.shuffled if shuffled and fit.shuffled else fit.alignment)
@@ -103,29 +105,28 @@ def compare(
         raise InputError(f"compare: got {len(opened)} network, expected at least two")
     conditions = conditions_of(opened, by)
     sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
-    pairs = list(_pairs(opened, layers, sample))
-    encodings = _encodings(pairs, draws, seed, progress)
-    fits = _fits([link for _, _, _, link in pairs], sample, controls, progress, memory)
-    rows, maps, curves = [], {}, {}
-    for done, ((one, other, match, link), fit) in enumerate(zip(pairs, fits, strict=True), 1):
-        names = (one.name, other.name)
-        a, b = encodings[one.name, link.layer_a.name], encodings[other.name, link.layer_b.name]
-        row, curve = pair_row(names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate)
-        rows.append(replace(row, matched_by=match.how.value, matched_sure=1 / match.candidates))
-        if curve is not None:
-            curves[*names, link.layer_a.name] = curve
-        if fit is not None and not obstacle(a, b, fit):
-            left, right = carried(a.covariance, b.covariance, fit.alignment)
-            maps[*names, link.layer_a.name] = eigenvector_cosines(left, right, map_ranks(a, b))
-        progress("similarities", done / len(pairs))
+    couples = [couple(*pair, layers, sample) for pair in itertools.combinations(opened, 2)]
+    encodings = _encodings(couples, draws, seed, progress)
+    found: dict[int, list[Found]] = {}
+    for place, fits in aligned(couples, sample, control=controls, memory=memory, progress=progress):
+        found[place] = [
+            _found(couples[place], match, fit, encodings, draws, seed, calibrate)
+            for match, fit in zip(couples[place].matches, fits, strict=True)
+        ]
+        progress("similarities", len(found) / len(couples))
+    pairs = [(each.names, layer) for place, each in enumerate(couples) for layer in found[place]]
     named = {each.name: each for each in opened}
     return Comparison(
-        table=frame(rows, PairRow),
+        table=frame((layer.row for _, layer in pairs), PairRow),
         layers=frame((layer_row(named[name], entry) for (name, _), entry in encodings.items()), LayerRow),
         spectra={key: entry.covariance.eigenvalues for key, entry in encodings.items()},
         spatial=_spatial(encodings),
-        cosine_maps=maps,
-        curves=curves,
+        cosine_maps={
+            (*names, layer.row.layer_a): layer.map for names, layer in pairs if layer.map is not None
+        },
+        curves={
+            (*names, layer.row.layer_a): layer.curve for names, layer in pairs if layer.curve is not None
+        },
         conditions=conditions,
         training={each.name: each.history for each in opened},
         skipped={each.name: [(s.name, s.reason) for s in each.network.skipped] for each in opened},
@@ -134,31 +135,45 @@ def compare(
     )
 
 
-Pair = tuple[Subject, Subject, Match, Link]
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was measured of two layers: their row, their curve and their map of cosines where there are such."""
+
+    row: PairRow
+    curve: SharedVariance | None
+    map: Float64[Tensor, "r1 r2"] | None
 
 
-def _pairs(opened: Sequence[Subject], layers: Choice | None, images: Images | None) -> Iterator[Pair]:
-    """Every pair of networks, and within it every pair of layers that correspond."""
-    for one, other in itertools.combinations(opened, 2):
-        for match in match_layers(one.network, other.network, layers, _side(images)):
-            yield one, other, match, _link(one.network, match, other.network, images)
-
-
-def _side(images: Images | None) -> int | None:
-    return None if images is None else max(images.pixels.shape[2:])
+def _found(
+    pair: Couple,
+    match: Match,
+    fit: Fit | None,
+    encodings: Mapping[tuple[str, str], LayerEncoding],
+    draws: int,
+    seed: int,
+    calibrate: bool,
+) -> Found:
+    one, other = pair.names
+    a, b = encodings[one, match.layer_a.name], encodings[other, match.layer_b.name]
+    row, curve = pair_row(pair.names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate)
+    cosines = None
+    if fit is not None and not obstacle(a, b, fit):
+        cosines = eigenvector_cosines(*carried(a.covariance, b.covariance, fit.alignment), map_ranks(a, b))
+    return Found(replace(row, matched_by=match.how.value, matched_sure=1 / match.candidates), curve, cosines)
 
 
 def _encodings(
-    pairs: Sequence[Pair], draws: int, seed: int, progress: Told
+    couples: Sequence[Couple], draws: int, seed: int, progress: Told
 ) -> dict[tuple[str, str], LayerEncoding]:
     """What every layer that is compared learned by itself, each once, in the order of first use."""
     found: dict[tuple[str, str], LayerEncoding] = {}
-    for done, (one, other, _, link) in enumerate(pairs, 1):
-        for subject, layer in ((one, link.layer_a), (other, link.layer_b)):
-            if (subject.name, layer.name) not in found:
-                entry = layer_encoding(subject.network, layer, draws=draws, seed=seed)
-                found[subject.name, layer.name] = entry
-        progress("weight covariances", done / len(pairs))
+    for done, each in enumerate(couples, 1):
+        for match in each.matches:
+            for subject, layer in ((each.first, match.layer_a), (each.second, match.layer_b)):
+                if (subject.name, layer.name) not in found:
+                    entry = layer_encoding(subject.network, layer, draws=draws, seed=seed)
+                    found[subject.name, layer.name] = entry
+        progress("weight covariances", done / len(couples))
     return found
 
 
@@ -186,33 +201,3 @@ def _origin(opened: Sequence[Subject], images: Images | None) -> dict[str, Any]:
     )
     details = {each.name: {**each.network.details, "layers": len(each.network.layers)} for each in opened}
     return {"networks": details, "images": known}
-
-
-def _link(a: Network, match: Match, b: Network, images: Images | None) -> Link:
-    known, remarks = known_rotation(a, match.layer_a, b, match.layer_b)
-    if images is not None:
-        given = [remark for network in (a, b) for remark in image_remarks(network, images.pixels)]
-        remarks = (*remarks, *dict.fromkeys(given))
-    return Link(a, match.layer_a, b, match.layer_b, known, remarks)
-
-
-def _fits(
-    links: Sequence[Link], images: Images | None, control: bool, progress: Told, memory: int
-) -> list[Fit | None]:
-    """Fit the narrower layer of each link into the wider one; None where it cannot be aligned."""
-    turned = [link.turned for link in links]
-    usable = [
-        link for link in turned if images is not None and link.network_a.source and link.network_b.source
-    ]
-    fits = (
-        fit_alignments(usable, images, control=control, memory=memory, progress=progress)
-        if images is not None
-        else []
-    )
-    found = {id(link): fit for link, fit in zip(usable, fits, strict=True)}
-    return [found.get(id(link)) or _unmeasured(link) for link in turned]
-
-
-def _unmeasured(link: Link) -> Fit | None:
-    """Return the alignment that needs no images; None where there is none."""
-    return None if link.known is None else Fit(Alignment(link.known, fitted=False), remarks=link.remarks)

@@ -28,7 +28,7 @@ from covalign.networks.activations import ModuleSource
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers.tracing import evaluation
 from covalign.progress import Told, untold
-from covalign.studies.streaming import layer_inputs
+from covalign.studies.inputs import layer_inputs
 from covalign.studies.subjects import Source, open_subject
 from covalign.studies.truncation.record import Truncation
 

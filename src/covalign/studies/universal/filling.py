@@ -26,7 +26,7 @@ from covalign.networks.network import Layer, Network
 from covalign.networks.readers.tracing import evaluation, is_norm
 from covalign.progress import Told, untold
 from covalign.storage.streams import stream
-from covalign.studies.streaming import layer_inputs
+from covalign.studies.inputs import layer_inputs
 from covalign.studies.universal.columns import FilledRow
 from covalign.studies.universal.drawing import closed_form_rows, drawn_rows
 from covalign.studies.universal.members import batches, met

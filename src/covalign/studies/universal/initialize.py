@@ -26,7 +26,7 @@ from covalign.networks.readers.module import factorized_stages
 from covalign.networks.readers.opening import read_network
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
-from covalign.studies.streaming import layer_inputs
+from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.columns import FilledRow
 from covalign.studies.universal.filling import Target, check_names, fill

@@ -14,14 +14,8 @@ from covalign.kernels.moments import ProductSum, rows_of
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told
 from covalign.studies.coordinates import known_rotation
-from covalign.studies.streaming import (
-    BATCH_SIZE,
-    MEMORY_BUDGET,
-    layer_inputs,
-    matched_size,
-    resized,
-    within_budget,
-)
+from covalign.studies.inputs import layer_inputs, matched_size, resized
+from covalign.studies.streaming import BATCH_SIZE, MEMORY_BUDGET, within_budget
 from covalign.studies.structure import hidden_layers, signature
 from covalign.studies.subjects import Subject
 from covalign.training.run import Run

@@ -1,0 +1,132 @@
+"""Which layers of which two networks correspond, and in which order are many pairs of networks aligned?
+
+An alignment costs a pass of the images through both networks, and a cross-moment that must be held meanwhile. All
+pairs of many networks do not fit the memory at once: they are dealt into tiles, a few networks against a few others,
+as large as the memory allows, so that a pass through m networks serves m^2 / 4 pairs. One tile is aligned at a time,
+and its alignments are let go of as they are used.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from covalign.data.images import Images
+from covalign.encoding.alignment import Alignment
+from covalign.progress import Told
+from covalign.studies.coordinates import image_remarks, known_rotation
+from covalign.studies.pairing import Choice, Match, match_layers
+from covalign.studies.streaming import Fit, Link, fit_alignments, fitting_batch, moment_budget, moment_bytes
+from covalign.studies.subjects import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Couple:
+    """Two networks and their layers that correspond.
+
+    Attributes:
+        first, second: the networks.
+        matches: their layers.
+        links: what is aligned for each match.
+    """
+
+    first: Subject
+    second: Subject
+    matches: tuple[Match, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of both networks."""
+        return self.first.name, self.second.name
+
+    @property
+    def runs(self) -> bool:
+        """Whether both networks have a forward pass, without which nothing is aligned on images."""
+        return self.first.network.source is not None and self.second.network.source is not None
+
+
+def couple(first: Subject, second: Subject, layers: Choice | None, images: Images | None) -> Couple:
+    """Match the layers of two networks (`covalign.studies.pairing.match_layers`)."""
+    a, b = first.network, second.network
+    matches = match_layers(a, b, layers, None if images is None else max(images.pixels.shape[2:]))
+    remarks = (
+        ()
+        if images is None
+        else tuple(
+            dict.fromkeys(remark for network in (a, b) for remark in image_remarks(network, images.pixels))
+        )
+    )
+    links = []
+    for match in matches:
+        known, of_coordinates = known_rotation(a, match.layer_a, b, match.layer_b)
+        link = Link(a, match.layer_a, b, match.layer_b, known, (*of_coordinates, *remarks))
+        links.append(link)
+    return Couple(first, second, tuple(matches), tuple(links))
+
+
+def tiles(couples: Sequence[Couple], at_once: int) -> list[list[int]]:
+    """Deal pairs of networks into tiles.
+
+    Args:
+        couples: pairs of networks.
+        at_once: how many of them a tile may hold.
+
+    Returns:
+        The places of the pairs, tile by tile: networks are dealt in order into blocks of the square root of
+        ``at_once``, and a tile holds the pairs of one block with another, or with itself.
+    """
+    side = max(1, math.isqrt(at_once))
+    order: dict[int, int] = {}
+    for each in couples:
+        for subject in (each.first, each.second):
+            order.setdefault(id(subject), len(order))
+
+    def tile(place: int) -> tuple[int, int]:
+        return order[id(couples[place].first)] // side, order[id(couples[place].second)] // side
+
+    places = sorted(range(len(couples)), key=tile)
+    return [list(group) for _, group in itertools.groupby(places, key=tile)]
+
+
+def aligned(
+    couples: Sequence[Couple], images: Images | None, *, control: bool, memory: int, progress: Told
+) -> Iterator[tuple[int, list[Fit | None]]]:
+    """Align pair after pair, tile by tile.
+
+    Args:
+        couples: pairs of networks.
+        images: raw pixels; None aligns nothing but what is known.
+        control: also fit alignments to pairs of different images.
+        memory: bytes held at a time.
+        progress: told the share of the alignments that is done.
+
+    Yields:
+        The place of a pair, and a fit for each of its links; None where a layer cannot be aligned.
+    """
+    runnable = [place for place, each in enumerate(couples) if images is not None and each.runs]
+    for place in sorted(set(range(len(couples))) - set(runnable)):
+        yield place, [_unfitted(link.turned) for link in couples[place].links]
+    if images is None or not runnable:
+        return
+    links = {place: [link.turned for link in couples[place].links] for place in runnable}
+    largest = max(sum(map(moment_bytes, each)) for each in links.values())
+    dealt = tiles([couples[place] for place in runnable], moment_budget(memory, control) // largest)
+    tiled = [[runnable[index] for index in tile] for tile in dealt]
+    together = [[link for place in tile for link in links[place]] for tile in tiled]
+    batch = min(fitting_batch(tile, images, memory // 2) for tile in together)
+    done = 0
+    for tile, wanted in zip(tiled, together, strict=True):
+
+        def told(stage: str, share: float, note: str = "", before: int = done, size: int = len(tile)) -> None:
+            progress(stage, (before + share * size) / len(runnable))
+
+        fits = fit_alignments(wanted, images, control=control, batch_size=batch, memory=memory, progress=told)
+        for place in tile:
+            yield place, [next(fits) for _ in links[place]]
+        done += len(tile)
+
+
+def _unfitted(link: Link) -> Fit | None:
+    """Return the alignment that needs no images; None where there is none."""
+    return None if link.known is None else Fit(Alignment(link.known, fitted=False), remarks=link.remarks)
