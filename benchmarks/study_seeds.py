@@ -4,7 +4,7 @@
     python benchmarks/study_seeds.py report                                    # table, figure
 
 The conditions are two sets of embedded photographs, the recipe is that of the demo. All pairs of all networks are
-compared once, on 4,000 images of both conditions. Two questions, layer by layer:
+compared once, on 2,000 images of both conditions. Two questions, layer by layer:
 
 - *The interval over seeds.* Q is taken from five seeds of each condition, disjoint fives in turn; does its 95 %
   interval hold Q of all the other seeds? Those are few too: their own spread is added for a second count, as the
@@ -46,9 +46,14 @@ def run(store: Path, seeds: int, workers: int, out: Path) -> None:
         for seed in range(seeds)
     }
     runs = train_population(list(specs.values()), RunStore(store), workers=workers)
-    images = mixture([load_images(condition) for condition in CONDITIONS], max_images=4000, seed=0)
+    images = mixture([load_images(condition) for condition in CONDITIONS], max_images=2000, seed=0)
     found = compare(
-        dict(zip(specs, runs, strict=True)), images, controls=False, calibrate=False, max_images=None
+        dict(zip(specs, runs, strict=True)),
+        images,
+        controls=False,
+        calibrate=False,
+        max_images=None,
+        memory=8 * 2**30,
     )
     out.mkdir(parents=True, exist_ok=True)
     found.table[KEPT].to_parquet(out / "pairs.parquet")
@@ -197,7 +202,7 @@ def report(out: Path) -> None:
         "",
         f"{', '.join(f'{count} networks on {name}' for name, count in sorted(counts.items()))}; recipe of the demo, "
         f"test accuracy {networks['test_accuracy'].min():.2f} to {networks['test_accuracy'].max():.2f}; "
-        f"{pairs.drop_duplicates(['a', 'b']).shape[0]} pairs compared on 4,000 images of both.",
+        f"{pairs.drop_duplicates(['a', 'b']).shape[0]} pairs compared on 2,000 images of both.",
         "",
         f"**Q, interval over seeds.** Of {len(deep)} fives beyond the first layer {int(deep['holds'].sum())} "
         f"intervals ({deep['holds'].mean():.0%}) hold Q of all other seeds; {int(deep['holds_difference'].sum())} "
