@@ -127,6 +127,23 @@ def test_runs_are_listed_shown_and_swept(command, keys, place):
     assert not leftover.exists()
 
 
+def test_cached_pairs_are_counted_and_cleared_and_nothing_else(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("COVALIGN_CACHE", str(tmp_path))
+    (tmp_path / "pairs").mkdir()
+    entry, other = tmp_path / "pairs" / "0123.pair", tmp_path / "pairs" / "notes.txt"
+    entry.write_bytes(b"x" * 2**20)
+    other.write_text("mine")
+    assert "pairs: 1 files, 1.0 MB" in command("runs", "gc", "--cache")[1]
+    assert entry.exists()
+    counted = json.loads(command("runs", "gc", "--cache", "--delete", "--json")[1])
+    assert counted == {
+        "cache": {"images": {"files": 0, "bytes": 0}, "pairs": {"files": 1, "bytes": 2**20}},
+        "deleted": True,
+    }
+    assert not entry.exists()
+    assert other.exists()
+
+
 @pytest.mark.slow
 def test_comparing_writes_report_tables_and_results(command, keys, place, tmp_path):
     status, out, err = command(

@@ -1,9 +1,7 @@
-import sys
-
 import pytest
 import torch
 
-from covalign.data.cache import cache_folder, cached
+from covalign.data.cache import cached
 from covalign.data.images import Images
 
 
@@ -68,15 +66,3 @@ def test_a_folder_that_cannot_be_written_costs_time_only(file, cache_folder):
     assert len(cached([file], {}, make)) == 4
     assert len(cached([file], {}, make)) == 4
     assert make.calls == 2
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the folder follows the platform")
-def test_the_folder_is_where_caches_go(monkeypatch, tmp_path):
-    for name in ("COVALIGN_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "covalign" / "images"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "covalign" / "images"
-    monkeypatch.setenv("COVALIGN_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own" / "images"

@@ -23,6 +23,7 @@ def compare(
     controls: bool = True,
     calibrate: bool = True,
     memory: options.Memory = 2.0,
+    cache: bool = True,
     seed: options.Seed = 0,
     store: options.Store = options.STORE,
     machine: options.Machine = options.HERE,
@@ -44,6 +45,9 @@ def compare(
             one name per model, in order (`--by cats --by cats --by dogs --by dogs`).
         controls: also compare with alignments fitted to shuffled images, and to features centred at each position.
         calibrate: also estimate the calibrated similarity with its interval.
+        cache: keep pairs as they are measured (under COVALIGN_CACHE, or the platform's cache folder), so that the
+            same command goes on where it was interrupted, and more networks cost their own pairs alone; `covalign
+            runs gc --cache` clears them.
     """
     machine.ready()
     with speaking.place(out, writing, manner) as folder, manner.progress() as told:
@@ -72,6 +76,7 @@ def compare(
             controls=controls,
             calibrate=calibrate,
             memory=options.in_bytes(memory),
+            cache=options.pairs_cache() if cache else None,
             provenance=options.provenance(),
             progress=told,
         )

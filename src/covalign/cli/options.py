@@ -1,6 +1,7 @@
 """What do several commands take?"""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
 from covalign.errors import InputError
 from covalign.progress import Told, untold
+from covalign.storage.caches import cache_folder
 from covalign.storage.provenance import environment
 from covalign.studies.subjects import Subject, open_subject
 from covalign.training.store import RunStore
@@ -231,6 +233,13 @@ def check_resolution(resolution: int | None) -> None:
     """
     if resolution is not None and resolution < 1:
         raise InputError(f"--resolution: got {resolution}, expected at least 1 pixel")
+
+
+def pairs_cache() -> Path | None:
+    """Return the folder in which compared pairs are kept; None where there is no home."""
+    with suppress(RuntimeError):
+        return cache_folder("pairs")
+    return None
 
 
 def in_bytes(memory: float) -> int:

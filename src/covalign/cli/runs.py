@@ -1,5 +1,6 @@
 """`covalign runs`: which trainings are stored?"""
 
+import itertools
 import json
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from covalign.cli import options, speaking
 from covalign.errors import printable
+from covalign.storage.caches import cache_folder, cached_files
 from covalign.training.store import Entry, RunStore, load_run
 
 
@@ -73,6 +75,7 @@ def show_run(key: str, /, *, store: options.Store = options.STORE) -> None:
 def sweep_runs(
     *,
     delete: bool = False,
+    cache: bool = False,
     store: options.Store = options.STORE,
     manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
@@ -80,7 +83,11 @@ def sweep_runs(
 
     Args:
         delete: remove them.
+        cache: list what is cached instead (decoded images, compared pairs), which costs time alone to make again.
     """
+    if cache:
+        _sweep_cache(delete, manner)
+        return
     leftovers = RunStore(store).leftovers(delete=delete)
     if manner.json:
         speaking.print_json({"leftovers": leftovers, "deleted": delete})
@@ -91,3 +98,20 @@ def sweep_runs(
         print(
             f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}"
         )
+
+
+def _sweep_cache(delete: bool, manner: speaking.Manner) -> None:
+    found = cached_files()
+    sizes = {kind: sum(path.stat().st_size for path in paths) for kind, paths in found.items()}
+    for path in itertools.chain.from_iterable(found.values()) if delete else ():
+        path.unlink(missing_ok=True)
+    if manner.json:
+        counts = {kind: {"files": len(paths), "bytes": sizes[kind]} for kind, paths in found.items()}
+        speaking.print_json({"cache": counts, "deleted": delete})
+        return
+    for kind, paths in found.items():
+        print(
+            f"{kind}: {len(paths)} files, {sizes[kind] / 2**20:.1f} MB, {printable(str(cache_folder(kind)))}"
+        )
+    if not manner.quiet:
+        print("deleted" if delete else "delete them with --delete")

@@ -8,26 +8,18 @@ written by another version, is made anew; a folder that cannot be written to cos
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from covalign.data.images import Images
 from covalign.storage.atomic import write_durably
+from covalign.storage.caches import cache_folder
 
 FORMAT = 1
-
-
-def cache_folder() -> Path:
-    """Return the folder of decoded images: COVALIGN_CACHE, or the platform's cache folder."""
-    if "COVALIGN_CACHE" in os.environ:
-        return Path(os.environ["COVALIGN_CACHE"]).expanduser() / "images"
-    return user_cache_path("covalign", appauthor=False, opinion=False) / "images"
 
 
 def cached(files: Iterable[Path], options: dict[str, object], make: Callable[[], Images]) -> Images:
@@ -42,7 +34,7 @@ def cached(files: Iterable[Path], options: dict[str, object], make: Callable[[],
     stats = [(str(file.resolve()), *_state(file)) for file in files]
     key = json.dumps([FORMAT, stats, options], sort_keys=True)
     try:
-        folder = cache_folder()
+        folder = cache_folder("images")
     except RuntimeError:  # there is no home
         return make()
     entry = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"

@@ -8,7 +8,7 @@ and its alignments are let go of as they are used.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from covalign.data.images import Images
@@ -89,42 +89,77 @@ def tiles(couples: Sequence[Couple], at_once: int) -> list[list[int]]:
     return [list(group) for _, group in itertools.groupby(places, key=tile)]
 
 
-def aligned(
-    couples: Sequence[Couple], images: Images | None, *, control: bool, memory: int, progress: Told
-) -> Iterator[tuple[int, list[Fit | None]]]:
-    """Align pair after pair, tile by tile.
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """How pairs of networks are aligned: in tiles, so many images at once.
 
-    Args:
+    Attributes:
         couples: pairs of networks.
         images: raw pixels; None aligns nothing but what is known.
-        control: also fit alignments to pairs of different images.
+        control: whether alignments are also fitted to pairs of different images.
         memory: bytes held at a time.
-        progress: told the share of the alignments that is done.
-
-    Yields:
-        The place of a pair, and a fit for each of its links; None where a layer cannot be aligned.
+        tiles: places of the pairs, tile by tile; those that cannot be aligned are in none.
+        batch: images a pass, the same for all pairs whichever of them are wanted: controls depend on it.
     """
-    runnable = [place for place, each in enumerate(couples) if images is not None and each.runs]
-    for place in sorted(set(range(len(couples))) - set(runnable)):
-        yield place, [_unfitted(link.turned) for link in couples[place].links]
-    if images is None or not runnable:
-        return
-    links = {place: [link.turned for link in couples[place].links] for place in runnable}
-    largest = max(sum(map(moment_bytes, each)) for each in links.values())
-    dealt = tiles([couples[place] for place in runnable], moment_budget(memory, control) // largest)
-    tiled = [[runnable[index] for index in tile] for tile in dealt]
-    together = [[link for place in tile for link in links[place]] for tile in tiled]
-    batch = min(fitting_batch(tile, images, memory // 2) for tile in together)
-    done = 0
-    for tile, wanted in zip(tiled, together, strict=True):
 
-        def told(stage: str, share: float, note: str = "", before: int = done, size: int = len(tile)) -> None:
-            progress(stage, (before + share * size) / len(runnable))
+    couples: Sequence[Couple]
+    images: Images | None
+    control: bool
+    memory: int
+    tiles: Sequence[Sequence[int]]
+    batch: int
 
-        fits = fit_alignments(wanted, images, control=control, batch_size=batch, memory=memory, progress=told)
-        for place in tile:
-            yield place, [next(fits) for _ in links[place]]
-        done += len(tile)
+    @classmethod
+    def of(cls, couples: Sequence[Couple], images: Images | None, *, control: bool, memory: int) -> "Passes":
+        """Deal pairs into tiles that fit the memory."""
+        runnable = [place for place, each in enumerate(couples) if each.runs]
+        if images is None or not runnable:
+            return cls(couples, images, control, memory, (), 0)
+        largest = max(sum(map(moment_bytes, couples[place].links)) for place in runnable)
+        dealt = tiles([couples[place] for place in runnable], moment_budget(memory, control) // largest)
+        tiled = [[runnable[index] for index in tile] for tile in dealt]
+        batch = min(
+            fitting_batch([link for place in tile for link in couples[place].links], images, memory // 2)
+            for tile in tiled
+        )
+        return cls(couples, images, control, memory, tiled, batch)
+
+    def fits(self, wanted: Set[int], progress: Told) -> Iterator[tuple[int, list[Fit | None]]]:
+        """Align pair after pair.
+
+        Args:
+            wanted: places of the pairs that are aligned.
+            progress: told the share of all alignments that is done.
+
+        Yields:
+            The place of a pair, and a fit for each of its links; None where a layer cannot be aligned.
+        """
+        tiled = {place for tile in self.tiles for place in tile}
+        for place in sorted(wanted - tiled):
+            yield place, [_unfitted(link.turned) for link in self.couples[place].links]
+        if self.images is None:
+            return
+        done = len(tiled - wanted)
+        for tile in self.tiles:
+            chosen = [place for place in tile if place in wanted]
+
+            def told(
+                stage: str, share: float, note: str = "", done: int = done, size: int = len(chosen)
+            ) -> None:
+                progress(stage, (done + share * size) / len(tiled))
+
+            links = {place: [link.turned for link in self.couples[place].links] for place in chosen}
+            fits = fit_alignments(
+                [link for each in links.values() for link in each],
+                self.images,
+                control=self.control,
+                batch_size=self.batch,
+                memory=self.memory,
+                progress=told,
+            )
+            for place, each in links.items():
+                yield place, [next(fits) for _ in each]
+            done += len(chosen)
 
 
 def _unfitted(link: Link) -> Fit | None:

@@ -8,27 +8,23 @@ of how they are drawn.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
-
-from jaxtyping import Float64
-from torch import Tensor
 
 from covalign.data.images import Images
 from covalign.encoding.alignment import Alignment
-from covalign.encoding.debiased.shared_variance import SharedVariance
-from covalign.encoding.similarity import eigenvector_cosines
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
 from covalign.studies.comparison.columns import LayerRow, PairRow
 from covalign.studies.comparison.conditions import conditions_of
-from covalign.studies.comparison.couples import Couple, aligned, couple
+from covalign.studies.comparison.couples import Couple, Passes, couple
+from covalign.studies.comparison.known import Known
 from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
 from covalign.studies.comparison.record import Comparison
-from covalign.studies.comparison.rows import carried, map_ranks, obstacle, pair_row
-from covalign.studies.pairing import Choice, Match
+from covalign.studies.comparison.rows import LayerPair, layer_pair
+from covalign.studies.pairing import Choice
 from covalign.studies.streaming import MEMORY_BUDGET, Fit, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
 
@@ -76,6 +72,7 @@ def compare(
     controls: bool = True,
     calibrate: bool = True,
     memory: int = MEMORY_BUDGET,
+    cache: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Told = untold,
 ) -> Comparison:
@@ -94,6 +91,9 @@ def compare(
         controls: also fit alignments to shuffled images.
         calibrate: also estimate the calibrated similarity.
         memory: bytes that alignments may hold at a time; the number of images a pass follows from it.
+        cache: folder in which pairs of networks are kept as they are measured and found again, by what was
+            measured, of what and how: a comparison that was interrupted goes on, one of more networks measures the
+            new pairs alone. None keeps nothing.
         provenance: kept with the results.
         progress: told the stage and the share of it that is done.
 
@@ -107,12 +107,14 @@ def compare(
     sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
     couples = [couple(*pair, layers, sample) for pair in itertools.combinations(opened, 2)]
     encodings = _encodings(couples, draws, seed, progress)
-    found: dict[int, list[Found]] = {}
-    for place, fits in aligned(couples, sample, control=controls, memory=memory, progress=progress):
-        found[place] = [
-            _found(couples[place], match, fit, encodings, draws, seed, calibrate)
-            for match, fit in zip(couples[place].matches, fits, strict=True)
-        ]
+    passes = Passes.of(couples, sample, control=controls, memory=memory)
+    settings = {"draws": draws, "seed": seed, "controls": controls, "calibrate": calibrate}
+    known = Known.of(cache, couples, sample, {**settings, "batch": passes.batch})
+    found = {place: kept for place, each in enumerate(couples) if (kept := known.get(each))}
+    progress("similarities", len(found) / len(couples))
+    for place, fits in passes.fits(range(len(couples)) - found.keys(), progress):
+        found[place] = _found(couples[place], fits, encodings, draws, seed, calibrate)
+        known.keep(couples[place], found[place])
         progress("similarities", len(found) / len(couples))
     pairs = [(each.names, layer) for place, each in enumerate(couples) for layer in found[place]]
     named = {each.name: each for each in opened}
@@ -122,7 +124,7 @@ def compare(
         spectra={key: entry.covariance.eigenvalues for key, entry in encodings.items()},
         spatial=_spatial(encodings),
         cosine_maps={
-            (*names, layer.row.layer_a): layer.map for names, layer in pairs if layer.map is not None
+            (*names, layer.row.layer_a): layer.cosines for names, layer in pairs if layer.cosines is not None
         },
         curves={
             (*names, layer.row.layer_a): layer.curve for names, layer in pairs if layer.curve is not None
@@ -135,31 +137,20 @@ def compare(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What was measured of two layers: their row, their curve and their map of cosines where there are such."""
-
-    row: PairRow
-    curve: SharedVariance | None
-    map: Float64[Tensor, "r1 r2"] | None
-
-
 def _found(
     pair: Couple,
-    match: Match,
-    fit: Fit | None,
+    fits: Sequence[Fit | None],
     encodings: Mapping[tuple[str, str], LayerEncoding],
     draws: int,
     seed: int,
     calibrate: bool,
-) -> Found:
+) -> list[LayerPair]:
     one, other = pair.names
-    a, b = encodings[one, match.layer_a.name], encodings[other, match.layer_b.name]
-    row, curve = pair_row(pair.names, a, b, fit, draws=draws, seed=seed, calibrate=calibrate)
-    cosines = None
-    if fit is not None and not obstacle(a, b, fit):
-        cosines = eigenvector_cosines(*carried(a.covariance, b.covariance, fit.alignment), map_ranks(a, b))
-    return Found(replace(row, matched_by=match.how.value, matched_sure=1 / match.candidates), curve, cosines)
+    rows = []
+    for match, fit in zip(pair.matches, fits, strict=True):
+        a, b = encodings[one, match.layer_a.name], encodings[other, match.layer_b.name]
+        rows.append(layer_pair(pair.names, a, b, match, fit, draws=draws, seed=seed, calibrate=calibrate))
+    return rows
 
 
 def _encodings(

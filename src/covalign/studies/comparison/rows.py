@@ -1,17 +1,28 @@
 """How alike are two layers that were paired?"""
 
 import math
+from dataclasses import dataclass
 from typing import Any
+
+from jaxtyping import Float64
+from torch import Tensor
 
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.bures import bures_wasserstein_cosine, same_weights
 from covalign.encoding.covariance import WeightCovariance
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.reasons import Reason, Remark, Remarks, codes, in_words
-from covalign.encoding.similarity import ReferenceLevels, Similarity, haar_level, normalized_similarity
+from covalign.encoding.similarity import (
+    ReferenceLevels,
+    Similarity,
+    eigenvector_cosines,
+    haar_level,
+    normalized_similarity,
+)
 from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.debiased import Agreement, agreement
 from covalign.studies.comparison.layers import LayerEncoding
+from covalign.studies.pairing import Match
 from covalign.studies.streaming import Fit
 
 MAP_RANKS = 64
@@ -49,19 +60,41 @@ def obstacle(a: LayerEncoding, b: LayerEncoding, fit: Fit | None) -> Remarks:
     return () if fit is not None else (Remark(Reason.NOT_ALIGNED),)
 
 
-def pair_row(
+@dataclass(frozen=True, eq=False)
+class LayerPair:
+    """What was measured of two layers that correspond.
+
+    Attributes:
+        row: of the table.
+        curve: shared variance; None where there are too few neurons.
+        cosines: of aligned eigenvectors, ``[ranks of a, ranks of b]``; None where nothing was compared.
+    """
+
+    row: PairRow
+    curve: SharedVariance | None
+    cosines: Float64[Tensor, "r1 r2"] | None
+
+
+def layer_pair(
     names: tuple[str, str],
     a: LayerEncoding,
     b: LayerEncoding,
+    match: Match,
     fit: Fit | None,
     *,
     draws: int,
     seed: int,
     calibrate: bool,
-) -> tuple[PairRow, SharedVariance | None]:
-    """Return the row of a pair of layers, and its curve of shared variance."""
+) -> LayerPair:
+    """Measure what can be measured of two layers that were matched and aligned."""
     measured, remarks = _measured(a, b, fit, draws, seed, calibrate)
-    debiased = Agreement({}) if fit is None or obstacle(a, b, fit) else agreement(a, b, fit)
+    hindered = fit is None or obstacle(a, b, fit)
+    debiased = Agreement({}) if fit is None or hindered else agreement(a, b, fit)
+    cosines = (
+        None
+        if fit is None or hindered
+        else eigenvector_cosines(*carried(a.covariance, b.covariance, fit.alignment), map_ranks(a, b))
+    )
     row = PairRow(
         a=names[0],
         b=names[1],
@@ -80,10 +113,12 @@ def pair_row(
         alignment_correlation=fit.alignment.correlation if fit else math.nan,
         reason=in_words(remarks),
         reason_codes=codes(remarks),
+        matched_by=match.how.value,
+        matched_sure=1 / match.candidates,
         **debiased.columns,
         **measured,
     )
-    return row, debiased.curve
+    return LayerPair(row, debiased.curve, cosines)
 
 
 def _measured(

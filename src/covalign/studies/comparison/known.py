@@ -1,0 +1,155 @@
+"""Which pairs of networks were compared before?
+
+A pair is kept in one file (a checksum, then safetensors) as soon as it is measured, under a digest of everything that
+decides it: the weights of both networks, what their layers receive for the first images (which says what the forward
+pass, its normalization and its statistics do, whatever they are made of), the images, the settings, the code of this
+package and the versions of what computes. A changed network or an updated package therefore finds nothing. A file
+that is damaged is measured again; a folder that cannot be written to costs time only.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from covalign.data.images import Images
+from covalign.encoding.debiased.shared_variance import SharedVariance
+from covalign.networks.network import Network
+from covalign.storage.atomic import write_durably
+from covalign.storage.results import decoded, encoded
+from covalign.studies.comparison.columns import PairRow
+from covalign.studies.comparison.couples import Couple
+from covalign.studies.comparison.rows import LayerPair
+from covalign.studies.inputs import layer_inputs
+from covalign.version import __version__
+
+PROBED = 2
+"""Images by which a forward pass is known."""
+KINDS: dict[str, type] = {kind.__name__: kind for kind in (LayerPair, PairRow, SharedVariance)}
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Pairs of networks that were measured before.
+
+    Attributes:
+        folder: of their files; None where nothing is kept.
+        common: digest of what is the same for all pairs.
+        networks: digests of the networks, by name.
+    """
+
+    folder: Path | None
+    common: str
+    networks: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        folder: str | Path | None,
+        couples: Sequence[Couple],
+        images: Images | None,
+        settings: Mapping[str, Any],
+    ) -> "Known":
+        """Take the digests of what is to be compared.
+
+        Args:
+            folder: of the files; None keeps nothing.
+            couples: pairs of networks.
+            images: what alignments are fitted to.
+            settings: everything else that decides the result, as plain JSON values.
+        """
+        if folder is None:
+            return cls(None, "", {})
+        layers: dict[str, dict[str, None]] = {}
+        networks: dict[str, Network] = {}
+        for each in couples:
+            for subject, side in ((each.first, "layer_a"), (each.second, "layer_b")):
+                networks[subject.name] = subject.network
+                names = [getattr(match, side).name for match in each.matches]
+                layers.setdefault(subject.name, {}).update(dict.fromkeys(names))
+        common = [dict(settings), images and images.fingerprint, _machinery(), torch.get_num_threads()]
+        prints = {name: _digest_of(networks[name], list(layers[name]), images) for name in networks}
+        return cls(Path(folder).expanduser(), json.dumps(common, sort_keys=True), prints)
+
+    def get(self, pair: Couple) -> list[LayerPair] | None:
+        """Return what was measured of a pair; None where it is not known."""
+        if self.folder is None:
+            return None
+        with suppress(
+            OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+        ):
+            return _unpacked(self._entry(pair).read_bytes())
+        return None
+
+    def keep(self, pair: Couple, measured: Sequence[LayerPair]) -> None:
+        """Keep what was measured of a pair."""
+        if self.folder is not None:
+            with suppress(OSError):
+                write_durably(self._entry(pair), _packed(measured))
+
+    def _entry(self, pair: Couple) -> Path:
+        assert self.folder is not None
+        matched = [(match.layer_a.name, match.layer_b.name) for match in pair.matches]
+        key = [self.common, *((name, self.networks[name]) for name in pair.names), matched]
+        return self.folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.pair"
+
+
+def _packed(measured: Sequence[LayerPair]) -> bytes:
+    tensors: dict[str, Tensor] = {}
+    document = json.dumps(encoded(list(measured), "", tensors), allow_nan=False)
+    content = safetensors.torch.save(tensors, metadata={"pairs": document})
+    return hashlib.sha256(content).digest() + content
+
+
+def _unpacked(content: bytes) -> list[LayerPair]:
+    digest, packed = content[:32], content[32:]
+    if hashlib.sha256(packed).digest() != digest:
+        raise ValueError("checksum differs")
+    header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+    document = json.loads(header["__metadata__"]["pairs"])
+    found: list[LayerPair] = decoded(document, safetensors.torch.load(packed), KINDS)
+    return found
+
+
+def _digest_of(network: Network, layers: Sequence[str], images: Images | None) -> str:
+    """Return a digest of all weights of a network, and of what its layers receive for the first images."""
+    digest = hashlib.sha256()
+    known = (network.normalization, network.intake, network.filters and network.filters.fingerprint)
+    digest.update(repr(known).encode())
+    for layer in network.layers:
+        stated = (layer.kind, layer.init_variance, layer.factorized, layer.groups, layer.stride)
+        digest.update(repr((layer.name, *stated, layer.padding, layer.dilation)).encode())
+        for tensor in (layer.weight, layer.initial):
+            _add(digest, tensor)
+    if network.source is not None and images is not None:
+        wanted = [(network, network.layer(name)) for name in layers]
+        for received in layer_inputs(wanted, images.pixels[:PROBED]).values():
+            _add(digest, received)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, tensor: Tensor | None) -> None:
+    if tensor is None:
+        digest.update(b"none")
+        return
+    plain = tensor.detach().cpu().contiguous()
+    digest.update(repr((plain.dtype, tuple(plain.shape))).encode())
+    digest.update(plain.flatten().view(torch.uint8).numpy().data)
+
+
+@cache
+def _machinery() -> str:
+    """Return a digest of the code of this package, and of what computes."""
+    digest = hashlib.sha256(f"{__version__} {torch.__version__}".encode())
+    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
