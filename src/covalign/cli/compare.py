@@ -22,6 +22,8 @@ def compare(
     by: list[str] | None = None,
     controls: bool = True,
     calibrate: bool = True,
+    curves: bool = True,
+    reference: bool = False,
     memory: options.Memory = 2.0,
     cache: bool = True,
     seed: options.Seed = 0,
@@ -45,6 +47,9 @@ def compare(
             one name per model, in order (`--by cats --by cats --by dogs --by dogs`).
         controls: also compare with alignments fitted to shuffled images, and to features centred at each position.
         calibrate: also estimate the calibrated similarity with its interval.
+        curves: also measure shared variance direction by direction, and R without leading directions.
+        reference: for many networks of one architecture: align each to what all have in common instead of every
+            pair, at a cost that grows with networks and not with pairs; without controls.
         cache: keep pairs as they are measured (under COVALIGN_CACHE, or the platform's cache folder), so that the
             same command goes on where it was interrupted, and more networks cost their own pairs alone; `covalign
             runs gc --cache` clears them.
@@ -75,6 +80,8 @@ def compare(
             seed=seed,
             controls=controls,
             calibrate=calibrate,
+            curves=curves,
+            reference=reference,
             memory=options.in_bytes(memory),
             cache=options.pairs_cache() if cache else None,
             provenance=options.provenance(),

@@ -50,3 +50,13 @@ def resized(maps: Float32[Tensor, "n d ..."], size: tuple[int, ...]) -> Float32[
     if tuple(maps.shape[2:]) == size:
         return maps
     return functional.adaptive_avg_pool2d(maps, (size[0], size[1])) if size else maps.flatten(2).mean(2)
+
+
+def met(inputs: Sequence[Float32[Tensor, "n _ ..."]]) -> list[Float32[Tensor, "n _ ..."]]:
+    """Average maps to the positions at which all meet, those of the coarsest."""
+    size: tuple[int, ...] = tuple(inputs[0].shape[2:])
+    coarsest = inputs[0]
+    for other in inputs[1:]:
+        size = matched_size(coarsest, other)
+        coarsest = resized(coarsest, size)
+    return [resized(each, size) for each in inputs]

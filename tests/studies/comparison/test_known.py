@@ -39,7 +39,8 @@ def begun_at(wanted, data, cache, **options):
         progress=lambda stage, share, *_: told.append((stage, share)),
         **{**OPTIONS, **options},
     )
-    return next(share for stage, share in told if stage == "similarities"), found
+    stage, share = next(each for each in told if each[0] != "weight covariances")
+    return share if stage == "similarities" else 0, found
 
 
 def assert_same(one, other):
@@ -113,7 +114,7 @@ def test_a_damaged_pair_is_measured_again(tmp_path):
     (entry,) = tmp_path.iterdir()
     whole = entry.read_bytes()
     draw = random.Random(0)
-    for _ in range(20):
+    for _ in range(5):
         damaged = bytearray(whole)
         damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
         entry.write_bytes(draw.choice([bytes(damaged), whole[: draw.randrange(len(whole))]]))

@@ -42,8 +42,8 @@ class Agreement:
     curve: SharedVariance | None = None
 
 
-def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
-    """Measure R, its controls and the curve of shared variance of two aligned layers."""
+def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit, curves: bool = True) -> Agreement:
+    """Measure R and its controls of two aligned layers, and direction by direction with ``curves``."""
     if _is_readout(a) or _is_readout(b):
         return Agreement({"debiased_reason": Reason.LAST_LAYER.value})
     pair = _pair(a, b, fit.alignment)
@@ -58,7 +58,9 @@ def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
         f"debiased_{name}": _control(a, b, alignment, name == "unaligned", products)
         for name, alignment in controls.items()
     }
-    without_one, without_five = (_without(pair, products, count) for count in LEADING)
+    without_one, without_five = (
+        (_without(pair, products, count) for count in LEADING) if curves else (math.nan, math.nan)
+    )
     columns = {
         "debiased": found.value,
         "debiased_low": found.low,
@@ -78,7 +80,7 @@ def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit) -> Agreement:
         "same_start": _same_start(a, b),
         "debiased_reason": found.reason.value,
     }
-    enough = min(found.neurons_1, found.neurons_2) >= NEURONS
+    enough = curves and min(found.neurons_1, found.neurons_2) >= NEURONS
     curve = curve_of(pair, products) if enough else None
     if curve is not None:
         found_in = (curve.reproducible_1, curve.reproducible_2)

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from covalign.storage.results import decoded, encoded
 from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.couples import Couple
 from covalign.studies.comparison.rows import LayerPair
+from covalign.studies.comparison.settings import Settings
 from covalign.studies.inputs import layer_inputs
 from covalign.version import __version__
 
@@ -57,7 +58,8 @@ class Known:
         folder: str | Path | None,
         couples: Sequence[Couple],
         images: Images | None,
-        settings: Mapping[str, Any],
+        settings: Settings,
+        batch: int,
     ) -> "Known":
         """Take the digests of what is to be compared.
 
@@ -65,7 +67,8 @@ class Known:
             folder: of the files; None keeps nothing.
             couples: pairs of networks.
             images: what alignments are fitted to.
-            settings: everything else that decides the result, as plain JSON values.
+            settings: how they are compared; through a reference, all networks decide every pair.
+            batch: images a pass, on which controls depend.
         """
         if folder is None:
             return cls(None, "", {})
@@ -76,8 +79,9 @@ class Known:
                 networks[subject.name] = subject.network
                 names = [getattr(match, side).name for match in each.matches]
                 layers.setdefault(subject.name, {}).update(dict.fromkeys(names))
-        common = [dict(settings), images and images.fingerprint, _machinery(), torch.get_num_threads()]
         prints = {name: _digest_of(networks[name], list(layers[name]), images) for name in networks}
+        place = [images and images.fingerprint, batch, _machinery(), torch.get_num_threads()]
+        common = [asdict(settings), *place, list(prints.items()) if settings.reference else None]
         return cls(Path(folder).expanduser(), json.dumps(common, sort_keys=True), prints)
 
     def get(self, pair: Couple) -> list[LayerPair] | None:

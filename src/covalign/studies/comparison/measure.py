@@ -23,7 +23,9 @@ from covalign.studies.comparison.couples import Couple, Passes, couple
 from covalign.studies.comparison.known import Known
 from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
 from covalign.studies.comparison.record import Comparison
+from covalign.studies.comparison.reference import aligned_in_common
 from covalign.studies.comparison.rows import LayerPair, layer_pair
+from covalign.studies.comparison.settings import Settings
 from covalign.studies.pairing import Choice
 from covalign.studies.streaming import MEMORY_BUDGET, Fit, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
@@ -71,6 +73,8 @@ def compare(
     seed: int = 0,
     controls: bool = True,
     calibrate: bool = True,
+    curves: bool = True,
+    reference: bool = False,
     memory: int = MEMORY_BUDGET,
     cache: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -90,6 +94,9 @@ def compare(
         seed: of everything random.
         controls: also fit alignments to shuffled images.
         calibrate: also estimate the calibrated similarity.
+        curves: also measure shared variance direction by direction, and R without leading directions.
+        reference: align every network to what all have in common (`covalign.studies.comparison.reference`) instead of
+            every pair, at a cost that grows with networks and not with pairs; without controls.
         memory: bytes that alignments may hold at a time; the number of images a pass follows from it.
         cache: folder in which pairs of networks are kept as they are measured and found again, by what was
             measured, of what and how: a comparison that was interrupted goes on, one of more networks measures the
@@ -107,13 +114,20 @@ def compare(
     sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
     couples = [couple(*pair, layers, sample) for pair in itertools.combinations(opened, 2)]
     encodings = _encodings(couples, draws, seed, progress)
-    passes = Passes.of(couples, sample, control=controls, memory=memory)
-    settings = {"draws": draws, "seed": seed, "controls": controls, "calibrate": calibrate}
-    known = Known.of(cache, couples, sample, {**settings, "batch": passes.batch})
+    settings = Settings(draws, seed, controls and not reference, calibrate, curves, reference)
+    passes = Passes.of(couples, sample, control=settings.controls, memory=memory)
+    known = Known.of(cache, couples, sample, settings, passes.batch)
     found = {place: kept for place, each in enumerate(couples) if (kept := known.get(each))}
-    progress("similarities", len(found) / len(couples))
-    for place, fits in passes.fits(range(len(couples)) - found.keys(), progress):
-        found[place] = _found(couples[place], fits, encodings, draws, seed, calibrate)
+    if found:
+        progress("similarities", len(found) / len(couples))
+    missing = range(len(couples)) - found.keys()
+    aligned = (
+        aligned_in_common(couples, sample, missing, memory=memory, progress=progress)
+        if reference and sample is not None
+        else passes.fits(missing, progress)
+    )
+    for place, fits in aligned:
+        found[place] = _found(couples[place], fits, encodings, settings)
         known.keep(couples[place], found[place])
         progress("similarities", len(found) / len(couples))
     pairs = [(each.names, layer) for place, each in enumerate(couples) for layer in found[place]]
@@ -141,15 +155,13 @@ def _found(
     pair: Couple,
     fits: Sequence[Fit | None],
     encodings: Mapping[tuple[str, str], LayerEncoding],
-    draws: int,
-    seed: int,
-    calibrate: bool,
+    settings: Settings,
 ) -> list[LayerPair]:
     one, other = pair.names
     rows = []
     for match, fit in zip(pair.matches, fits, strict=True):
         a, b = encodings[one, match.layer_a.name], encodings[other, match.layer_b.name]
-        rows.append(layer_pair(pair.names, a, b, match, fit, draws=draws, seed=seed, calibrate=calibrate))
+        rows.append(layer_pair(pair.names, a, b, match, fit, settings))
     return rows
 
 

@@ -22,6 +22,7 @@ from covalign.encoding.similarity import (
 from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.debiased import Agreement, agreement
 from covalign.studies.comparison.layers import LayerEncoding
+from covalign.studies.comparison.settings import Settings
 from covalign.studies.pairing import Match
 from covalign.studies.streaming import Fit
 
@@ -81,15 +82,12 @@ def layer_pair(
     b: LayerEncoding,
     match: Match,
     fit: Fit | None,
-    *,
-    draws: int,
-    seed: int,
-    calibrate: bool,
+    settings: Settings,
 ) -> LayerPair:
     """Measure what can be measured of two layers that were matched and aligned."""
-    measured, remarks = _measured(a, b, fit, draws, seed, calibrate)
+    measured, remarks = _measured(a, b, fit, settings)
     hindered = fit is None or obstacle(a, b, fit)
-    debiased = Agreement({}) if fit is None or hindered else agreement(a, b, fit)
+    debiased = Agreement({}) if fit is None or hindered else agreement(a, b, fit, settings.curves)
     cosines = (
         None
         if fit is None or hindered
@@ -121,36 +119,36 @@ def layer_pair(
     return LayerPair(row, debiased.curve, cosines)
 
 
-def _measured(
-    a: LayerEncoding, b: LayerEncoding, fit: Fit | None, draws: int, seed: int, calibrate: bool
-) -> Measured:
+def _measured(a: LayerEncoding, b: LayerEncoding, fit: Fit | None, settings: Settings) -> Measured:
     """Measure what can be measured of a pair, and say what cannot."""
     hindered = obstacle(a, b, fit)
     if hindered or fit is None:
         return {}, hindered
     known = (*fit.remarks, *fit.alignment.remarks)
     if a.describable_only or b.describable_only:
-        numbers, remarks = _descriptive(a, b, fit, draws, seed)
+        numbers, remarks = _descriptive(a, b, fit, settings)
     else:
-        numbers, remarks = _published_and_calibrated(a, b, fit, draws, seed, calibrate)
+        numbers, remarks = _published_and_calibrated(a, b, fit, settings)
     if same_weights(*carried(a.covariance, b.covariance, fit.alignment), ROUNDING):
         one = {"calibrated": 1.0, "low": math.nan, "high": math.nan, "p_value": math.nan}
         return numbers | one, (Remark(Reason.SAME_WEIGHTS), *known)
     return numbers, (*remarks, *known)
 
 
-def _published_and_calibrated(
-    a: LayerEncoding, b: LayerEncoding, fit: Fit, draws: int, seed: int, calibrate: bool
-) -> Measured:
+def _published_and_calibrated(a: LayerEncoding, b: LayerEncoding, fit: Fit, settings: Settings) -> Measured:
     """Eq. 6 in both orders, the calibrated similarity, and eq. 6 under the controls."""
 
     def both(left: WeightCovariance, right: WeightCovariance, calibrate: bool) -> tuple[Similarity, float]:
         one, two = _levels(a, left), _levels(b, right)
-        forward = normalized_similarity(left, right, draws, seed, levels=one, calibrate=calibrate)
-        backward = normalized_similarity(right, left, draws, seed, levels=two, calibrate=False)
+        forward = normalized_similarity(
+            left, right, settings.draws, settings.seed, levels=one, calibrate=calibrate
+        )
+        backward = normalized_similarity(
+            right, left, settings.draws, settings.seed, levels=two, calibrate=False
+        )
         return forward, backward.value
 
-    forward, reversed_value = both(*carried(a.covariance, b.covariance, fit.alignment), calibrate)
+    forward, reversed_value = both(*carried(a.covariance, b.covariance, fit.alignment), settings.calibrate)
     numbers = {
         "cosine": forward.cosine,
         "chance": forward.chance,
@@ -173,13 +171,15 @@ def _levels(entry: LayerEncoding, covariance: WeightCovariance) -> ReferenceLeve
     return entry.levels if covariance.dimension == entry.covariance.dimension else None
 
 
-def _descriptive(a: LayerEncoding, b: LayerEncoding, fit: Fit, draws: int, seed: int) -> Measured:
+def _descriptive(a: LayerEncoding, b: LayerEncoding, fit: Fit, settings: Settings) -> Measured:
     """Cosine of the unshrunk covariances, its Haar level, and its value under the controls."""
     left, right = carried(a.covariance, b.covariance, fit.alignment)
     spectra = [c.eigenvalues[c.eigenvalues > 0].cpu() for c in (left, right)]
     numbers = {
         "cosine": bures_wasserstein_cosine(left, right),
-        "chance": haar_level(spectra[0], spectra[1], left.dimension, draws=draws, seed=seed),
+        "chance": haar_level(
+            spectra[0], spectra[1], left.dimension, draws=settings.draws, seed=settings.seed
+        ),
     }
     for name, pair in _controls(a, b, fit).items():
         numbers[name] = bures_wasserstein_cosine(*pair)

@@ -26,10 +26,10 @@ from covalign.networks.network import Layer, Network
 from covalign.networks.readers.tracing import evaluation, is_norm
 from covalign.progress import Told, untold
 from covalign.storage.streams import stream
-from covalign.studies.inputs import layer_inputs
+from covalign.studies.inputs import layer_inputs, met
 from covalign.studies.universal.columns import FilledRow
 from covalign.studies.universal.drawing import closed_form_rows, drawn_rows
-from covalign.studies.universal.members import batches, met
+from covalign.studies.universal.members import batches
 from covalign.studies.universal.record import EncodedLayer
 
 HOLDOUT = 5

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from covalign.data.images import Images
@@ -14,7 +14,7 @@ from covalign.kernels.moments import ProductSum, rows_of
 from covalign.networks.network import Layer, Network
 from covalign.progress import Told
 from covalign.studies.coordinates import known_rotation
-from covalign.studies.inputs import layer_inputs, matched_size, resized
+from covalign.studies.inputs import layer_inputs, met
 from covalign.studies.streaming import BATCH_SIZE, MEMORY_BUDGET, within_budget
 from covalign.studies.structure import hidden_layers, signature
 from covalign.studies.subjects import Subject
@@ -96,16 +96,6 @@ def batches(images: Images | UInt8[Tensor, "n c h w"]) -> Iterator[UInt8[Tensor,
     """Yield pixels, some images at a time."""
     pixels = images.pixels if isinstance(images, Images) else images
     yield from pixels.split(BATCH_SIZE)
-
-
-def met(inputs: Sequence[Float32[Tensor, "n _ ..."]]) -> list[Float32[Tensor, "n _ ..."]]:
-    """Average maps to the positions at which all meet, those of the coarsest."""
-    size: tuple[int, ...] = tuple(inputs[0].shape[2:])
-    coarsest = inputs[0]
-    for other in inputs[1:]:
-        size = matched_size(coarsest, other)
-        coarsest = resized(coarsest, size)
-    return [resized(each, size) for each in inputs]
 
 
 def _of_images(found: Population) -> CommonBasis:

@@ -18,10 +18,10 @@ from covalign.encoding.universal.basis import CommonBasis
 from covalign.networks.readers.opening import read_network
 from covalign.progress import Told
 from covalign.storage.streams import stream
-from covalign.studies.inputs import layer_inputs
+from covalign.studies.inputs import layer_inputs, met
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.filling import Target, fill
-from covalign.studies.universal.members import Population, met
+from covalign.studies.universal.members import Population
 from covalign.studies.universal.record import EncodedLayer, Reference, narrowed
 from covalign.training.run import build
 from covalign.training.spec import TrainingSpec
