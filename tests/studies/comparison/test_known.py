@@ -104,7 +104,7 @@ def test_everything_that_decides_a_pair_makes_another_one_of_it(tmp_path):
 def test_other_code_finds_nothing(tmp_path, monkeypatch):
     wanted, data = networks(2), images(40)
     compare(wanted, data, cache=tmp_path, **OPTIONS)
-    monkeypatch.setattr(known, "_machinery", lambda: "another version")
+    monkeypatch.setattr(known, "code_digest", lambda: "another version")
     assert begun_at(wanted, data, tmp_path)[0] == 0
 
 

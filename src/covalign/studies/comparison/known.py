@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,13 @@ from covalign.data.images import Images
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.networks.network import Network
 from covalign.storage.atomic import write_durably
+from covalign.storage.provenance import code_digest
 from covalign.storage.results import decoded, encoded
 from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.couples import Couple
 from covalign.studies.comparison.rows import LayerPair
 from covalign.studies.comparison.settings import Settings
 from covalign.studies.inputs import layer_inputs
-from covalign.version import __version__
 
 PROBED = 2
 """Images by which a forward pass is known."""
@@ -80,7 +79,7 @@ class Known:
                 names = [getattr(match, side).name for match in each.matches]
                 layers.setdefault(subject.name, {}).update(dict.fromkeys(names))
         prints = {name: _digest_of(networks[name], list(layers[name]), images) for name in networks}
-        place = [images and images.fingerprint, batch, _machinery(), torch.get_num_threads()]
+        place = [images and images.fingerprint, batch, code_digest(), torch.get_num_threads()]
         common = [asdict(settings), *place, list(prints.items()) if settings.reference else None]
         return cls(Path(folder).expanduser(), json.dumps(common, sort_keys=True), prints)
 
@@ -148,12 +147,3 @@ def _add(digest: Any, tensor: Tensor | None) -> None:
     plain = tensor.detach().cpu().contiguous()
     digest.update(repr((plain.dtype, tuple(plain.shape))).encode())
     digest.update(plain.flatten().view(torch.uint8).numpy().data)
-
-
-@cache
-def _machinery() -> str:
-    """Return a digest of the code of this package, and of what computes."""
-    digest = hashlib.sha256(f"{__version__} {torch.__version__}".encode())
-    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
