@@ -44,6 +44,7 @@ from covalign.networks.architectures.vgg import vgg11 as vgg11
 from covalign.networks.filters import FilterBank as FilterBank
 from covalign.networks.network import Layer as Layer
 from covalign.networks.network import Network as Network
+from covalign.studies.comparison.layers import layer_statistics as layer_statistics
 from covalign.studies.comparison.measure import align as align
 from covalign.studies.comparison.measure import compare as compare
 from covalign.studies.comparison.record import Comparison as Comparison

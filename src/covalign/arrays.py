@@ -4,6 +4,7 @@ Analysis is float64 on the device where the data is. Torch tensors of any real d
 and nested sequences are accepted; empty or non-finite input is refused by name.
 """
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,7 +41,7 @@ def as_float64(value: ArrayLike, name: str, dims: str | None = None) -> Tensor:
     if tensor.numel() == 0:
         raise InputError(f"{name}: got an empty array of shape {shape}, expected at least one number")
     tensor = tensor.to(torch.float64)
-    if not bool(tensor.sum().isfinite()) and (
+    if not math.isfinite(float(tensor.sum())) and (
         bad := int((~torch.isfinite(tensor)).sum())
     ):  # a sum may overflow
         raise InputError(

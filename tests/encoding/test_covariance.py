@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from covalign.encoding.alignment import Alignment, procrustes
 from covalign.encoding.covariance import weight_covariance
+from covalign.encoding.spectrum import weight_spectrum
 from covalign.errors import InputError
 from samples import reference
 from samples.axioms import (
@@ -30,6 +31,19 @@ def test_eigenvalues_and_effective_rank_agree_with_the_dense_reading(n, d):
     shrunk = reference.shrink(dense[: min(n, d)], d / n)
     np.testing.assert_allclose(ours.shrink().eigenvalues, shrunk, atol=1e-8)
     assert ours.effective_rank == pytest.approx(reference.effective_rank(shrunk), abs=1e-8)
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_a_spectrum_is_that_of_the_covariance_with_its_ranks(n, d):
+    w = spiked(n, d, 4, 30.0, seed=1) * 0.1
+    alone, c = weight_spectrum(w, init_variance=0.01), weight_covariance(w, init_variance=0.01)
+    torch.testing.assert_close(alone.eigenvalues, c.eigenvalues, rtol=1e-9, atol=1e-12)
+    assert (alone.neurons, alone.dimension, alone.init_variance) == (n, d, 0.01)
+    assert alone.kept == c.kept == 4
+    for rank in ("effective_rank", "participation_ratio", "entropy_rank", "stable_rank"):
+        assert getattr(alone, rank) == pytest.approx(getattr(c, rank), rel=1e-9)
+    with pytest.raises(InputError, match="already shrunk"):
+        alone.shrink().shrink()
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from covalign.kernels.thin import leading_factors, nuclear_norm, squared_factors, squared_factors_by_svd
+from covalign.kernels.thin import (
+    leading_factors,
+    nuclear_norm,
+    squared_factors,
+    squared_factors_by_svd,
+    squared_values,
+)
 from samples.planted import generator
 
 
@@ -32,9 +38,22 @@ def test_factors_are_those_of_the_singular_value_decomposition(shape, condition,
     torch.testing.assert_close(back, matrix.T @ matrix, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 21), (1, 9)])
+@pytest.mark.parametrize("condition", [0.5, 4.9, 9, 16])
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e150])
+def test_values_alone_are_those_of_the_singular_value_decomposition(shape, condition, scale):
+    matrix = rows(*shape, condition)
+    values = squared_values(matrix * scale**0.5)
+    expected, _ = squared_factors_by_svd(matrix)
+    kept = expected > 1e-12 * expected[0]
+    torch.testing.assert_close(values[kept] / scale, expected[kept], rtol=1e-9, atol=0)
+    assert len(values) == min(shape)
+
+
 def test_zero_rows_have_zero_values_and_orthonormal_vectors():
     values, vectors = squared_factors(torch.zeros(3, 8, dtype=torch.float64))
     assert values.tolist() == [0, 0, 0]
+    assert squared_values(torch.zeros(3, 8, dtype=torch.float64)).tolist() == [0, 0, 0]
     torch.testing.assert_close(vectors.T @ vectors, torch.eye(3, dtype=torch.float64))
 
 

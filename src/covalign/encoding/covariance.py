@@ -9,17 +9,15 @@ training its eigenvalues fill the Marchenko-Pastur bulk around 1; what training 
 removes the noise (eq. 3), `rotate` carries the covariance into another network's coordinates (eq. 2).
 """
 
-import math
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.arrays import ArrayLike, as_float64
+from covalign.arrays import ArrayLike
 from covalign.encoding.alignment import Alignment
-from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.encoding.signs import canonical_signs
+from covalign.encoding.spectrum import WeightSpectrum, neuron_rows
 from covalign.errors import InputError
 from covalign.kernels.thin import squared_factors
 
@@ -59,6 +57,13 @@ class WeightCovariance:
         """Gamma = d / n, d counting all coordinates of a neuron."""
         return self.noise_dimension / self.neurons
 
+    @property
+    def spectrum(self) -> WeightSpectrum:
+        """The eigenvalues, without the directions that they belong to."""
+        return WeightSpectrum(
+            self.eigenvalues, self.neurons, self.noise_dimension, self.init_variance, self.shrunk
+        )
+
     def shrink(self, method: str = "operator") -> "WeightCovariance":
         """Remove noise from the eigenvalues (eq. 3 by default); zeros are kept, eigenvectors too.
 
@@ -68,12 +73,7 @@ class WeightCovariance:
         Raises:
             InputError: already shrunk, or an unknown method.
         """
-        if self.shrunk:
-            raise InputError(
-                "weight covariance: got one that is already shrunk; shrink the original only once"
-            )
-        values = shrink_eigenvalues(self.eigenvalues, self.aspect_ratio, method)
-        return replace(self, eigenvalues=values, shrunk=True)
+        return replace(self, eigenvalues=self.spectrum.shrink(method).eigenvalues, shrunk=True)
 
     def rotate(self, alignment: Alignment) -> "WeightCovariance":
         """Return A C A^T (eq. 2), or (A x I_m) C (A x I_m)^T where the neurons are m = d / d1 times longer.
@@ -102,7 +102,7 @@ class WeightCovariance:
     @property
     def kept(self) -> int:
         """Number of eigenvalues that stand out of the noise."""
-        return int((self.shrunken.eigenvalues > 0).sum())
+        return self.spectrum.kept
 
     @property
     def trace(self) -> float:
@@ -112,30 +112,22 @@ class WeightCovariance:
     @property
     def effective_rank(self) -> float:
         """sum_k k lambda_k / sum_k lambda_k on shrunk eigenvalues (eq. 4); NaN where none is kept."""
-        values = self.shrunken.eigenvalues
-        rank = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
-        return _ratio((rank * values).sum(), values.sum())
+        return self.spectrum.effective_rank
 
     @property
     def participation_ratio(self) -> float:
         """(tr C)^2 / tr C^2 on shrunk eigenvalues; NaN where none is kept."""
-        values = self.shrunken.eigenvalues
-        return _ratio(values.sum().square(), values.square().sum())
+        return self.spectrum.participation_ratio
 
     @property
     def entropy_rank(self) -> float:
         """exp(-sum_k p_k log p_k) with p = lambda / sum lambda, shrunk; NaN where none is kept."""
-        values = self.shrunken.eigenvalues
-        if not bool(values.sum() > 0):
-            return math.nan
-        share = values / values.sum()
-        return float(torch.special.entr(share).sum().exp())
+        return self.spectrum.entropy_rank
 
     @property
     def stable_rank(self) -> float:
         """Return tr C / lambda_1 on shrunk eigenvalues; NaN where none is kept."""
-        values = self.shrunken.eigenvalues
-        return _ratio(values.sum(), values[0])
+        return self.spectrum.stable_rank
 
 
 def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCovariance:
@@ -158,14 +150,7 @@ def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCo
         >>> [round(value, 6) for value in c.eigenvalues.tolist()], c.kept
         ([2.0, 1.0], 0)
     """
-    values = as_float64(weight, "weight")
-    if values.ndim < 2:
-        raise InputError(f"weight: got shape {tuple(values.shape)}, expected [c_out, d], a row per neuron")
-    if not (init_variance > 0 and math.isfinite(init_variance)):
-        raise InputError(
-            f"init_variance: got {init_variance}, expected a positive number such as 1 / (3 fan_in)"
-        )
-    rows = values.flatten(1)
+    rows = neuron_rows(weight, init_variance)
     squares, vectors = squared_factors(rows)
     return WeightCovariance(
         squares / (len(rows) * init_variance),
@@ -173,7 +158,3 @@ def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCo
         len(rows),
         float(init_variance),
     )
-
-
-def _ratio(numerator: Tensor, denominator: Tensor) -> float:
-    return float(numerator / denominator) if bool(denominator > 0) else math.nan

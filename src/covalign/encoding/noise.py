@@ -9,7 +9,7 @@ away), and so do networks so strongly trained that nothing unlearned is left.
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -69,8 +69,7 @@ def bulk_check(eigenvalues: ArrayLike, neurons: int, dimension: int) -> BulkChec
             remark = Remark(Reason.BULK_TOO_SMALL, (left, SMALLEST_BULK))
         return BulkCheck(False, (remark,), spikes)
     bulk, gamma = _left_over(values, spikes, neurons, dimension)
-    probabilities = torch.tensor(QUANTILES, dtype=torch.float64, device=bulk.device)
-    ratios = torch.quantile(bulk, probabilities) / bulk_quantile(QUANTILES, gamma).to(bulk)
+    ratios = np.quantile(bulk.cpu().numpy(), QUANTILES) / bulk_quantile(QUANTILES, gamma).numpy()
     found = tuple(float(ratio) for ratio in ratios)
     for quantile, ratio in zip(QUANTILES, found, strict=True):
         if not 1 / TOLERANCE <= ratio <= TOLERANCE:
@@ -99,17 +98,17 @@ def noise_level(eigenvalues: ArrayLike, neurons: int, dimension: int) -> float:
     Raises:
         InputError: more than half of the eigenvalues are zero.
     """
-    values = _spectrum(eigenvalues, neurons, dimension)
+    values = _spectrum(eigenvalues, neurons, dimension).tolist()
     edge = bulk_edges(dimension / neurons)[1]
     spikes, seen = 0, set[int]()
     level = 0.0
     while spikes not in seen:
         seen.add(spikes)
-        bulk, gamma = _left_over(values, spikes, neurons, dimension)
-        level = float(bulk.median()) / bulk_median(gamma)
-        if not level > 1e-12 * float(values[0]):
+        middle = values[spikes + (len(values) - spikes) // 2] * neurons / (neurons - spikes)
+        level = middle / bulk_median((dimension - spikes) / (neurons - spikes))
+        if not level > 1e-12 * values[0]:
             raise InputError(str(Remark(Reason.NO_NOISE)))
-        spikes = min(int((values > edge * level).sum()), len(values) // 2)
+        spikes = min(sum(value > edge * level for value in values), len(values) // 2)
     return level
 
 

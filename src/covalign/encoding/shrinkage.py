@@ -56,6 +56,8 @@ def shrink_eigenvalues(
         known = ", ".join([*SHRINKERS, "none"])
         raise InputError(f"shrinker: got {method!r}, expected one of {known}")
     x = population_spike(values, aspect_ratio)
+    if method == "operator":
+        return x
     return torch.where(x > 0, SHRINKERS[method](x, eigenvector_overlap(x, aspect_ratio)), 0.0)
 
 

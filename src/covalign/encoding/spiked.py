@@ -15,6 +15,7 @@ Everything here is in units of the noise variance.
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -84,7 +85,7 @@ def eigenvector_overlap(spike: ArrayLike, gamma: float) -> Float64[Tensor, "..."
 
 
 @lru_cache(maxsize=256)
-def _bulk_distribution(gamma: float, points: int = 4001) -> tuple[Tensor, Tensor]:
+def _bulk_distribution(gamma: float, points: int = 4001) -> tuple[np.ndarray, np.ndarray]:
     """Grid of the bulk and the distribution function of the non-zero noise eigenvalues on it.
 
     With λ = 1 + γ - 2√γ cos t the density √((λ₊ - λ)(λ - λ₋)) / (2πγλ) becomes smooth in t, and the
@@ -95,7 +96,7 @@ def _bulk_distribution(gamma: float, points: int = 4001) -> tuple[Tensor, Tensor
     density = torch.where(value > 1e-12, angle.sin() ** 2 / value.clamp(min=1e-12), 1 - angle.sin() ** 2)
     mass = torch.cumulative_trapezoid(density, angle)
     mass = torch.cat([torch.zeros(1, dtype=torch.float64), mass])
-    return value, mass / mass[-1]
+    return value.numpy(), (mass / mass[-1]).numpy()
 
 
 def bulk_quantile(probability: ArrayLike, gamma: float) -> Float64[Tensor, "..."]:
@@ -107,11 +108,10 @@ def bulk_quantile(probability: ArrayLike, gamma: float) -> Float64[Tensor, "..."
     """
     wanted = as_float64(probability, "probability")
     value, mass = _bulk_distribution(aspect(gamma))
-    right = torch.searchsorted(mass, wanted).clamp(1, len(mass) - 1)
-    step = (wanted - mass[right - 1]) / (mass[right] - mass[right - 1])
-    return value[right - 1] + step * (value[right] - value[right - 1])
+    return torch.from_numpy(np.interp(wanted.cpu().numpy(), mass, value))
 
 
 def bulk_median(gamma: float) -> float:
     """Median of the non-zero eigenvalues of pure noise (Gavish & Donoho 2014 use it to find the noise)."""
-    return float(bulk_quantile([0.5], gamma))
+    value, mass = _bulk_distribution(aspect(gamma))
+    return float(np.interp(0.5, mass, value))

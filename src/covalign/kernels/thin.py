@@ -11,11 +11,26 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from covalign.kernels.symmetric import gram
+
 FLOOR = 1e-5
 """Smallest lambda_r / lambda_1 that is read from a Gram matrix: a relative error of some 1e-11 (n = 512)."""
 
 NORM_FLOOR = 1e-9
 """The same for a sum of singular values, each wrong by at most eps / (2 sqrt(1e-9)) s_1, or 4e-12 s_1."""
+
+
+TAME = 1e-100, 1e100
+"""Between these, the largest entry of a matrix is left as it is: its squares neither over- nor underflow."""
+
+
+def squared_values(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, " r"]:
+    """Return the squared singular values alone, descending, as right as those of `squared_factors`."""
+    scaled, size = _scaled(rows)
+    values = torch.linalg.eigvalsh(_smaller_gram(scaled)).flip(0).clamp(min=0)
+    if bool(values[-1] > FLOOR * values[0]):
+        return values * size**2
+    return torch.linalg.svdvals(rows).square()
 
 
 def squared_factors(
@@ -34,12 +49,24 @@ def leading_factors(
 ) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "d r"]]:
     """The same from the smaller Gram matrix, for every shape: of use where lambda_i exceeds `FLOOR` lambda_1."""
     n, d = rows.shape
-    largest = float(rows.abs().max())
-    scaled = rows / largest if largest > 0 else rows  # so that no square over- or underflows
-    values, vectors = torch.linalg.eigh(scaled @ scaled.T if n <= d else scaled.T @ scaled)
+    scaled, size = _scaled(rows)
+    values, vectors = torch.linalg.eigh(_smaller_gram(scaled))
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     right = scaled.T @ (vectors / values.sqrt()) if n <= d else vectors
-    return values * largest**2, right.contiguous()
+    return values * size**2, right.contiguous()
+
+
+def _scaled(rows: Float64[Tensor, "n d"]) -> tuple[Float64[Tensor, "n d"], float]:
+    """Return rows in units in which no square over- or underflows, and the unit."""
+    largest = max(abs(float(end)) for end in torch.aminmax(rows))
+    if largest == 0 or TAME[0] < largest < TAME[1]:
+        return rows, 1.0
+    return rows / largest, largest
+
+
+def _smaller_gram(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "r r"]:
+    n, d = rows.shape
+    return gram(rows if n <= d else rows.T)
 
 
 def squared_factors_by_svd(
@@ -53,11 +80,10 @@ def squared_factors_by_svd(
 def nuclear_norm(matrix: Float64[Tensor, "n m"]) -> float:
     """Return the sum of the singular values: from the smaller Gram matrix where its eigenvalues allow (`FLOOR`)."""
     n, m = matrix.shape
-    largest = float(matrix.abs().max()) if n and m else 0.0
-    if largest == 0:
+    if not (n and m):
         return 0.0
-    scaled = matrix / largest
-    squares = torch.linalg.eigvalsh(scaled @ scaled.T if n <= m else scaled.T @ scaled)
-    if bool(squares[0] > NORM_FLOOR * squares[-1]):
-        return float(squares.sqrt().sum()) * largest
-    return float(torch.linalg.svdvals(scaled).sum()) * largest
+    scaled, size = _scaled(matrix)
+    squares = torch.linalg.eigvalsh(_smaller_gram(scaled))
+    if float(squares[0]) > NORM_FLOOR * float(squares[-1]):
+        return float(squares.sqrt().sum()) * size
+    return float(torch.linalg.svdvals(scaled).sum()) * size

@@ -6,9 +6,12 @@ stands between two separators; its words are what a person reads in it: ``modelE
 """
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+ASKED = 4096
+"""Parts that are remembered: judging asks for the same ones of many tensors, in many ways."""
 
 
 def phrases(text: str) -> tuple[str, ...]:
@@ -21,12 +24,14 @@ def dotted(name: str) -> str:
     return re.sub(r":\d+$", "", name).strip("/").replace("/", ".")
 
 
+@lru_cache(maxsize=ASKED)
 def words(part: str) -> tuple[str, ...]:
     """Return the words of a part, in lower case; numbers are words."""
     return tuple(word.lower() for word in _WORD.findall(part))
 
 
-def says(part: str, phrases: Iterable[str]) -> bool:
+@lru_cache(maxsize=ASKED)
+def says(part: str, phrases: tuple[str, ...]) -> bool:
     """Whether a part contains one of these phrases, word by word (``exp_avg`` is a phrase of two words)."""
     text = f"_{'_'.join(words(part))}_"
     return any(f"_{phrase}_" in text for phrase in phrases)
