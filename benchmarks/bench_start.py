@@ -1,4 +1,4 @@
-"""How long does `covalign --help` take, from start to end?
+"""How long do `covalign --help` and `covalign completion bash` take, from start to end?
 
 python benchmarks/bench_start.py
 """
@@ -12,43 +12,37 @@ from resource import RUSAGE_CHILDREN, getrusage
 from harness import Limit, Row, write
 
 ASKED = 0.25
-COMMAND = [sys.executable, "-m", "covalign.cli", "--help"]
 
 
-def timed(command: list[str], rounds: int = 15) -> tuple[float, float]:
-    """Median seconds on the wall and of the processor."""
+def timed(words: list[str], rounds: int = 15) -> tuple[float, list[float]]:
+    """Median seconds on the wall, and those of the processor in every round."""
     wall, busy = [], []
     for _ in range(rounds):
         start, used = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
         after = getrusage(RUSAGE_CHILDREN)
         wall.append(time.perf_counter() - start)
         busy.append(after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime)
-    return statistics.median(wall), statistics.median(busy)
+    return statistics.median(wall), busy
+
+
+def row(words: list[str], limit: Limit) -> Row:
+    """Measure one command."""
+    called = " ".join(["covalign", *words])
+    timed(["-m", "covalign.cli", *words], 2)
+    wall, busy = timed(["-m", "covalign.cli", *words])
+    median, unknown = statistics.median(busy), float("nan")
+    print(f"{called}: {wall:.2f} s on the wall, {median:.3f} s of the processor ({ASKED} asked)")
+    return Row(
+        *(f"{called}, processor seconds", f"{ASKED} s asked", median, ASKED, ASKED / median),
+        *(ASKED / max(busy), ASKED / min(busy), 1, unknown, unknown),
+        *(limit.words, limit.seconds / median, 0.0),
+    )
 
 
 def main() -> None:
-    timed(COMMAND, 2)
-    (wall, busy), (_, bare) = timed(COMMAND), timed([sys.executable, "-c", "import cyclopts, rich.console"])
-    limit = Limit(bare, "importing cyclopts and rich")
-    print(f"covalign --help: {wall:.2f} s on the wall, {busy:.2f} s of the processor ({ASKED} asked)")
-    unknown = float("nan")
-    write(
-        "start",
-        [
-            Row(
-                *(
-                    "covalign --help, processor seconds",
-                    f"{ASKED} s asked",
-                    busy,
-                    ASKED,
-                    ASKED / busy,
-                    ASKED / busy,
-                ),
-                *(ASKED / busy, 1, unknown, unknown, limit.words, limit.seconds / busy, 0.0),
-            )
-        ],
-    )
+    limit = Limit(statistics.median(timed(["-c", "pass"])[1]), "starting Python")
+    write("start", [row(["--help"], limit), row(["completion", "bash"], limit)])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import covalign
-from covalign.cli.app import app
+from covalign.cli.commands import app
 from covalign.training.presets import spec_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

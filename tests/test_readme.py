@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from covalign.cli.app import app
+from covalign.cli.commands import app
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 COMMANDS = re.findall(r"^covalign (?:.*\\\n)*.*", README.read_text(encoding="utf-8"), re.MULTILINE)

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from covalign.cli import app
-from covalign.cli.app import COMMANDS, RUNS, UNIVERSAL, main
+from covalign.cli import contents
+from covalign.cli.app import main
+from covalign.cli.contents import COMMANDS, RUNS, UNIVERSAL
 from covalign.studies.comparison.record import load_comparison
 
 PAPERS = Path(__file__).parents[2] / "docs" / "results" / "papers"
@@ -322,18 +323,20 @@ def test_results_without_checksums_are_named_in_one_line(capsys, tmp_path):
 @pytest.mark.parametrize("command", [*COMMANDS.values(), *RUNS.values(), *UNIVERSAL.values()])
 def test_the_help_of_a_command_is_its_docstring(command):
     module, function = command.split(":")
-    path = Path(app.__file__).with_name(f"{module.rpartition('.')[2]}.py")
+    path = Path(contents.__file__).with_name(f"{module.rpartition('.')[2]}.py")
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
     (found,) = (part for part in tree.body if isinstance(part, ast.FunctionDef) and part.name == function)
-    assert app.docstring(source, function).split() == ast.get_docstring(found).split()
+    assert contents.docstring(source, function).split() == ast.get_docstring(found).split()
 
 
-def test_the_help_starts_without_what_renders_marked_up_text():
-    code = "import atexit, sys; from covalign.cli.app import main; sys.argv = ['covalign', '--help']\n"
+def test_the_help_of_a_group_starts_without_what_renders_marked_up_text():
+    code = (
+        "import atexit, sys; from covalign.cli.app import main; sys.argv = ['covalign', 'runs', '--help']\n"
+    )
     code += "atexit.register(lambda: print(sorted({'markdown_it', 'torch', 'numpy'} & sys.modules.keys())))\nmain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Compare networks layer by layer" in done.stdout
+    assert "List, show and clean up" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -2,15 +2,14 @@
 
 import json
 import shlex
-import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from cli.test_app import covalign, refused
-from covalign.cli import app
-from covalign.cli.app import EXAMPLES
+from covalign.cli import commands, contents
+from covalign.cli.contents import EXAMPLES
 
 CHEAP = ("spatial", "lineage", "diff", "runs list", "runs gc", "completion")
 
@@ -43,15 +42,15 @@ def test_the_example_of_a_help_works_as_it_stands(capsys, tmp_path, monkeypatch,
     [
         (),
         ("runs",),
-        *((name,) for name in app.COMMANDS),
-        *(("runs", name) for name in app.RUNS),
-        *(("universal", name) for name in app.UNIVERSAL),
+        *((name,) for name in contents.COMMANDS),
+        *(("runs", name) for name in contents.RUNS),
+        *(("universal", name) for name in contents.UNIVERSAL),
     ],
 )
 def test_every_help_ends_with_an_example(capsys, words):
     said = covalign(capsys, *words, "--help")[1]
     example = " ".join(said[said.rindex("Example: ") :].split())
-    app.app.parse_args(shlex.split(example)[2:], exit_on_error=False, print_error=False)
+    commands.app.parse_args(shlex.split(example)[2:], exit_on_error=False, print_error=False)
 
 
 def test_json_is_one_document_and_nothing_else(capsys, weights, tmp_path):
@@ -144,16 +143,16 @@ def test_an_interruption_says_what_is_kept(capsys, monkeypatch, command, kept):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app, "app", interrupted)
+    monkeypatch.setattr(commands, "app", interrupted)
     status, _, err = covalign(capsys, command, "a", "b")
     assert (status, kept in err) == (130, True)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_can_complete_commands(capsys, shell):
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_shells_complete_the_commands_of_today(capsys, shell):
     said = covalign(capsys, "completion", shell)[1]
     assert "lineage" in said
-    assert sys.argv[0]
+    assert said == f"{commands.app.generate_completion(shell=shell)}\n", "run tools/make_completions.py"
 
 
 def test_a_static_report_has_no_script(capsys, weights, tmp_path):

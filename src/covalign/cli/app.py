@@ -5,20 +5,18 @@ called, so that ``covalign --help`` answers at once. Bad input ends in one line 
 """
 
 import errno
-import inspect
-import json
-import re
+import os
 import sys
-import traceback
 import warnings
-from pathlib import Path
-from typing import Any, Literal
+from importlib import import_module
+from typing import Any
 
-from cyclopts import App, CycloptsError, Parameter
-
+from covalign.cli.contents import COMMANDS
+from covalign.cli.overview import ready
 from covalign.errors import InputError, UncheckedWarning, printable
-from covalign.version import __version__
 
+PARSING = "covalign.cli.commands"
+"""Parses what was typed; imported when there is something to parse, since that takes longer than the first page."""
 DEBUG = "--debug"
 """Shows where an error came from."""
 MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
@@ -31,73 +29,6 @@ ADVICE = {
     errno.EROFS: "give a writable folder",
 }
 """What to do about an error of the operating system."""
-
-app = App(
-    name="covalign",
-    suppress_keyboard_interrupt=False,
-    version=__version__,
-    help_format="plaintext",
-    default_parameter=Parameter(negative_iterable=()),
-    help="Do two neural networks learn the same thing? Compare their learned weights, layer by layer.\n\n"
-    "Start with `covalign demo`: it trains four small networks on embedded photographs, compares them, and "
-    "writes a report, in a few minutes and without any data.",
-    help_epilogue="MODEL is a run of the store (folder or first digits of its key), a weight file (.safetensors, "
-    ".pt, .pth, .onnx), timm:NAME, torchvision:NAME, or module.path:factory. DATA is a hub data set "
-    "(uoft-cs/cifar10), a folder of parquet files, an image folder, an .npz file, or photos. --debug shows where "
-    "an error came from.\n\nExample: covalign demo --out covalign-demo",
-)
-runs = App(
-    name="runs",
-    help="List, show and clean up stored trainings.",
-    help_epilogue="Example: covalign runs list",
-)
-universal = App(
-    name="universal",
-    help="What a population of networks has in common, and new networks drawn from it.",
-    help_epilogue="Example: covalign universal build covalign-runs --out encoding.safetensors",
-)
-
-COMMANDS = {
-    "demo": "covalign.cli.train:demo",
-    "train": "covalign.cli.train:train",
-    "compare": "covalign.cli.compare:compare",
-    "diff": "covalign.cli.diff:diff",
-    "lineage": "covalign.cli.lineage:lineage",
-    "spatial": "covalign.cli.spatial:spatial",
-    "energy": "covalign.cli.energy:energy",
-    "reproduce": "covalign.cli.reproduce:reproduce",
-}
-RUNS = {
-    "list": "covalign.cli.runs:list_runs",
-    "show": "covalign.cli.runs:show_run",
-    "gc": "covalign.cli.runs:sweep_runs",
-}
-UNIVERSAL = {
-    "build": "covalign.cli.universal:build_encoding",
-    "show": "covalign.cli.universal:show_encoding",
-    "init": "covalign.cli.universal:init_network",
-}
-
-EXAMPLES = {
-    "demo": "covalign demo --out covalign-demo",
-    "train": "covalign train demo --images photos:a --epochs 1",
-    "compare": "covalign compare covalign:resnet20 covalign:resnet32 --images photos --max-images 100 "
-    "--normalization cifar --out comparison",
-    "diff": "covalign diff base.safetensors finetuned.safetensors --out changes",
-    "lineage": "covalign lineage covalign:resnet20 covalign:resnet20",
-    "spatial": "covalign spatial covalign:resnet20 --out patterns",
-    "energy": "covalign energy --images photos --max-images 200 --out prediction",
-    "reproduce": "covalign reproduce --list",
-    "completion": "covalign completion bash",
-    "runs list": "covalign runs list",
-    "runs show": "covalign runs show KEY",
-    "runs gc": "covalign runs gc",
-    "universal build": "covalign universal build covalign-runs --out encoding.safetensors",
-    "universal show": "covalign universal show encoding.safetensors",
-    "universal init": "covalign universal init encoding.safetensors --in-channels 4 --images four.npz "
-    "--out new.safetensors",
-}
-"""What the help of each command ends with; it works as it stands, but for KEY and files that have to be there."""
 
 KEPT = {
     "train": "the last checkpoint is kept: the same command resumes there",
@@ -112,15 +43,20 @@ NOTHING_KEPT = "nothing was written, and an earlier result is as it was; stored 
 def main() -> None:
     """Run the command line and exit with its status."""
     debug = DEBUG in sys.argv[1:]
+    typed = [each for each in sys.argv[1:] if each != DEBUG]
     try:
+        if text := ready(typed, os.environ):
+            print(text)
+            return
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             warnings.simplefilter("always", UncheckedWarning)
             _starting()
-            typed = [each for each in sys.argv[1:] if each != DEBUG]
-            app(typed, exit_on_error=False, print_error=False)
+            import_module(PARSING).app(typed, exit_on_error=False, print_error=False)
     except Exception as error:  # whatever goes wrong, one line says it
         if debug:
+            import traceback
+
             traceback.print_exc()
         _fail(told(error))
     except KeyboardInterrupt:
@@ -131,7 +67,7 @@ def main() -> None:
 
 def told(error: Exception) -> str:
     """Return what a person reads of an error: what was wrong, and what to do."""
-    if isinstance(error, InputError | CycloptsError):
+    if isinstance(error, InputError) or _of_parsing(error):
         return str(error)
     if isinstance(error, MemoryError) or any(word in str(error) for word in MEMORY):
         return f"out of memory ({str(error) or 'MemoryError'}); use fewer images, a smaller --memory or --resolution"
@@ -143,6 +79,11 @@ def told(error: Exception) -> str:
         f"{type(error).__name__}: {error}; this should have been a plainer message: run the command again with "
         f"{DEBUG} and report what it prints"
     )
+
+
+def _of_parsing(error: Exception) -> bool:
+    """Whether what was typed could not be understood."""
+    return type(error).__module__.partition(".")[0] == "cyclopts"
 
 
 def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -166,46 +107,12 @@ def _starting() -> None:
 def _fail(message: str) -> None:
     line = printable(" ".join(message.split()))
     if "--json" in sys.argv:
+        import json
+
         print(json.dumps({"error": line}))
     print(f"covalign: {line}", file=sys.stderr)
     sys.exit(2)
 
-
-def _register(group: App, commands: dict[str, str], before: str = "") -> None:
-    """Name commands by where they are, with the help of their docstrings; nothing is imported."""
-    for name, command in commands.items():
-        module, function = command.rpartition(".")[2].split(":")
-        source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-        said = docstring(source, function).partition("\n\nArgs:")[0]  # the arguments follow in a table
-        example = f"Example: {EXAMPLES[before + name]}"
-        group.command(command, name=name, help=said, help_epilogue=example)
-
-
-def docstring(source: str, function: str) -> str:
-    """Return the docstring of a function at the top of a module, a paragraph a line, without parsing the module."""
-    found = re.search(rf'^def {function}\(.*?:\n    """(.*?)"""', source, re.DOTALL | re.MULTILINE)
-    paragraphs = inspect.cleandoc(found[1]).split("\n\n") if found else []
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> None:
-    """Print what a shell needs to complete commands and options.
-
-    For the shell that is open: `source <(covalign completion bash)`; for every new one, put that line into the
-    shell's start file.
-
-    Args:
-        shell: bash, zsh, fish or powershell.
-    """
-    print(app.generate_completion(shell=shell))
-
-
-app.command(runs)
-app.command(universal)
-app.command(completion, help_epilogue=f"Example: {EXAMPLES['completion']}")
-_register(app, COMMANDS)
-_register(runs, RUNS, "runs ")
-_register(universal, UNIVERSAL, "universal ")
 
 if __name__ == "__main__":
     main()

@@ -27,10 +27,11 @@ TAME = 1e-100, 1e100
 def squared_values(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, " r"]:
     """Return the squared singular values alone, descending, as right as those of `squared_factors`."""
     scaled, size = _scaled(rows)
-    values = torch.linalg.eigvalsh(_smaller_gram(scaled)).flip(0).clamp(min=0)
+    values: Tensor = torch.linalg.eigvalsh(_smaller_gram(scaled)).flip(0).clamp(min=0)
     if bool(values[-1] > FLOOR * values[0]):
         return values * size**2
-    return torch.linalg.svdvals(rows).square()
+    singular: Tensor = torch.linalg.svdvals(rows)
+    return singular.square()
 
 
 def squared_factors(

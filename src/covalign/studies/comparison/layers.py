@@ -43,9 +43,7 @@ def layer_encoding(network: Network, layer: Layer, *, draws: int = 10, seed: int
     """
     covariance = weight_covariance(layer.matrix, layer.init_variance or 1.0)
     spectrum, check = _in_units_of_noise(layer, covariance.spectrum)
-    covariance = replace(
-        covariance, eigenvalues=spectrum.eigenvalues, init_variance=spectrum.init_variance
-    )
+    covariance = replace(covariance, eigenvalues=spectrum.eigenvalues, init_variance=spectrum.init_variance)
     depth = [entry.name for entry in network.layers].index(layer.name) + 1
     return LayerEncoding(
         network, layer, depth, covariance, check, reference_levels(covariance, draws=draws, seed=seed)
