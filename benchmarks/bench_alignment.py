@@ -1,7 +1,9 @@
 """Alignments: distances of all pairs of eight networks, and leading directions of a large moment.
 
 Distances, 2000 samples x 512 neurons: against a loop of the formula as netrep's `LinearMetric(alpha=1)` evaluates it
-(netrep is on no package index), and the best loop over SciPy (singular values alone). Leading directions, d = 5120: against a full `torch.linalg.svd`, on a moment whose singular values fall
+(netrep is on no package index), and the best loop over SciPy (singular values alone).
+
+Leading directions, d = 5120: against a full `torch.linalg.svd`, on a moment whose singular values fall
 like 1/k, as those of layer inputs do.
 
     python benchmarks/bench_alignment.py [--dimension 5120] [--directions 100]

@@ -13,6 +13,7 @@ from covalign.encoding.alignment import leading_alignment as leading_alignment
 from covalign.encoding.alignment import procrustes as procrustes
 from covalign.encoding.bures import bures_wasserstein_cosine as bures_wasserstein_cosine
 from covalign.encoding.bures import bures_wasserstein_distance as bures_wasserstein_distance
+from covalign.encoding.bures import bures_wasserstein_distances as bures_wasserstein_distances
 from covalign.encoding.covariance import WeightCovariance as WeightCovariance
 from covalign.encoding.covariance import weight_covariance as weight_covariance
 from covalign.encoding.debiased.estimate import DebiasedSimilarity as DebiasedSimilarity

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from pyriemann.geometry.distance import distance_wasserstein
 
 from covalign.encoding.alignment import Alignment
-from covalign.encoding.bures import bures_wasserstein_cosine, bures_wasserstein_distance
+from covalign.encoding.bures import (
+    bures_wasserstein_cosine,
+    bures_wasserstein_distance,
+    bures_wasserstein_distances,
+)
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
 from samples import reference
@@ -117,3 +121,36 @@ def test_unusable_covariances_are_named(c1, c2, message):
 def test_integer_seeds_make_different_samples():
     assert not np.allclose(dense(sample(1)), dense(sample(2)))
     assert generator(1).initial_seed() == 1
+
+
+def test_distances_of_all_pairs_are_those_of_each_pair():
+    first = sample(1)
+    several = [
+        first,
+        sample(2),
+        first,
+        sample(3).shrink(),
+        dense(sample(4)),
+        sample(5, n=20),
+        np.zeros((14, 14)),
+    ]
+    table = bures_wasserstein_distances(several)
+    for i, one in enumerate(several):
+        for j, other in enumerate(several):
+            expected = 0.0 if i == j else bures_wasserstein_distance(one, other)
+            assert float(table[i, j]) == pytest.approx(expected, abs=1e-9)
+    assert torch.equal(table, table.T)
+    assert float(bures_wasserstein_distances([first])) == 0
+
+
+def test_distances_of_all_pairs_know_what_is_nearly_the_same():
+    one = sample(1)
+    near = dense(one) * (1 + 1e-12)
+    assert float(bures_wasserstein_distances([one, near])[0, 1]) < 1e-6
+
+
+def test_distances_of_what_cannot_be_compared_are_refused():
+    with pytest.raises(InputError, match="expected at least one"):
+        bures_wasserstein_distances([])
+    with pytest.raises(InputError, match="dimensions 14, 20 cannot be compared"):
+        bures_wasserstein_distances([sample(1), sample(1, d=20)])

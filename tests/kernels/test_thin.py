@@ -4,6 +4,7 @@ import torch
 from covalign.kernels.thin import (
     leading_factors,
     nuclear_norm,
+    nuclear_norms,
     squared_factors,
     squared_factors_by_svd,
     squared_values,
@@ -64,6 +65,14 @@ def test_the_nuclear_norm_is_the_sum_of_singular_values(shape, condition):
     assert nuclear_norm(1e-150 * matrix) / 1e-150 == pytest.approx(
         float(torch.linalg.svdvals(matrix).sum()), rel=1e-11
     )
+
+
+@pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 20)])
+def test_nuclear_norms_of_many_are_those_of_each_whatever_their_condition(shape):
+    many = torch.stack([rows(*shape, condition) for condition in (0.5, 16, 8)])
+    expected = torch.linalg.svdvals(many).sum(1)
+    torch.testing.assert_close(nuclear_norms(many), expected, rtol=1e-11, atol=0)
+    assert nuclear_norms(torch.zeros(2, 3, 4, dtype=torch.float64)).tolist() == [0, 0]
 
 
 def test_the_nuclear_norm_of_nothing_is_zero():

@@ -8,7 +8,9 @@ values of an r_1 x r_2 matrix.
     cosine = ||C_1^(1/2) C_2^(1/2)||_* / sqrt(tr C_1 tr C_2)      (Guth & Menard 2024, eq. 5)
 """
 
+import itertools
 import math
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -18,7 +20,8 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.covariance import WeightCovariance
 from covalign.errors import InputError
-from covalign.kernels.thin import nuclear_norm
+from covalign.kernels.symmetric import gram
+from covalign.kernels.thin import nuclear_norm, nuclear_norms
 
 CLOSE = 1e-3
 """Share of tr C_1 + tr C_2 below which d^2 is not read from the difference, which is wrong by some 1e-12 of them."""
@@ -63,6 +66,51 @@ def bures_wasserstein_distance(c1: Covariance, c2: Covariance) -> float:
     return factor_distance(*(vectors * values.sqrt() for values, vectors in (one, other)))
 
 
+def bures_wasserstein_distances(covariances: Sequence[Covariance]) -> Float64[Tensor, "k k"]:
+    """Return the distance of every two covariances, as `bures_wasserstein_distance` gives it.
+
+    With factors F_i of all covariances side by side, one product of these with their own transpose holds F_i^T F_j of
+    all pairs; their singular values are found together.
+
+    Args:
+        covariances: at least one, all of one dimension.
+
+    Raises:
+        InputError: none, or different dimensions.
+    """
+    if not covariances:
+        raise InputError("covariances: got none, expected at least one")
+    factors = [_factor(c, f"covariances[{i}]") for i, c in enumerate(covariances)]
+    if len({len(each) for each in factors}) > 1:
+        raise InputError(
+            f"covariances of dimensions {', '.join(str(len(each)) for each in factors)} cannot be compared; "
+            "rotate the narrower ones into the wider network's coordinates first"
+        )
+    widths = [each.shape[1] for each in factors]
+    inner = gram(torch.cat(factors, 1).T)
+    blocks = [row.split(widths, 1) for row in inner.split(widths)]
+    traces = torch.stack([each.square().sum() for each in factors])
+    found = inner.new_zeros(len(factors), len(factors))
+    for pairs in _of_one_shape(widths):
+        one, other = torch.tensor(pairs).T
+        norms = nuclear_norms(torch.stack([blocks[i][j] for i, j in pairs]))
+        both = traces[one] + traces[other]
+        squared = both - 2 * norms
+        found[one, other] = found[other, one] = squared.clamp(min=0).sqrt()
+        for near in (squared <= CLOSE * both).nonzero()[:, 0].tolist():
+            i, j = pairs[near]
+            found[i, j] = found[j, i] = factor_distance(factors[i], factors[j])
+    return found
+
+
+def _of_one_shape(widths: Sequence[int]) -> Iterable[list[tuple[int, int]]]:
+    """Return the pairs i < j, those whose products have one shape together."""
+    shapes: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for i, j in itertools.combinations(range(len(widths)), 2):
+        shapes.setdefault((widths[i], widths[j]), []).append((i, j))
+    return shapes.values()
+
+
 def factor_distance(factor_1: Float64[Tensor, "d r1"], factor_2: Float64[Tensor, "d r2"]) -> float:
     """Return min_Q ||F_1 - F_2 Q||_F over Q with orthonormal rows or columns, the distance for any two factors."""
     if factor_1.shape[1] < factor_2.shape[1]:
@@ -101,6 +149,11 @@ def _axes(c1: Covariance, c2: Covariance) -> tuple[Axes, Axes]:
             "rotate the narrower one into the wider network's coordinates first"
         )
     return one, other
+
+
+def _factor(c: Covariance, name: str) -> Float64[Tensor, "d r"]:
+    values, vectors = _positive(c, name)
+    return vectors * values.sqrt()
 
 
 def _positive(c: Covariance, name: str) -> Axes:

@@ -14,12 +14,12 @@ WORTHWHILE = 48
 """Size of a matrix from which on leaving out eigenvectors pays; measured."""
 
 
-def gram(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "n n"]:
-    """Return X X^T, exactly symmetric."""
+def gram(rows: Float64[Tensor, "*batch n d"]) -> Float64[Tensor, "*batch n n"]:
+    """Return X X^T, exactly symmetric, of one matrix or of each of a batch."""
     if rows.device.type != "cpu":
-        return rows @ rows.T
+        return rows @ rows.mT
     values = rows.numpy()
-    return torch.from_numpy(values @ values.T)
+    return torch.from_numpy(values @ values.swapaxes(-1, -2))
 
 
 def leading_eigenvectors(

@@ -57,7 +57,7 @@ def leading_factors(
     return values * size**2, right.contiguous()
 
 
-def _scaled(rows: Float64[Tensor, "n d"]) -> tuple[Float64[Tensor, "n d"], float]:
+def _scaled(rows: Float64[Tensor, "*batch n d"]) -> tuple[Float64[Tensor, "*batch n d"], float]:
     """Return rows in units in which no square over- or underflows, and the unit."""
     largest = max(abs(float(end)) for end in torch.aminmax(rows))
     if largest == 0 or TAME[0] < largest < TAME[1]:
@@ -80,11 +80,18 @@ def squared_factors_by_svd(
 
 def nuclear_norm(matrix: Float64[Tensor, "n m"]) -> float:
     """Return the sum of the singular values: from the smaller Gram matrix where its eigenvalues allow (`FLOOR`)."""
-    n, m = matrix.shape
+    return float(nuclear_norms(matrix[None])[0])
+
+
+def nuclear_norms(matrices: Float64[Tensor, "b n m"]) -> Float64[Tensor, " b"]:
+    """Return the sum of the singular values of each matrix, with one call for all that it takes."""
+    count, n, m = matrices.shape
     if not (n and m):
-        return 0.0
-    scaled, size = _scaled(matrix)
-    squares = torch.linalg.eigvalsh(_smaller_gram(scaled))
-    if float(squares[0]) > NORM_FLOOR * float(squares[-1]):
-        return float(squares.sqrt().sum()) * size
-    return float(torch.linalg.svdvals(scaled).sum()) * size
+        return matrices.new_zeros(count)
+    scaled, size = _scaled(matrices)
+    squares = torch.linalg.eigvalsh(gram(scaled if n <= m else scaled.mT))
+    norms = squares.clamp(min=0).sqrt().sum(1)
+    poor = ~(squares[:, 0] > NORM_FLOOR * squares[:, -1])
+    if bool(poor.any()):
+        norms[poor] = torch.linalg.svdvals(scaled[poor]).sum(1)
+    return norms * size
