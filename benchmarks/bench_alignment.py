@@ -6,7 +6,7 @@ Distances, 2000 samples x 512 neurons: against a loop of the formula as netrep's
 Leading directions, d = 5120: against a full `torch.linalg.svd`, on a moment whose singular values fall
 like 1/k, as those of layer inputs do.
 
-    python benchmarks/bench_alignment.py [--dimension 5120] [--directions 100]
+    python benchmarks/bench_alignment.py [--claims distances leading] [--dimension 5120] [--directions 100]
 """
 
 import argparse
@@ -19,6 +19,7 @@ from scipy.linalg import svdvals
 
 from covalign.encoding.alignment import alignment_distances, leading_alignment
 
+CLAIMS = ("distances", "leading")
 NETREP = "loop of netrep's formula"
 
 
@@ -111,9 +112,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dimension", type=int, default=5120)
     parser.add_argument("--directions", type=int, default=100)
+    parser.add_argument("--claims", nargs="+", choices=CLAIMS, default=CLAIMS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    write("alignment", [*distances(), leading(options.dimension, options.directions)])
+    rows = distances() if "distances" in options.claims else []
+    if "leading" in options.claims:
+        rows.append(leading(options.dimension, options.directions))
+    write("alignment", rows)
 
 
 if __name__ == "__main__":
