@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from covalign.kernels.threads import numpy_as_torch
+
 WORTHWHILE = 48
 """Size of a matrix from which on leaving out eigenvectors pays; measured."""
 
@@ -19,7 +21,8 @@ def gram(rows: Float64[Tensor, "*batch n d"]) -> Float64[Tensor, "*batch n n"]:
     if rows.device.type != "cpu":
         return rows @ rows.mT
     values = rows.numpy()
-    return torch.from_numpy(values @ values.swapaxes(-1, -2))
+    with numpy_as_torch():
+        return torch.from_numpy(values @ values.swapaxes(-1, -2))
 
 
 def leading_eigenvectors(

@@ -94,4 +94,5 @@ def nuclear_norms(matrices: Float64[Tensor, "b n m"]) -> Float64[Tensor, " b"]:
     poor = ~(squares[:, 0] > NORM_FLOOR * squares[:, -1])
     if bool(poor.any()):
         norms[poor] = torch.linalg.svdvals(scaled[poor]).sum(1)
-    return norms * size
+    whole: Tensor = norms * size
+    return whole

@@ -6,13 +6,15 @@ other work to do.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from threading import Barrier
 from typing import TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 Part = TypeVar("Part")
 Done = TypeVar("Done")
@@ -32,6 +34,18 @@ def each(work: Callable[[Part], Done], parts: Sequence[Part]) -> list[Done]:
     if threads == 1 or len(parts) == 1:
         return [alone(part) for part in parts]
     return list(_pool(os.getpid(), threads).map(alone, parts))
+
+
+@contextmanager
+def numpy_as_torch() -> Iterator[None]:
+    """Let NumPy's products use as many threads as PyTorch's, whatever its own library took at the start."""
+    with _openblas().limit(limits=torch.get_num_threads()):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _openblas() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 @lru_cache(maxsize=2)
