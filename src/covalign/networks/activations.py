@@ -3,11 +3,13 @@
 A layer's input is what its weights multiply, as ``[n, channels, positions ...]``: feature maps for
 convolutions, ``[n, features]`` for linear layers on vectors, and ``[n, features, ...]`` for linear layers
 applied at many positions or tokens. A layer called several times in one pass gives all its inputs, along the
-positions.
+positions. Layers that are rows of one product receive the same; the output projection of attention receives the values
+of all heads side by side (`covalign.networks.readers.attention`).
 """
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,8 +18,9 @@ from torch.utils.hooks import RemovableHandle
 
 from covalign.errors import InputError
 from covalign.networks.intake import ANY, Intake, arranged
+from covalign.networks.readers.attention import read_by, reader
 from covalign.networks.readers.torch_file import one_line
-from covalign.networks.readers.tracing import evaluation, first_tensor
+from covalign.networks.readers.tracing import evaluation, first_tensor, is_linear
 
 
 class ModuleSource:
@@ -48,20 +51,32 @@ class ModuleSource:
             InputError: a name that is no module, a batch the network cannot take, or a layer it did not call.
         """
         parts: dict[str, nn.Module] = dict(self.module.named_modules())
-        if unknown := [name for name in names if name not in parts]:
+        readers = {name: reader(name, parts) for name in names}
+        if unknown := [name for name, found in readers.items() if found is None]:
             raise InputError(
                 f"network {self.name!r} has no layer {unknown[0]!r}; expected names of its layers"
             )
-        seen: dict[str, list[Tensor]] = {name: [] for name in names}
+        tokens_first = any(isinstance(p, nn.MultiheadAttention) and not p.batch_first for p in parts.values())
+        wanted: dict[nn.Module, dict[str, list[Tensor]]] = {}
+        seen: dict[str, list[Tensor]] = {}
+        for name, (part, what) in ((name, found) for name, found in readers.items() if found is not None):
+            seen[name] = wanted.setdefault(part, {}).setdefault(what, [])  # rows of one product share one list
+        asked: set[nn.Module] = set()
 
-        def keep(name: str, linear: bool) -> RemovableHandle:
-            def hook(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-                received = first_tensor(args, kwargs).detach()
-                seen[name].append(channels_second(received, len(batch), linear).float().clone().cpu())
+        def keep(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
+            if part in asked:  # attention that is run once more, to see its heads
+                return
+            asked.add(part)
+            for what, found in wanted[part].items():
+                if what:
+                    received = read_by(part, what, args, kwargs).movedim(-1, 1)
+                else:
+                    received = first_tensor(args, kwargs).detach()
+                    received = channels_second(received, len(batch), is_linear(part), tokens_first)
+                found.append(received.float().clone().cpu())
+            asked.remove(part)
 
-            return parts[name].register_forward_pre_hook(hook, with_kwargs=True)
-
-        handles = [keep(name, isinstance(parts[name], nn.Linear)) for name in names]
+        handles = [part.register_forward_pre_hook(keep, with_kwargs=True) for part in wanted]
         try:
             with evaluation(self.module):
                 self.module(arranged(batch, self.intake).to(next(self.module.parameters())))
@@ -83,14 +98,19 @@ class ModuleSource:
         return {name: along_positions(calls) for name, calls in seen.items()}
 
 
-def channels_second(x: Tensor, images: int, linear: bool) -> Float[Tensor, "n channels ..."]:
+def channels_second(
+    x: Tensor, images: int, linear: bool, tokens_first: bool = False
+) -> Float[Tensor, "n channels ..."]:
     """Bring a layer's input to ``[n, channels, positions ...]``.
 
     A linear layer has its features on the last axis; where it was handed more rows than there are images
-    (windows of an image, say), the rows of one image are taken to be consecutive.
+    (windows of an image, say), the rows of one image are taken to be consecutive. Networks with PyTorch's attention may
+    have tokens before images: ``tokens_first`` says that they do where the second axis has as many as there are images.
     """
     if not linear:
         return x
+    if tokens_first and x.ndim == 3 and x.shape[1] == images:
+        x = x.transpose(0, 1)
     if len(x) != images and len(x) % images == 0:
         x = x.view(images, -1, *x.shape[1:])
     return x.movedim(-1, 1)

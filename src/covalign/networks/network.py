@@ -31,6 +31,21 @@ class BatchNorm:
 
 
 @dataclass(frozen=True, eq=False)
+class TokenNorm:
+    """A norm of every token by itself: x becomes ``gain * y + shift``, y of root-mean-square 1.
+
+    Attributes:
+        gain: one number a feature.
+        shift: likewise; zero for most norms by the root-mean-square.
+        centred: whether the mean over features is subtracted first (LayerNorm), or not (RMSNorm).
+    """
+
+    gain: Float64[Tensor, " d"]
+    shift: Float64[Tensor, " d"]
+    centred: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One learned linear map.
 
@@ -45,6 +60,10 @@ class Layer:
             and each input coordinate counts as one dimension of the alignment.
         norm_before: the batch norm whose output the layer receives, where one precedes it directly.
         norm_after: the batch norm that receives the layer's output, where one follows it directly.
+        token_norm: the norm of tokens (LayerNorm, RMSNorm) whose output the layer receives, where one precedes it
+            directly.
+        part_of: the stored product of several layers whose rows the weight is (queries, keys and values in one);
+            "" for a product of its own.
     """
 
     name: str
@@ -59,6 +78,8 @@ class Layer:
     dilation: tuple[int, int] = (1, 1)
     norm_before: BatchNorm | None = None
     norm_after: BatchNorm | None = None
+    token_norm: TokenNorm | None = None
+    part_of: str = ""
 
     @property
     def form(self) -> str:

@@ -5,8 +5,9 @@ A weight file has no forward pass. Which tensors are weights of layers is judged
 (`covalign.networks.readers.composed`); four axes are a convolution, two a linear layer. What is inferred, and
 said in the details: the order of layers (a PyTorch file keeps the order of registration; elsewhere layers are
 chained so that each receives what the one before gives), depthwise convolutions (one input channel after the
-first layer), transposed ones (`covalign.networks.readers.transposed`). What is not in the file at all: stride,
-padding, dilation, the number of groups, and where batch norms act.
+first layer), transposed ones (`covalign.networks.readers.transposed`), queries, keys and values in one product
+(`covalign.networks.readers.attention`). What is not in the file at all: stride, padding, dilation, the number of
+groups, and where norms act.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.networks.network import Layer, Skipped
+from covalign.networks.readers.attention import cut_by_name
 from covalign.networks.readers.chaining import Ends, chained
 from covalign.networks.readers.composed import compose
 from covalign.networks.readers.judging import Companions, companions, judge, judge_numbers, stored_otherwise
@@ -24,7 +26,7 @@ from covalign.networks.readers.names import dotted
 from covalign.networks.readers.torch_file import WeightFile
 from covalign.networks.readers.transposed import Transposition, chained_transposition, doubt, transposition
 
-UNKNOWN = "stride, padding, dilation, groups, and where batch norms act"
+UNKNOWN = "stride, padding, dilation, groups, and where norms act"
 ENDINGS = (".weight", ".kernel", ".W")
 """What names of weights end in, and names of layers do not."""
 SHOWN = 3
@@ -77,13 +79,15 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
         if file.ordered
         else chained({name: _ends(w, turned.get(name)) for name, w in weights.items()})
     )
-    layers, inferred = _layers([(name, weights[name]) for name in names], turned, beside)
+    whole_layers, inferred = _layers([(name, weights[name]) for name in names], turned, beside)
+    layers, attention = cut_by_name(whole_layers)
+    inferred |= attention
     inferred |= {short_name(name): how for name, how in whole.how.items() if name in weights}
     order = "of the file" if file.ordered else "inferred from names and shapes"
     details = {"order": order, "not in the file": UNKNOWN, "inferred": inferred}
     if turned_axes:
         details["axes"] = "stored with channels last (k_h, k_w, c_in, c_out), read as (c_out, c_in, k_h, k_w)"
-    return Reading(tuple(layers), tuple(skipped), details=details)
+    return Reading(layers, tuple(skipped), details=details)
 
 
 def strip_common_prefix(names: Iterable[str]) -> str:

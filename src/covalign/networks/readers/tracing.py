@@ -1,8 +1,9 @@
-"""In which order does a module use its layers, and which batch norms touch them directly?
+"""In which order does a module use its layers, and which norms touch them directly?
 
 Modules say what they own, not how they use it. One forward pass in evaluation mode answers by following
 tensors: a batch norm follows a layer directly when it receives the very tensor the layer returned, unchanged
-since (no activation in between, not even an in-place one, which PyTorch counts in the tensor's version).
+since (no activation in between, not even an in-place one, which PyTorch counts in the tensor's version). PyTorch's
+attention counts as one layer here; it is preceded by a norm only where queries, keys and values are one tensor.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from covalign.networks.network import BatchNorm
 
-Readable: TypeAlias = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+Readable: TypeAlias = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.MultiheadAttention
+"""What is followed; `is_turned` parts are, too."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Trace:
 
     Attributes:
         order: names of the layers in the order of their first call; those never called are absent.
-        norm_before: batch norm (by name) that hands its output to a layer.
+        norm_before: norm (by name) that hands its output to a layer.
         norm_after: batch norm (by name) that receives a layer's output.
         altered: layers whose output is not linear in their stored weight (weight standardization, adapters).
     """
@@ -40,24 +42,36 @@ class Trace:
 
 @contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every submodule has its own mode again."""
+    """Evaluation mode without gradients; afterwards every submodule has its own mode again.
+
+    PyTorch's attention calls its parts one by one meanwhile, and not all at once where no one can look.
+    """
     modes = [(part, part.training) for part in module.modules()]
+    at_once = torch.backends.mha.get_fastpath_enabled()
     module.eval()
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad():
             yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(at_once)
         for part, mode in modes:
             part.training = mode
 
 
 def trace(
     module: nn.Module,
-    batch: Float[Tensor, "n c h w"],
+    batch: Shaped[Tensor, "n ..."],
     layers: Mapping[str, Readable],
     norms: Mapping[str, nn.Module],
 ) -> Trace:
     """Run ``module`` on ``batch`` once and follow the tensors between ``layers`` and ``norms``.
+
+    Args:
+        module: any.
+        batch: images, or indices of words.
+        layers: parts that are followed, by name.
+        norms: batch norms and norms of tokens, by name.
 
     Raises:
         Exception: whatever the module itself raises on such a batch.
@@ -73,15 +87,17 @@ def trace(
         name = names[part]
         received = first_tensor(args, kwargs)
         maker, made_tensor, version = made.get(id(received), ("", received, 0))
-        maker = maker if made_tensor._version == version else ""
+        others = other_inputs(part, args, kwargs)
+        maker = maker if made_tensor._version == version and all(x is received for x in others) else ""
         if name in layers:
             order.append(name)
             makers.setdefault(name, set()).add(maker)
-            if not _is_own(layers[name]):
+            if not isinstance(part, nn.MultiheadAttention) and not _is_own(layers[name]):
                 redefined[name] = received.clone()
         takers.setdefault(maker, set()).add(name)
 
-    def hand_on(part: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+    def hand_on(part: nn.Module, args: tuple[Tensor, ...], returned: Any) -> None:
+        output = main_output(returned)
         made[id(output)] = (names[part], output, output._version)
 
     handles = [part.register_forward_pre_hook(receive, with_kwargs=True) for part in names]
@@ -94,7 +110,7 @@ def trace(
             handle.remove()
     with evaluation(module):
         altered = [name for name, x in redefined.items() if not _is_linear_in_weight(layers[name], x)]
-    affine = {name for name, norm in norms.items() if is_affine(norm)}
+    affine = {name for name, norm in norms.items() if not is_norm(norm) or is_affine(norm)}
     leading = affine | {name for name, norm in norms.items() if isinstance(norm, _BatchNorm)}
     return Trace(
         tuple(dict.fromkeys(order)),
@@ -114,6 +130,31 @@ def _only(links: Mapping[str, set[str]], allowed: set[str]) -> dict[str, str]:
 def first_tensor(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
     """Return what a module with one input was called with."""
     return args[0] if args else next(iter(kwargs.values()))
+
+
+def main_output(returned: Any) -> Tensor:
+    """Return the first tensor of what a module returned: attention returns its weights beside it."""
+    first: Tensor = returned if isinstance(returned, Tensor) else returned[0]
+    return first
+
+
+def other_inputs(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> list[Tensor]:
+    """Return keys and values that attention received."""
+    if not isinstance(part, nn.MultiheadAttention):
+        return []
+    return [*args[1:3], *(kwargs[name] for name in ("key", "value") if name in kwargs)]
+
+
+def is_linear(part: nn.Module) -> bool:
+    """Whether a part is a linear layer, with its features along the last axis."""
+    return isinstance(part, nn.Linear) or is_turned(part)
+
+
+def is_turned(part: nn.Module) -> bool:
+    """Whether a part is a linear layer that stores ``[c_in, c_out]``, as ``Conv1D`` of GPT-2 does."""
+    weight, given = getattr(part, "weight", None), getattr(part, "nf", None)
+    turned = type(part).__name__ == "Conv1D" and isinstance(weight, Tensor) and weight.ndim == 2
+    return turned and isinstance(given, int) and given == weight.shape[1]
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from covalign.networks.readers.tracing import Readable, evaluation, first_tensor
+from covalign.networks.readers.tracing import Readable, evaluation, first_tensor, main_output, other_inputs
 
 IMAGES = ""
 """What the images are called among the layers."""
@@ -30,10 +30,11 @@ def wiring(
     makers: dict[Any, str] = {}
 
     def receive(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        received.setdefault(names[part], []).append(_node(first_tensor(args, kwargs)))
+        given = first_tensor(args, kwargs), *other_inputs(part, args, kwargs)
+        received.setdefault(names[part], []).extend(map(_node, given))
 
-    def hand_on(part: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        makers[output.grad_fn] = names[part]
+    def hand_on(part: nn.Module, args: tuple[Tensor, ...], returned: Any) -> None:
+        makers[main_output(returned).grad_fn] = names[part]
 
     images = batch.detach().clone().requires_grad_()
     handles = [part.register_forward_pre_hook(receive, with_kwargs=True) for part in names]
