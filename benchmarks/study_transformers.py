@@ -1,12 +1,12 @@
 """What do small image transformers learn in common, by what their layers read?
 
-Vision transformers (width 64, 4 blocks of 4 heads, patches of 4x4 pixels, hidden layers of 128 neurons, a class token,
-LayerNorm before attention and before the hidden layers) are trained from three seeds on 5,000 images of each of two
-sets of natural images at 32x32 pixels: CIFAR-10 (recompressed as JPEG) and 40 classes of Tiny-ImageNet, averaged 2x2.
-Adam with decoupled weight decay, 1,000 steps of 64 images, mirrored and shifted at random. They are compared on held-out
-images of both sets together, with norms folded into what reads them, and three questions are asked of every kind of
-layer: are seeds alike, beyond what an alignment fitted to shuffled images leaves; are the two sets less alike than
-seeds of one; and do copies that compute the same function read 1?
+Vision transformers (width 64, 4 blocks of 4 heads, patches of 4x4 pixels, hidden layers of 128 neurons, a class
+token, LayerNorm before attention and before the hidden layers) are trained from three seeds on 5,000 images of each
+of two sets of natural images at 32x32 pixels: CIFAR-10 (recompressed as JPEG) and 40 classes of Tiny-ImageNet,
+averaged 2x2. Adam with decoupled weight decay, 1,000 steps of 64 images, mirrored and shifted at random. They are compared on
+held-out images of both sets together, with norms folded into what reads them, and three questions are asked of every
+kind of layer: are seeds alike, beyond what an alignment fitted to shuffled images leaves; are the two sets less alike
+than seeds of one; and do copies that compute the same function read 1?
 
     python benchmarks/study_transformers.py train --data DATA --out NETWORKS
     python benchmarks/study_transformers.py compare --data DATA --out NETWORKS --results docs/results/transformers
@@ -44,6 +44,7 @@ class Attention(nn.Module):
         self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Attend from every token to all."""
         n, tokens, width = x.shape
         q, k, v = self.qkv(x).reshape(n, tokens, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4)
         heads = nn.functional.scaled_dot_product_attention(q, k, v)
@@ -60,6 +61,7 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(WIDTH, HIDDEN), "fc2": nn.Linear(HIDDEN, WIDTH)})
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add both to the stream."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp["fc2"](nn.functional.gelu(self.mlp["fc1"](self.norm2(x))))
 
@@ -76,6 +78,7 @@ class Transformer(nn.Module):
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return one score a class, read from the class token."""
         patches = self.patch_embed(images).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], 1) + self.pos_embed
         return self.head(self.norm(self.blocks(x))[:, 0])

@@ -3,8 +3,8 @@
 A layer's input is what its weights multiply, as ``[n, channels, positions ...]``: feature maps for
 convolutions, ``[n, features]`` for linear layers on vectors, and ``[n, features, ...]`` for linear layers
 applied at many positions or tokens. A layer called several times in one pass gives all its inputs, along the
-positions. Layers that are rows of one product receive the same; the output projection of attention receives the values
-of all heads side by side (`covalign.networks.readers.attention`).
+positions. Layers that are rows of one product receive the same; the output projection of attention receives the
+values of all heads side by side (`covalign.networks.readers.attention`).
 """
 
 import copy
@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from covalign.errors import InputError
 from covalign.networks.intake import ANY, Intake, arranged
@@ -60,7 +59,9 @@ class ModuleSource:
         wanted: dict[nn.Module, dict[str, list[Tensor]]] = {}
         seen: dict[str, list[Tensor]] = {}
         for name, (part, what) in ((name, found) for name, found in readers.items() if found is not None):
-            seen[name] = wanted.setdefault(part, {}).setdefault(what, [])  # rows of one product share one list
+            seen[name] = wanted.setdefault(part, {}).setdefault(
+                what, []
+            )  # rows of one product share one list
         asked: set[nn.Module] = set()
 
         def keep(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
@@ -104,8 +105,9 @@ def channels_second(
     """Bring a layer's input to ``[n, channels, positions ...]``.
 
     A linear layer has its features on the last axis; where it was handed more rows than there are images
-    (windows of an image, say), the rows of one image are taken to be consecutive. Networks with PyTorch's attention may
-    have tokens before images: ``tokens_first`` says that they do where the second axis has as many as there are images.
+    (windows of an image, say), the rows of one image are taken to be consecutive. Networks with PyTorch's attention
+    may have tokens before images: ``tokens_first`` says that they do where the second axis has as many as there are
+    images.
     """
     if not linear:
         return x

@@ -2,24 +2,24 @@ r"""What do the layers of a transformer read of its residual stream, once norms 
 
 Every layer that reads the stream x ``[d]`` of a token does so through a norm,
 
-    y = P x / |P x| sqrt(d),     W (g * y + b) = (W diag(g)) y + W b,         P = 1 - 1 1^T / d  (LayerNorm), 1 (RMSNorm).
+    y = sqrt(d) P x / |P x|,    W (g * y + b) = (W diag(g)) y + W b,    P = 1 - 1 1^T / d (LayerNorm) or 1 (RMSNorm).
 
-So W diag(g) is what multiplies, y what is received, and b goes to the bias, which is not read. Gains are no part of the
-coordinates: they differ from reader to reader, and only when they are folded may the stream be rotated,
+So W diag(g) is what multiplies, y what is received, and b goes to the bias, which is not read. Gains are no part of
+the coordinates: they differ from reader to reader, and only when they are folded may the stream be rotated,
 
     x -> Q x,   every writer W -> Q W,   every reader W diag(g) -> W diag(g) Q^T,
 
-which changes nothing that a network computes for any orthogonal Q with RMSNorm, and with LayerNorm for those that keep
-the ones vector, Q 1 = 1 (Q P = P Q is needed). This is the rotation that an alignment looks for.
+which changes nothing that a network computes for any orthogonal Q with RMSNorm, and with LayerNorm for those that
+keep the ones vector up to its sign (Q P = P Q is needed). This is the rotation that an alignment looks for.
 
 LayerNorm subtracts the mean: along 1 nothing is received, and what rows of W diag(g) have there is never read. Both
 are therefore written in an orthonormal basis B ``[d - 1, d]`` of the other directions: weights W diag(g) B^T, inputs
-B y, dimension d - 1. An unread direction that were left in would be one in which all networks agree on nothing, and
-chance would be taken over rotations that the network does not allow. B is the reflection that carries 1 / sqrt(d) into
-the last coordinate, which is then dropped; networks of one width get the same B.
+B y, dimension d - 1. An unread direction that were left in would add to weights what no input ever meets, and chance
+would be taken over rotations that the network does not allow. B is the reflection that carries 1 / sqrt(d) into the
+last coordinate, which is then dropped; networks of one width get the same B.
 
-The final norm is folded into the readout, too. After a norm *behind* the sum (as in the first transformers) the
-stream itself has gains in it, and no rotation is free; folding is then still what the weights multiply.
+After a norm *behind* the sum (as in the first transformers) the stream itself has gains in it, and no rotation is
+free; what is folded is still what the weights multiply.
 """
 
 import math

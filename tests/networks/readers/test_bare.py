@@ -49,7 +49,7 @@ def test_what_a_file_does_not_say_is_said(tmp_path):
     details = bare(tmp_path, small_cnn().state_dict()).details
     assert details["order"] == "inferred from names and shapes"
     assert "stride" in details["not in the file"]
-    assert "batch norms" in details["not in the file"]
+    assert "where norms act" in details["not in the file"]
 
 
 def test_a_bare_file_has_no_layer_inputs(tmp_path):

@@ -72,7 +72,7 @@ def test_what_is_not_read_is_listed_with_its_reason(stranger):
         (lambda: nn.LazyConv2d(4, 1), "has no weights before its first forward pass"),
         (lambda: nn.Conv2d(4, 4, 1, dtype=torch.complex64), "complex64"),
         (lambda: nn.LSTM(4, 4), "LSTM is neither"),
-        (lambda: nn.MultiheadAttention(4, 2), "MultiheadAttention is neither"),
+        (lambda: nn.MultiheadAttention(4, 2), "never called"),
         (lambda: torch.ao.nn.quantized.Conv2d(4, 4, 1), "quantized"),
     ],
 )

@@ -48,9 +48,7 @@ CLOSE = 1e-3
 
 def is_attention(part: nn.Module) -> bool:
     """Whether a part is PyTorch's attention, computing as PyTorch's does."""
-    return (
-        isinstance(part, nn.MultiheadAttention) and type(part).forward is nn.MultiheadAttention.forward
-    )
+    return isinstance(part, nn.MultiheadAttention) and type(part).forward is nn.MultiheadAttention.forward
 
 
 def is_named(name: str) -> bool:
@@ -58,7 +56,7 @@ def is_named(name: str) -> bool:
     return _leaf(name) in STORED
 
 
-def sizes(name: str, rows: int, columns: int, widths: Mapping[str, int]) -> tuple[int, ...]:
+def sizes(name: str, shape: tuple[int, int], widths: Mapping[str, int]) -> tuple[int, ...]:
     """Return how many rows a product has of queries, keys and values (or keys and values), if it is one of several.
 
     Heads may share keys and values (Ainslie et al. 2023, grouped-query attention): then there are fewer of these, and
@@ -66,10 +64,10 @@ def sizes(name: str, rows: int, columns: int, widths: Mapping[str, int]) -> tupl
 
     Args:
         name: of the layer.
-        rows, columns: of its weight.
+        shape: of its weight, rows and columns.
         widths: what other layers read, by name.
     """
-    owner, leaf = split(name)[0], _leaf(name)
+    (owner, _), leaf, (rows, columns) = split(name), _leaf(name), shape
     if STORED.get(leaf) == KV:
         return (rows // 2,) * 2 if rows % 2 == 0 else ()
     if leaf not in (*STORED, *EITHER):
@@ -103,7 +101,7 @@ def cut_by_name(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], dict[str, s
     found: list[Layer] = []
     inferred = {}
     for layer in layers:
-        counts = sizes(layer.name, layer.neurons, layer.channels, widths) if layer.name in widths else ()
+        counts = sizes(layer.name, (layer.neurons, layer.channels), widths) if layer.name in widths else ()
         if counts and not is_named(layer.name):
             inferred[layer.name] = UNKNOWN_ORDER
         parts = cut(layer, counts if is_named(layer.name) else ())
@@ -179,9 +177,8 @@ def law_holds(
             vector of 2 for queries, 1/2 for keys and 1 for values.
     """
     as_it_is = run({})
-    both = {name: factors for name, factors in state.items()}
     queries = {name: factors.clamp(min=1) for name, factors in state.items()}
-    power, change = (_change(run(each), as_it_is) for each in (queries, both))
+    power, change = (_change(run(each), as_it_is) for each in (queries, state))
     if not power > 10 * CLOSE:
         return None
     return change < CLOSE * min(1.0, power) * 10

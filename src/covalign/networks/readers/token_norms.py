@@ -39,7 +39,9 @@ def token_norm(part: nn.Module) -> TokenNorm | None:
     sizes = part.normalized_shape if isinstance(part, nn.LayerNorm | nn.RMSNorm) else owned[0].shape
     like = owned[0] if owned else torch.zeros(0)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, TOKENS, sizes[0], generator=generator) + 0.5  # the mean is not 0: that is what is asked
+    x = (
+        torch.randn(1, TOKENS, sizes[0], generator=generator) + 0.5
+    )  # the mean is not 0: that is what is asked
     try:
         with evaluation(part):
             y = part(x.to(like))

@@ -152,9 +152,10 @@ def is_linear(part: nn.Module) -> bool:
 
 def is_turned(part: nn.Module) -> bool:
     """Whether a part is a linear layer that stores ``[c_in, c_out]``, as ``Conv1D`` of GPT-2 does."""
-    weight, given = getattr(part, "weight", None), getattr(part, "nf", None)
-    turned = type(part).__name__ == "Conv1D" and isinstance(weight, Tensor) and weight.ndim == 2
-    return turned and isinstance(given, int) and given == weight.shape[1]
+    if type(part).__name__ != "Conv1D":  # a name first: to ask others for their weight may compute it
+        return False
+    weight, given = part._parameters.get("weight"), getattr(part, "nf", None)
+    return weight is not None and weight.ndim == 2 and given == weight.shape[1]
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -196,7 +197,7 @@ def _is_own(layer: Readable) -> bool:
     )
 
 
-def _is_linear_in_weight(layer: Readable, received: Tensor) -> bool:
+def _is_linear_in_weight(layer: Any, received: Tensor) -> bool:
     """Whether twice the stored weight gives twice the output once the bias is zero."""
     fixed = {} if layer.bias is None else {"bias": torch.zeros_like(layer.bias)}
     once, twice = (

@@ -1,7 +1,7 @@
 """On which images can a stranger's module be looked at, and which of their properties does it demand?
 
-What takes no images is tried on words (indices, where it has a table of them) and on tokens as wide as its first layer:
-order and norms are then known, though images are nothing to it.
+What takes no images is tried on words (indices, where it has a table of them) and on tokens as wide as its first
+layer: order and norms are then known, though images are nothing to it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,7 +66,9 @@ def first_look(
         except Exception:  # likewise; what is said is why it takes no images
             continue
         if followed.order:
-            return Look(followed, None, example, f"of execution, on {what}; it takes no images ({failures[0]})")
+            return Look(
+                followed, None, example, f"of execution, on {what}; it takes no images ({failures[0]})"
+            )
     how = f"of registration; norms not placed (no forward pass {failures[0]})"
     return Look(Trace(tuple(layers)), None, None, how)
 
@@ -80,10 +82,14 @@ def sequences(
     like = next(p for p in module.parameters() if p.is_floating_point())
     if tables:
         most = max(table.num_embeddings for table in tables)
-        words = torch.randint(most // 2, most, (2, TOKENS), generator=generator)  # the first ones may be padding
+        words = torch.randint(
+            most // 2, most, (2, TOKENS), generator=generator
+        )  # the first ones may be padding
         yield words.to(like.device), f"{TOKENS} random words"
     first = next(iter(layers.values()))
-    width = first.embed_dim if isinstance(first, nn.MultiheadAttention) else getattr(first, "in_features", None)
+    width = (
+        first.embed_dim if isinstance(first, nn.MultiheadAttention) else getattr(first, "in_features", None)
+    )
     if width is not None and any(isinstance(part, nn.MultiheadAttention) for part in module.modules()):
         tokens = torch.randn(2, TOKENS, width, generator=generator)
         yield tokens.to(like), f"noise of {TOKENS} tokens of {width} features"
