@@ -152,6 +152,10 @@ def adapted(base: Network, adapter: Adapter) -> Network:
         product = update.product()
         turned = product.T if adapter.transposed and product.ndim == 2 else product
         try:
+            if parts := _cut_target(update, turned, base.layers):
+                layers |= {each.name: each for each in parts}
+                applied += [each.name for each in parts]
+                continue
             name = _target(update.target, turned, base.layers)
             layers[name] = _updated(layers[name], turned, update)
             applied.append(name)
@@ -213,13 +217,36 @@ def _configuration(file: WeightFile) -> dict[str, Any]:
     return stated if isinstance(stated, dict) else {}
 
 
+def _called(target: str) -> str:
+    return plain(re.sub(r"\.processor\b", "", PREFIXES.sub("", target)))
+
+
+def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...]) -> list[Layer]:
+    """Return the updated layers that are rows of the product which an update belongs to; none where it is none such.
+
+    Raises:
+        InputError: an update of another shape.
+    """
+    called = _called(update.target)
+    wholes = dict.fromkeys(layer.part_of for layer in layers if layer.part_of)
+    whole = next((name for name in wholes if called and plain(name).endswith(called)), None)
+    whole = next((name for name in wholes if plain(name) == called), whole)
+    parts = [layer for layer in layers if whole and layer.part_of == whole]
+    if not parts:
+        return []
+    weight = torch.cat([part.weight for part in parts])
+    joined = replace(parts[0], name=whole or "", weight=weight)
+    changed = _updated(joined, product, update).weight.split([part.neurons for part in parts])
+    return [replace(part, weight=rows) for part, rows in zip(parts, changed, strict=True)]
+
+
 def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
     """Return the layer that an update belongs to.
 
     Raises:
         InputError: none, or more than one.
     """
-    called = plain(re.sub(r"\.processor\b", "", PREFIXES.sub("", target)))
+    called = _called(target)
     exact = [layer for layer in layers if plain(layer.name) == called]
     ending = [
         layer

@@ -87,7 +87,7 @@ def _reason(part: nn.Module) -> str:
     if not _is_readable(part):
         own = ", ".join(_called(name) for name, value in part._parameters.items() if value is not None)
         if isinstance(part, nn.Embedding | nn.EmbeddingBag):
-            return f"an {kind} (a table of vectors by index), not a layer"
+            return f"{kind}: a table of vectors by index, not a layer"
         return f"{kind} is neither a two-dimensional convolution nor a linear layer (parameters: {own})"
     if isinstance(part._parameters.get("weight"), UninitializedParameter):
         return f"{kind} has no weights before its first forward pass"
@@ -102,8 +102,8 @@ def _reason(part: nn.Module) -> str:
 def _called(parameter: str) -> str:
     """Return the name of a parameter that a module uses in its own way, and what the name says it is."""
     if says(parameter, POSITIONS):
-        return f"{parameter}, a table of positions"
-    return f"{parameter}, learned tokens" if says(parameter, TOKENS) else parameter
+        return f"{parameter} = a table of positions"
+    return f"{parameter} = learned tokens" if says(parameter, TOKENS) else parameter
 
 
 def whole_weight(part: Readable) -> Tensor | None:

@@ -111,7 +111,8 @@ def trace(
     with evaluation(module):
         altered = [name for name, x in redefined.items() if not _is_linear_in_weight(layers[name], x)]
     affine = {name for name, norm in norms.items() if not is_norm(norm) or is_affine(norm)}
-    leading = affine | {name for name, norm in norms.items() if isinstance(norm, _BatchNorm)}
+    leading = {name for name, norm in norms.items() if is_norm(norm) and name in affine}
+    leading |= {name for name, norm in norms.items() if isinstance(norm, _BatchNorm)}
     return Trace(
         tuple(dict.fromkeys(order)),
         _only(makers, affine),

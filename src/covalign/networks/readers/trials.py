@@ -112,7 +112,7 @@ def right_cut(
     if any(f"{name}.weight" not in stored for name in counts):
         return None  # put together from parts
 
-    def run(factors: Mapping[str, Tensor]) -> list[Tensor]:
+    def run(factors: Mapping[str, Tensor]) -> Tensor:
         changed = {}
         for name, rows in factors.items():
             turned = is_turned(parts[name])
@@ -120,7 +120,7 @@ def right_cut(
             if (bias := stored.get(f"{name}.bias")) is not None:
                 changed[f"{name}.bias"] = bias * rows
         with evaluation(module):
-            return _tensors(functional_call(module, changed, (example,)))
+            return _first(functional_call(module, changed, (example,)))
 
     like = next(iter(stored.values()))
     factors = {
@@ -133,12 +133,15 @@ def right_cut(
         return None
 
 
-def _tensors(returned: Any) -> list[Tensor]:
-    """Return the real tensors in what a module returned, which may be nested, or a record."""
-    if isinstance(returned, Tensor):
-        return [returned.double()] if returned.is_floating_point() else []
+def _first(returned: Any) -> Tensor:
+    """Return the first real tensor in what a module returned, which may be nested, or a record.
+
+    What follows may be keys and values, kept for the next word.
+    """
+    if isinstance(returned, Tensor) and returned.is_floating_point():
+        return returned.double()
     parts = returned.values() if isinstance(returned, Mapping) else returned
-    return [t for part in parts for t in _tensors(part)] if isinstance(parts, Iterable) else []
+    return _first(next(iter(parts)))
 
 
 def noise(module: nn.Module, intake: Intake, images: int) -> Float[Tensor, "n ..."]:
