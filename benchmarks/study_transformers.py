@@ -3,10 +3,10 @@
 Vision transformers (width 64, 4 blocks of 4 heads, patches of 4x4 pixels, hidden layers of 128 neurons, a class
 token, LayerNorm before attention and before the hidden layers) are trained from three seeds on 5,000 images of each
 of two sets of natural images at 32x32 pixels: CIFAR-10 (recompressed as JPEG) and 40 classes of Tiny-ImageNet,
-averaged 2x2. Adam with decoupled weight decay, 1,000 steps of 64 images, mirrored and shifted at random. They are compared on
-held-out images of both sets together, with norms folded into what reads them, and three questions are asked of every
-kind of layer: are seeds alike, beyond what an alignment fitted to shuffled images leaves; are the two sets less alike
-than seeds of one; and do copies that compute the same function read 1?
+averaged 2x2. Adam with decoupled weight decay, 1,000 steps of 64 images, mirrored and shifted at random. They are
+compared on held-out images of both sets together, with norms folded into what reads them, and three questions are
+asked of every kind of layer: are seeds alike, beyond what an alignment fitted to shuffled images leaves; are the two
+sets less alike than seeds of one; and do copies that compute the same function read 1?
 
     python benchmarks/study_transformers.py train --data DATA --out NETWORKS
     python benchmarks/study_transformers.py compare --data DATA --out NETWORKS --results docs/results/transformers

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     TOO_FEW_NEURONS = "too_few_neurons"
     NO_PAIRS = "no_pairs"
     RELATED = "related"
+    SAME_MOMENT = "same_moment"
     TOO_LITTLE_LEARNED = "too_little_learned"
     TOO_FEW_SEEDS = "too_few_seeds"
     REPELLING = "repelling"
@@ -37,6 +38,7 @@ SENTENCES = {
     Reason.TOO_LITTLE_LEARNED: "neurons of one network have too little in common to tell how much is shared",
     Reason.TOO_FEW_SEEDS: "fewer than three seeds on a side: the spread over seeds is not known",
     Reason.RELATED: "neurons of the networks match one to one: they are no independent draws, pairs are left out",
+    Reason.SAME_MOMENT: "the weights are each other's but for a rotation of the neurons: they are no independent draws",
     Reason.REPELLING: "neurons of a layer repel each other: the value is an upper bound here",
     Reason.ZERO_ROWS: "neurons that are zero were dropped",
     Reason.NO_INTERVAL: "without the neurons themselves there is neither interval nor correction of the bias",

@@ -138,7 +138,8 @@ def _rows(table: pd.DataFrame, conditions: Mapping[str, str]) -> Iterator[Condit
 
 def _averages(rows: pd.DataFrame) -> tuple[dict[frozenset[str], float], dict[str, float]]:
     """Return U_12 by pair of networks (only those that are independent), and U_11 by network."""
-    related = rows["same_start"].astype(bool) | (rows["debiased_reason"] == Reason.RELATED.value)
+    copies = rows["debiased_reason"].isin([Reason.RELATED.value, Reason.SAME_MOMENT.value])
+    related = rows["same_start"].astype(bool) | copies
     free = rows[~related]
     pairs = zip(free["a"], free["b"], free["debiased_cross"], strict=True)
     cross = {frozenset((a, b)): float(value) for a, b, value in pairs}

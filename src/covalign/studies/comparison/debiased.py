@@ -12,7 +12,7 @@ beyond that is what the same images add.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,20 @@ class Agreement:
 
     columns: dict[str, Any]
     curve: SharedVariance | None = None
+
+    @property
+    def of_one(self) -> "Agreement":
+        """What is said of layers of equal second moments: 1, unless it is known already that they are copies.
+
+        Neurons that write into a residual stream are its coordinates, and rotate with it: a copy's have no
+        counterparts one by one, and averages over pairs of neurons, which leave out each with itself, see two draws.
+        """
+        known = (None, Reason.RELATED.value, Reason.LAST_LAYER.value)
+        if self.columns.get("debiased_reason") in known:
+            return self
+        nothing = {"debiased_low": math.nan, "debiased_high": math.nan}
+        said = {"debiased": 1.0, "debiased_reason": Reason.SAME_MOMENT.value}
+        return replace(self, columns=self.columns | nothing | said)
 
 
 def agreement(a: LayerEncoding, b: LayerEncoding, fit: Fit, curves: bool = True) -> Agreement:

@@ -88,6 +88,8 @@ def layer_pair(
     measured, remarks = _measured(a, b, fit, settings)
     hindered = fit is None or obstacle(a, b, fit)
     debiased = Agreement({}) if fit is None or hindered else agreement(a, b, fit, settings.curves)
+    if Reason.SAME_WEIGHTS in [remark.reason for remark in remarks]:
+        debiased = debiased.of_one
     cosines = (
         None
         if fit is None or hindered
