@@ -95,7 +95,7 @@ def without_mean(x: Shaped[Tensor, "..."], axis: int) -> Shaped[Tensor, "..."]:
     return x.narrow(axis, 0, count - 1) - along * (side / (1 - side))
 
 
-def _normalized(norm: TokenNorm, x: Float[Tensor, "n channels ..."]) -> Float[Tensor, "n channels ..."]:
+def _normalized(norm: TokenNorm, x: Float[Tensor, "n channels ..."]) -> Float[Tensor, "n read ..."]:
     axes = (-1, *[1] * (x.ndim - 2))
     gain, shift = (part.to(x).view(axes) for part in (norm.gain, norm.shift))
     y = torch.where(gain == 0, 0.0, (x - shift) / gain)

@@ -38,7 +38,7 @@ SENTENCES = {
     Reason.TOO_LITTLE_LEARNED: "neurons of one network have too little in common to tell how much is shared",
     Reason.TOO_FEW_SEEDS: "fewer than three seeds on a side: the spread over seeds is not known",
     Reason.RELATED: "neurons of the networks match one to one: they are no independent draws, pairs are left out",
-    Reason.SAME_MOMENT: "the weights are each other's but for a rotation of the neurons: they are no independent draws",
+    Reason.SAME_MOMENT: "the weights are equal but for a rotation of the neurons: they are no independent draws",
     Reason.REPELLING: "neurons of a layer repel each other: the value is an upper bound here",
     Reason.ZERO_ROWS: "neurons that are zero were dropped",
     Reason.NO_INTERVAL: "without the neurons themselves there is neither interval nor correction of the bias",

@@ -52,7 +52,7 @@ def is_attention(part: nn.Module) -> bool:
 
 def is_named(name: str) -> bool:
     """Whether a product is called as all makers we know call one that is stored block after block."""
-    return _leaf(name) in STORED
+    return _leaf(name) in STORED or split(name)[1] == "in_proj_weight"
 
 
 def sizes(name: str, shape: tuple[int, int], widths: Mapping[str, int]) -> tuple[int, ...]:

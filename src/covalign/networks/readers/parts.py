@@ -1,7 +1,7 @@
 """Which parts of a module are layers, which are norms, and what is the rest?"""
 
 from collections.abc import Collection, Iterator
-from typing import TypeGuard, cast
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
@@ -13,7 +13,7 @@ from covalign.networks.readers.composed import compose
 from covalign.networks.readers.lexicon import POSITIONS, TOKENS
 from covalign.networks.readers.names import says, split
 from covalign.networks.readers.token_norms import is_candidate, token_norm
-from covalign.networks.readers.tracing import Readable, evaluation, is_norm, is_turned
+from covalign.networks.readers.tracing import KINDS, Readable, evaluation, is_norm, is_turned
 
 
 def sorted_parts(
@@ -53,9 +53,9 @@ def sorted_parts(
     return found, norms, skipped
 
 
-def _is_readable(part: nn.Module) -> TypeGuard[Readable]:
+def _is_readable(part: nn.Module) -> bool:
     """Whether a part is a layer, or several; linear layers of GPT-2 answer to the same names as others."""
-    return isinstance(part, Readable) or is_turned(part)
+    return isinstance(part, KINDS) or is_turned(part)
 
 
 def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

@@ -9,7 +9,7 @@ attention counts as one layer here; it is preceded by a norm only where queries,
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Shaped
@@ -19,8 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from covalign.networks.network import BatchNorm
 
-Readable: TypeAlias = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.MultiheadAttention
-"""What is followed; `is_turned` parts are, too."""
+Readable: TypeAlias = nn.Module
+"""A part that is followed: of one of `KINDS`, or `is_turned`."""
+KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.MultiheadAttention)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def trace(
     takers: dict[str, set[str]] = {}
     redefined: dict[str, Tensor] = {}
 
-    def receive(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+    def receive(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
         name = names[part]
         received = first_tensor(args, kwargs)
         maker, made_tensor, version = made.get(id(received), ("", received, 0))
@@ -128,9 +129,10 @@ def _only(links: Mapping[str, set[str]], allowed: set[str]) -> dict[str, str]:
     }
 
 
-def first_tensor(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
+def first_tensor(args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Tensor:
     """Return what a module with one input was called with."""
-    return args[0] if args else next(iter(kwargs.values()))
+    received: Tensor = args[0] if args else next(iter(kwargs.values()))
+    return received
 
 
 def main_output(returned: Any) -> Tensor:
@@ -139,7 +141,7 @@ def main_output(returned: Any) -> Tensor:
     return first
 
 
-def other_inputs(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> list[Tensor]:
+def other_inputs(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """Return keys and values that attention received."""
     if not isinstance(part, nn.MultiheadAttention):
         return []
@@ -193,7 +195,7 @@ def batch_norm(norm: Any) -> BatchNorm:
 def _is_own(layer: Readable) -> bool:
     """Whether the layer computes as PyTorch's own layer does, not as a subclass redefines it."""
     return all(
-        getattr(type(layer), method, None) in (getattr(base, method, None) for base in get_args(Readable))
+        getattr(type(layer), method, None) in (getattr(base, method, None) for base in KINDS)
         for method in ("forward", "_conv_forward")
     )
 

@@ -29,7 +29,7 @@ def wiring(
     received: dict[str, list[Any]] = {}
     makers: dict[Any, str] = {}
 
-    def receive(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+    def receive(part: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
         given = first_tensor(args, kwargs), *other_inputs(part, args, kwargs)
         received.setdefault(names[part], []).extend(map(_node, given))
 

@@ -73,7 +73,12 @@ def rank_truncation(
     _check(target, ranks, basis)
     module, normalization = _runnable(found)
     module = copy.deepcopy(module)
-    part = dict(module.named_modules())[layer]
+    part = dict(module.named_modules()).get(layer)
+    if not isinstance(part, nn.Conv2d | nn.Linear):
+        raise InputError(
+            f"layer {layer!r}: its weights are stored within those of others, or in another layout; choose a layer "
+            "with a convolution or a linear map of its own"
+        )
     untruncated = accuracy(module, normalization, images)
     directions = _directions(found, target, images, basis, max(ranks), seed)
     rows = []
