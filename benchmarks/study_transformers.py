@@ -1,9 +1,9 @@
 """What do small image transformers learn in common, by what their layers read?
 
 Vision transformers (width 64, 4 blocks of 4 heads, patches of 4x4 pixels, hidden layers of 128 neurons, a class
-token, LayerNorm before attention and before the hidden layers) are trained from three seeds on 5,000 images of each
+token, LayerNorm before attention and before the hidden layers) are trained from two seeds on 5,000 images of each
 of two sets of natural images at 32x32 pixels: CIFAR-10 (recompressed as JPEG) and 40 classes of Tiny-ImageNet,
-averaged 2x2. Adam with decoupled weight decay, 1,000 steps of 64 images, mirrored and shifted at random. They are
+averaged 2x2. Adam with decoupled weight decay, 350 steps of 64 images, mirrored and shifted at random. They are
 compared on held-out images of both sets together, with norms folded into what reads them, and three questions are
 asked of every kind of layer: are seeds alike, beyond what an alignment fitted to shuffled images leaves; are the two
 sets less alike than seeds of one; and do copies that compute the same function read 1?
@@ -15,25 +15,55 @@ DATA is the folder that holds `cifar10-jpeg` and `tiny-imagenet-40a`; `train` go
 """
 
 import argparse
+import copy
 import json
 import time
 from pathlib import Path
 
+import matplotlib
+import pandas as pd
 import torch
-from safetensors.torch import save_file
+from matplotlib.figure import Figure
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from covalign.data.images import Images
 from covalign.data.loading import load_images
+from covalign.data.mixture import mixture
+from covalign.data.normalization import Normalization
+from covalign.figures.style import GREY, PALETTE, journal
+from covalign.networks.network import Network
+from covalign.networks.stream import fold_token_norms
+from covalign.studies.comparison.measure import compare
+from covalign.studies.subjects import load_network
 
 SETS = {"cifar10": ("cifar10-jpeg", "test"), "imagenet40": ("tiny-imagenet-40a", "valid")}
 """Folder and held-out split of every set."""
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 IMAGES, SIDE = 5000, 32
-STEPS, BATCH, RATE, DECAY, WARMUP = 1000, 64, 1e-3, 0.05, 100
+STEPS, BATCH, RATE, DECAY, WARMUP = 350, 64, 2e-3, 0.05, 50
 WIDTH, DEPTH, HEADS, PATCH, HIDDEN = 64, 4, 4, 4, 128
+START = 0.02
+"""Standard deviation of initial weights of linear layers, as is usual for vision transformers."""
 MEAN, SPREAD = 0.45, 0.25
 """Of pixels between 0 and 1, all channels alike."""
+KINDS = {
+    "patch_embed": "patch embedding",
+    "qkv.q": "queries",
+    "qkv.k": "keys",
+    "qkv.v": "values",
+    "proj": "output of attention",
+    "fc1": "hidden layer",
+    "fc2": "after the hidden layer",
+}
+"""Layers by how their names end."""
+COLUMNS = [
+    "a", "b", "layer_a", "depth", "d", "neurons_a", "alignment_correlation", "debiased", "debiased_low",
+    "debiased_high", "debiased_z", "debiased_unaligned", "debiased_shuffled", "debiased_centred",
+    "debiased_without_top", "debiased_without_5", "debiased_cross", "debiased_within_a", "debiased_within_b",
+    "debiased_reason", "cosine", "reason_codes",
+]  # fmt: skip
 
 
 class Attention(nn.Module):
@@ -76,6 +106,10 @@ class Transformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.randn(1, 1 + (SIDE // PATCH) ** 2, WIDTH) * 0.02)
         self.blocks = nn.Sequential(*(Block() for _ in range(DEPTH)))
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, classes)
+        for part in self.modules():
+            if isinstance(part, nn.Linear):
+                nn.init.trunc_normal_(part.weight, std=START)
+                nn.init.zeros_(part.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return one score a class, read from the class token."""
@@ -150,6 +184,146 @@ def train(data: Path, out: Path) -> None:
             print(path.name, found, flush=True)
 
 
+def read(model: nn.Module, name: str) -> Network:
+    """Read a network with its norms folded into what reads them."""
+    normalization = Normalization("of this study", (MEAN,), (SPREAD,))
+    return fold_token_norms(load_network(model, name=name, normalization=normalization))
+
+
+def kept(path: Path) -> Transformer:
+    state = load_file(path)
+    model = Transformer(len(state["head.weight"]))
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def changed(model: Transformer) -> Transformer:
+    """Return a network of other weights that computes the same function.
+
+    Gains are multiplied into what reads them; the residual stream is rotated about the ones vector; heads and hidden
+    neurons change places; queries are multiplied by 3 and keys divided by it.
+    """
+    model = copy.deepcopy(model).double()
+    generator = torch.Generator().manual_seed(7)
+    random = torch.randn(WIDTH, WIDTH, dtype=torch.float64, generator=generator)
+    basis = torch.linalg.qr(torch.cat([torch.ones(WIDTH, 1).double(), random[:, 1:]], 1))[0]
+    inner = torch.linalg.qr(random[1:, 1:])[0]
+    turn = basis @ torch.block_diag(torch.ones(1, 1).double(), inner) @ basis.T
+    heads = torch.arange(WIDTH).roll(WIDTH // HEADS)
+    rows = torch.cat([heads + part * WIDTH for part in range(3)])
+    hidden = torch.randperm(HIDDEN, generator=generator)
+    scales = torch.tensor([3, 1 / 3, 1], dtype=torch.float64).repeat_interleave(WIDTH)
+    with torch.no_grad():
+        pairs = [(model.norm, model.head)]
+        for block in model.blocks:
+            qkv, proj, fc1, fc2 = block.attn.qkv, block.attn.proj, block.mlp["fc1"], block.mlp["fc2"]
+            qkv.weight.copy_((qkv.weight * scales[:, None])[rows])
+            qkv.bias.copy_((qkv.bias * scales)[rows])
+            proj.weight.copy_(proj.weight[:, heads])
+            fc1.weight.copy_(fc1.weight[hidden])
+            fc1.bias.copy_(fc1.bias[hidden])
+            fc2.weight.copy_(fc2.weight[:, hidden])
+            pairs += [(block.norm1, qkv), (block.norm2, fc1)]
+        for norm, reader in pairs:
+            reader.bias += reader.weight @ norm.bias
+            reader.weight.copy_(reader.weight * norm.weight @ turn.T)
+            norm.weight.fill_(1)
+            norm.bias.zero_()
+        for token in (model.cls_token, model.pos_embed):
+            token.copy_(token @ turn.T)
+        for writer in [model.patch_embed, *(w for b in model.blocks for w in (b.attn.proj, b.mlp["fc2"]))]:
+            writer.weight.copy_((turn @ writer.weight.flatten(1)).view_as(writer.weight))
+            writer.bias.copy_(turn @ writer.bias)
+    return model.float()
+
+
+def kind(layer: str) -> str:
+    return next(said for end, said in KINDS.items() if layer.endswith(end))
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a kind of layer: R within and across sets, and what a shuffled alignment leaves."""
+    rows = []
+    for name in KINDS.values():
+        part = table[table["kind"] == name]
+        row: dict[str, object] = {"kind": name, "layers": part["layer_a"].nunique()}
+        for which, same in (("seeds", True), ("sets", False)):
+            chosen = part[part["same_set"] == same]
+            row |= {
+                f"R {which}": chosen["debiased"].mean(),
+                f"lowest {which}": chosen["debiased"].min(),
+                f"highest {which}": chosen["debiased"].max(),
+                f"shuffled {which}": chosen["debiased_shuffled"].mean(),
+                f"without 1 {which}": chosen["debiased_without_top"].mean(),
+                f"above 0 {which}": f"{int((chosen['debiased_low'] > 0).sum())} of {len(chosen)}",
+                f"no value {which}": int(chosen["debiased"].isna().sum()),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Draw R by block, a panel a kind of layer that every block has."""
+    names = [name for name in KINDS.values() if name != "patch embedding"]
+    with matplotlib.rc_context({**journal(2.0, 0.5)}):
+        figure = Figure(layout="constrained")
+        axes = figure.subplots(2, 3, sharex=True, sharey=True).flat
+        for ax, name in zip(axes, names, strict=True):
+            part = table[table["kind"] == name]
+            block = part["layer_a"].str.extract(r"blocks\.(\d+)")[0].astype(int) + 1
+            for index, (same, label) in enumerate(((True, "seeds of one set"), (False, "across sets"))):
+                chosen = part["same_set"] == same
+                ax.plot(block[chosen], part["debiased"][chosen], "o", ms=3, alpha=0.6, color=PALETTE[index])
+                means = part["debiased"][chosen].groupby(block[chosen]).mean()
+                ax.plot(means.index, means, color=PALETTE[index], label=label)
+            left = part["debiased_shuffled"].groupby(block).mean()
+            ax.plot(left.index, left, "--", color=GREY, label="alignment to shuffled images")
+            ax.axhline(0, color=GREY, lw=0.5)
+            ax.set_title(name)
+            ax.set_xticks(sorted(block.unique()))
+        figure.supxlabel("block")
+        figure.supylabel("R")
+        axes[0].legend(fontsize="small")
+    return figure
+
+
+def report(data: Path, out: Path, results: Path) -> None:
+    """Compare all networks, a copy, and two untrained ones; write tables and figure."""
+    images = mixture([pictures(data, name, held_out=True) for name in SETS], max_images=2000)
+    paths = sorted(out.glob("*.safetensors"))
+    models = {path.stem: kept(path) for path in paths}
+    options = {"draws": 2, "calibrate": False}
+    networks = {name: read(model, name) for name, model in models.items()}
+    found = compare(networks, images, by={name: name.rpartition("-")[0] for name in networks}, **options)
+    table = found.table[COLUMNS].copy()
+    table["kind"] = table["layer_a"].map(kind)
+    (set_a, _, seed_a), (set_b, _, seed_b) = (table[side].str.rpartition("-").T.values for side in "ab")
+    table["same_set"] = set_a == set_b
+    table = table[
+        table["same_set"] | (seed_a != seed_b)
+    ]  # networks of one seed started from the same weights
+    results.mkdir(parents=True, exist_ok=True)
+    table.round(5).to_csv(results / "table.csv", index=False)
+    found.by_condition.round(4).to_csv(results / "conditions.csv", index=False)
+    summary(table).round(3).to_csv(results / "summary.csv", index=False)
+    drawn(table).savefig(results / "by_block.png", dpi=200)
+    name, model = next(iter(models.items()))
+    torch.manual_seed(100)
+    untrained = [Transformer(10).eval() for _ in range(2)]
+    pairs = {"copy": (model, changed(model)), "untrained": untrained}
+    for pair, (one, other) in pairs.items():
+        both = {"a": read(one, "a"), "b": read(other, "b")}
+        rows = compare(both, images.sample(500), **options).table[COLUMNS]
+        rows.round(5).to_csv(results / f"{pair}.csv", index=False)
+        print(pair, rows[["layer_a", "debiased", "debiased_reason"]].to_string(), flush=True)
+    training = {}
+    for path in paths:
+        with safe_open(path, "pt") as file:
+            training[path.stem] = json.loads(file.metadata()["training"])
+    pd.DataFrame(training).T.rename_axis("network").to_csv(results / "training.csv")
+    print(summary(table).round(2).to_string(), name, len(images))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("train", "compare"))
@@ -159,6 +333,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.step == "train":
         train(given.data, given.out)
+    else:
+        report(given.data, given.out, given.results)
 
 
 if __name__ == "__main__":

@@ -43,14 +43,17 @@ class Agreement:
 
     @property
     def of_one(self) -> "Agreement":
-        """What is said of layers of equal second moments: 1, unless it is known already that they are copies.
+        """What is said of layers of equal second moments: 1, whatever there is to tell it by.
 
         Neurons that write into a residual stream are its coordinates, and rotate with it: a copy's have no
         counterparts one by one, and averages over pairs of neurons, which leave out each with itself, see two draws.
         """
-        known = (None, Reason.RELATED.value, Reason.LAST_LAYER.value)
-        if self.columns.get("debiased_reason") in known:
+        reason = self.columns.get("debiased_reason")
+        if reason in (None, Reason.LAST_LAYER.value):
             return self
+        if reason == Reason.RELATED.value:
+            missing = {} if math.isfinite(self.columns["debiased"]) else {"debiased": 1.0}
+            return replace(self, columns=self.columns | missing)
         nothing = {"debiased_low": math.nan, "debiased_high": math.nan}
         said = {"debiased": 1.0, "debiased_reason": Reason.SAME_MOMENT.value}
         return replace(self, columns=self.columns | nothing | said)
