@@ -8,8 +8,8 @@ Small untrained networks are built from configurations of published architecture
 each is saved as safetensors and as a PyTorch state dict, read without its architecture, and compared with the
 two-dimensional convolutions and linear layers that the module itself has (tied weights once). Counted are layers
 that are found with the right weight, layers that are missed, and tensors that are read and are none. Conv1D of GPT-2,
-which stores [c_in, c_out], is counted as a linear layer in either order; fused input projections of
-MultiheadAttention are layers. Fixed seeds; nothing is downloaded.
+which stores [c_in, c_out], is counted as a linear layer in either order; queries, keys and values that were cut out of
+one product are counted as that product. Fixed seeds; nothing is downloaded.
 """
 
 import argparse
@@ -141,6 +141,31 @@ def published() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
         model = getattr(transformers, f"{name}Model", None)
         if configuration is not None and model is not None:
             yield f"transformers {name}", lambda c=configuration, m=model: m(small(c))
+    yield from others()
+
+
+def others() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
+    """Return transformers of torchvision and timm, where these are installed."""
+    try:
+        import timm
+        import torchvision
+    except Exception as error:  # torchvision fails in its own way beside another torch
+        print(f"torchvision and timm are left out: {type(error).__name__}", flush=True)
+        return
+    make = torchvision.models.VisionTransformer
+    yield "torchvision VisionTransformer", lambda: make(32, 8, 2, 4, 32, 48, num_classes=10)
+    for name in ("vit_tiny_patch16_224", "deit_tiny_patch16_224", "beit_base_patch16_224", "cait_xxs24_224"):
+        yield (
+            f"timm {name}",
+            lambda n=name: timm.create_model(n, img_size=32, patch_size=8, depth=2, embed_dim=96),
+        )
+    yield "timm pvt_v2_b0", lambda: timm.create_model("pvt_v2_b0")
+    yield (
+        "timm swin",
+        lambda: timm.create_model(
+            "swin_tiny_patch4_window7_224", img_size=56, depths=(1, 1), embed_dim=24, num_heads=(2, 2)
+        ),
+    )
 
 
 def small(configuration: Any) -> Any:
@@ -344,7 +369,7 @@ def expected(module: nn.Module) -> dict[str, torch.Tensor]:
     for name, part in module.named_modules():
         kind = type(part).__name__
         if isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
-            found[f"{name}.in_proj_weight"] = part.in_proj_weight.detach()
+            found[f"{name}.in_proj"] = part.in_proj_weight.detach()
         weight = getattr(part, "weight", None)
         layer = isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or kind == "Conv1D"
         if not layer or weight is None or (isinstance(weight, nn.Parameter) and id(weight) in seen):
@@ -358,11 +383,11 @@ def expected(module: nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def compared(module: nn.Module, path: Path) -> dict[str, object]:
-    """Read a file and return what of the module's layers was found."""
+def compared(module: nn.Module, source: Path | nn.Module) -> dict[str, object]:
+    """Read a file, or the module itself, and return what of the module's layers was found."""
     wanted = expected(module)
     try:
-        network = read_network(path)
+        network = read_network(source)
     except InputError as error:
         return {
             "layers": len(wanted),
@@ -372,7 +397,10 @@ def compared(module: nn.Module, path: Path) -> dict[str, object]:
             "listed": 0,
             "remark": str(error)[-120:],
         }
-    got = {layer.name: layer.weight for layer in network.layers}
+    got: dict[str, torch.Tensor] = {}
+    for layer in network.layers:
+        key = layer.part_of or layer.name
+        got[key] = torch.cat([got[key], layer.weight]) if key in got else layer.weight
     inside = network.details.get("inside", "")
     right, missed = [], []
     for name, weight in wanted.items():
@@ -427,13 +455,12 @@ def main() -> None:
                 {key: value.clone().contiguous() for key, value in state.items()},
                 Path(folder) / "net.safetensors",
             )
-            for suffix in ("pt", "safetensors"):
-                row = {
-                    "architecture": name,
-                    "file": suffix,
-                    **compared(module, Path(folder) / f"net.{suffix}"),
-                }
-                rows.append(row)
+            sources = {
+                "module": module,
+                **{end: Path(folder) / f"net.{end}" for end in ("pt", "safetensors")},
+            }
+            for suffix, source in sources.items():
+                rows.append({"architecture": name, "file": suffix, **compared(module, source)})
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
     out.mkdir(parents=True, exist_ok=True)
