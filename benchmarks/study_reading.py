@@ -8,8 +8,8 @@ Small untrained networks are built from configurations of published architecture
 each is saved as safetensors and as a PyTorch state dict, read without its architecture, and compared with the
 two-dimensional convolutions and linear layers that the module itself has (tied weights once). Counted are layers
 that are found with the right weight, layers that are missed, and tensors that are read and are none. Conv1D of GPT-2,
-which stores [c_in, c_out], is counted as a linear layer in either order; queries, keys and values that were cut out of
-one product are counted as that product. Fixed seeds; nothing is downloaded.
+which stores [c_in, c_out], is counted as a linear layer in either order; queries, keys and values that were cut out
+of one product are counted as that product. Fixed seeds; nothing is downloaded.
 """
 
 import argparse

@@ -182,6 +182,18 @@ def test_magnitudes_set_the_lengths_of_neurons(base):
     )
 
 
+def test_an_update_of_queries_keys_and_values_in_one_reaches_all_three(tmp_path):
+    whole = normal(36, 12)
+    torch.save({"attn.qkv.weight": whole, "attn.proj.weight": normal(12, 12)}, tmp_path / "base.pt")
+    down, up = normal(2, 12), normal(36, 2)
+    names = ("base_model.model.attn.qkv.lora_A.weight", "base_model.model.attn.qkv.lora_B.weight")
+    safetensors.torch.save_file(dict(zip(names, (down, up), strict=True)), tmp_path / "adapter.safetensors")
+    updated = adapted(read_network(tmp_path / "base.pt"), read_adapter(tmp_path / "adapter.safetensors"))
+    assert updated.details["updated"] == ["attn.qkv.q", "attn.qkv.k", "attn.qkv.v"]
+    rows = torch.cat([updated.layer(f"attn.qkv.{role}").weight for role in "qkv"])[:, :, 0, 0]
+    torch.testing.assert_close(rows, whole.double() + up.double() @ down.double())
+
+
 def test_what_the_base_lacks_is_listed_and_nothing_at_all_is_refused(base):
     odd = {"other.lora_A.weight": normal(2, 5), "other.lora_B.weight": normal(7, 2)}
     network = applied(base, {**MAKERS["PEFT"], **odd})

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from covalign.data.images import Images
 from covalign.encoding.covariance import weight_covariance
 from covalign.errors import InputError
 from covalign.networks.network import Network
+from covalign.networks.readers.opening import read_network
 from covalign.studies.truncation.measure import BASES, accuracy, input_moment, rank_truncation
 from samples.networks import images, module, read
+from samples.transformers import learned
 
 LAYER = "stages.2.convolution"
 
@@ -118,3 +121,11 @@ def test_what_cannot_be_truncated_is_named():
     three = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     with pytest.raises(InputError, match="the network has 1 outputs for 2 classes"):
         rank_truncation(read(three), "0", [1], data)
+
+
+def test_rows_of_a_product_of_several_layers_are_refused():
+    network = read_network(learned(depth=1), normalization="cifar")
+    pixels = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+    data = Images(pixels, torch.zeros(4, dtype=torch.int64), ("a",), "blank", "all")
+    with pytest.raises(InputError, match="stored within those of others"):
+        rank_truncation(network, "blocks.0.attn.qkv.q", [1], data)
