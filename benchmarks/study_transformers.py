@@ -9,6 +9,7 @@ asked of every kind of layer: are seeds alike, beyond what an alignment fitted t
 sets less alike than seeds of one; and do copies that compute the same function read 1?
 
     python benchmarks/study_transformers.py train --data DATA --out NETWORKS
+    python benchmarks/study_transformers.py controls --data DATA --out NETWORKS --results docs/results/transformers
     python benchmarks/study_transformers.py compare --data DATA --out NETWORKS --results docs/results/transformers
 
 DATA is the folder that holds `cifar10-jpeg` and `tiny-imagenet-40a`; `train` goes on where it was interrupted.
@@ -16,8 +17,10 @@ DATA is the folder that holds `cifar10-jpeg` and `tiny-imagenet-40a`; `train` go
 
 import argparse
 import copy
+import itertools
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -35,13 +38,14 @@ from covalign.data.normalization import Normalization
 from covalign.figures.style import GREY, PALETTE, journal
 from covalign.networks.network import Network
 from covalign.networks.stream import fold_token_norms
+from covalign.studies.comparison.conditions import condition_table
 from covalign.studies.comparison.measure import compare
 from covalign.studies.subjects import load_network
 
 SETS = {"cifar10": ("cifar10-jpeg", "test"), "imagenet40": ("tiny-imagenet-40a", "valid")}
 """Folder and held-out split of every set."""
 SEEDS = (0, 1)
-IMAGES, SIDE = 5000, 32
+IMAGES, COMPARED, SIDE = 5000, 1000, 32
 STEPS, BATCH, RATE, DECAY, WARMUP = 350, 64, 2e-3, 0.05, 50
 WIDTH, DEPTH, HEADS, PATCH, HIDDEN = 64, 4, 4, 4, 128
 START = 0.02
@@ -287,52 +291,71 @@ def drawn(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def pairs(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return the pairs that are compared: networks of one seed started from the same weights and are none."""
+    for a, b in itertools.combinations(names, 2):
+        (set_a, _, seed_a), (set_b, _, seed_b) = a.rpartition("-"), b.rpartition("-")
+        if set_a == set_b or seed_a != seed_b:
+            yield a, b
+
+
+def held_out(data: Path) -> Images:
+    return mixture([pictures(data, name, held_out=True) for name in SETS], max_images=COMPARED)
+
+
+def controls(data: Path, out: Path, results: Path) -> None:
+    """Compare a network with a copy of the same function, and two untrained ones."""
+    model = kept(next(iter(sorted(out.glob("*.safetensors")))))
+    torch.manual_seed(100)
+    asked = {"copy": (model, changed(model)), "untrained": (Transformer(10).eval(), Transformer(10).eval())}
+    for name, (one, other) in asked.items():
+        both = {"a": read(one, "a"), "b": read(other, "b")}
+        rows = compare(both, held_out(data).sample(400), draws=2, calibrate=False).table[COLUMNS]
+        results.mkdir(parents=True, exist_ok=True)
+        rows.round(5).to_csv(results / f"{name}.csv", index=False)
+        print(name, rows[["layer_a", "debiased", "debiased_reason"]].to_string(), flush=True)
+
+
 def report(data: Path, out: Path, results: Path) -> None:
-    """Compare all networks, a copy, and two untrained ones; write tables and figure."""
-    images = mixture([pictures(data, name, held_out=True) for name in SETS], max_images=2000)
-    paths = sorted(out.glob("*.safetensors"))
-    models = {path.stem: kept(path) for path in paths}
-    options = {"draws": 2, "calibrate": False}
-    networks = {name: read(model, name) for name, model in models.items()}
-    found = compare(networks, images, by={name: name.rpartition("-")[0] for name in networks}, **options)
-    table = found.table[COLUMNS].copy()
-    table["kind"] = table["layer_a"].map(kind)
-    (set_a, _, seed_a), (set_b, _, seed_b) = (table[side].str.rpartition("-").T.values for side in "ab")
-    table["same_set"] = set_a == set_b
-    table = table[
-        table["same_set"] | (seed_a != seed_b)
-    ]  # networks of one seed started from the same weights
+    """Compare all pairs of networks, and write tables and figure as they come."""
+    images = held_out(data)
+    paths = {path.stem: path for path in sorted(out.glob("*.safetensors"))}
+    networks = {name: read(kept(path), name) for name, path in paths.items()}
+    training = {}
+    for name, path in paths.items():
+        with safe_open(path, "pt") as file:
+            training[name] = json.loads(file.metadata()["training"])
     results.mkdir(parents=True, exist_ok=True)
-    table.round(5).to_csv(results / "table.csv", index=False)
-    found.by_condition.round(4).to_csv(results / "conditions.csv", index=False)
+    pd.DataFrame(training).T.rename_axis("network").to_csv(results / "training.csv")
+    tables = []
+    for a, b in pairs(list(networks)):
+        chosen = {name: networks[name] for name in (a, b)}
+        tables.append(compare(chosen, images, draws=2, calibrate=False).table)
+        everything = pd.concat(tables)
+        table = everything[COLUMNS].copy()
+        table["kind"] = table["layer_a"].map(kind)
+        sets_a, sets_b = (table[side].str.rpartition("-")[0] for side in "ab")
+        table["same_set"] = sets_a == sets_b
+        table.round(5).to_csv(results / "table.csv", index=False)
+        print(a, b, flush=True)
+    conditions = condition_table(everything, {name: name.rpartition("-")[0] for name in networks})
+    conditions.round(4).to_csv(results / "conditions.csv", index=False)
     summary(table).round(3).to_csv(results / "summary.csv", index=False)
     drawn(table).savefig(results / "by_block.png", dpi=200)
-    name, model = next(iter(models.items()))
-    torch.manual_seed(100)
-    untrained = [Transformer(10).eval() for _ in range(2)]
-    pairs = {"copy": (model, changed(model)), "untrained": untrained}
-    for pair, (one, other) in pairs.items():
-        both = {"a": read(one, "a"), "b": read(other, "b")}
-        rows = compare(both, images.sample(500), **options).table[COLUMNS]
-        rows.round(5).to_csv(results / f"{pair}.csv", index=False)
-        print(pair, rows[["layer_a", "debiased", "debiased_reason"]].to_string(), flush=True)
-    training = {}
-    for path in paths:
-        with safe_open(path, "pt") as file:
-            training[path.stem] = json.loads(file.metadata()["training"])
-    pd.DataFrame(training).T.rename_axis("network").to_csv(results / "training.csv")
-    print(summary(table).round(2).to_string(), name, len(images))
+    print(summary(table).round(2).T.to_string(), len(images))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=("train", "compare"))
+    parser.add_argument("step", choices=("train", "controls", "compare"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--results", type=Path)
     given = parser.parse_args()
     if given.step == "train":
         train(given.data, given.out)
+    elif given.step == "controls":
+        controls(given.data, given.out, given.results)
     else:
         report(given.data, given.out, given.results)
 

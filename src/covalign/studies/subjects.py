@@ -16,6 +16,7 @@ from torch import nn
 from covalign.data.normalization import Normalization
 from covalign.networks.network import Network
 from covalign.networks.readers.opening import read_network
+from covalign.networks.stream import fold_token_norms
 from covalign.storage.folder import MANIFEST
 from covalign.training.run import Run
 from covalign.training.store import RunStore, default_store, load_run
@@ -42,6 +43,11 @@ class Subject:
     def on(self, device: str) -> "Subject":
         """Return the subject with its network on a device."""
         return Subject(self.name, self.network.on(device), self.run)
+
+    @property
+    def as_read(self) -> "Subject":
+        """The subject with norms of tokens folded into what reads them (`covalign.networks.stream`)."""
+        return Subject(self.name, fold_token_norms(self.network), self.run)
 
     @property
     def history(self) -> list[dict[str, Any]]:
