@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.utils import prune
 
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import vgg11
@@ -102,7 +103,7 @@ def test_strange_parts_are_left_out_and_named(make, reason):
         lambda part: nn.utils.parametrizations.orthogonal(part),
         lambda part: nn.utils.weight_norm(part),
         lambda part: nn.utils.spectral_norm(part),
-        lambda part: nn.utils.prune.l1_unstructured(part, "weight", 0.5),
+        lambda part: prune.l1_unstructured(part, "weight", 0.5),
     ],
     ids=["weight norm", "spectral norm", "orthogonal", "older weight norm", "older spectral norm", "pruned"],
 )

@@ -10,6 +10,7 @@ from covalign.networks.readers.opening import read_network
 from covalign.networks.stream import fold_token_norms
 from covalign.studies.comparison.measure import align, compare
 from covalign.studies.pairing import match_layers
+from covalign.studies.subjects import open_subject
 from samples.transformers import SAME_FUNCTION, learned
 
 WRITERS = ("patch_embed", "blocks.0.attn.proj", "blocks.0.mlp.fc2")
@@ -70,6 +71,11 @@ def test_without_folding_gains_hide_that_networks_are_the_same():
     a, b = (read_network(each, normalization="cifar") for each in (module, copy))
     alignments = align(a, b, noise())
     assert alignments["blocks.0.mlp.fc1"].correlation < 0.99
+
+
+def test_a_subject_can_be_had_as_its_layers_read():
+    found = open_subject(learned(depth=1), name="one").as_read
+    assert (found.name, found.network.details["token_norms"]) == ("one", "folded")
 
 
 def test_another_network_reads_less_and_has_an_interval():
