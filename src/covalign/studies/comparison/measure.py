@@ -53,7 +53,7 @@ def align(
         One alignment per layer, by the layer's name in network a. The first layers see the images
         themselves: their alignment is known where normalization and frozen filters agree.
     """
-    one, other = subjects([network_a, network_b])
+    one, other = (each.as_read for each in subjects([network_a, network_b]))
     links = couple(one, other, layers, images).links
     fits = fit_alignments(links, images, holdout=holdout, control=shuffled)
     return {
@@ -107,7 +107,7 @@ def compare(
     Raises:
         InputError: fewer than two networks, or nothing in them that can be compared.
     """
-    opened = subjects(networks)
+    opened = [each.as_read for each in subjects(networks)]
     if len(opened) < 2:
         raise InputError(f"compare: got {len(opened)} network, expected at least two")
     conditions = conditions_of(opened, by)
