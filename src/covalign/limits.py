@@ -68,10 +68,11 @@ UNPACKED = Limit("COVALIGN_MAX_UNPACKED", 2**30, "unpacked bytes beyond 100 time
 TENSORS = Limit("COVALIGN_MAX_TENSORS", 10**5, "tensors")
 KEYS = Limit("COVALIGN_MAX_KEYS", 5000, "keys that are neither texts nor small numbers")
 NODES = Limit("COVALIGN_MAX_NODES", 10**5, "nodes")
+NETWORKS = Limit("COVALIGN_MAX_NETWORKS", 10**5, "networks")
 FORWARD_SECONDS = Limit("COVALIGN_MAX_FORWARD_SECONDS", 20, "seconds of one core for an image")
 FORWARD_BYTES = Limit("COVALIGN_MAX_FORWARD_BYTES", 2**33, "bytes in a forward pass")
 LIMITS = (
-    *(PIXELS, DECODED, CLASSES, ROWS, UNPACKED, TENSORS, KEYS, NODES),
+    *(PIXELS, DECODED, CLASSES, ROWS, UNPACKED, TENSORS, KEYS, NODES, NETWORKS),
     *(FORWARD_SECONDS, FORWARD_BYTES),
 )
 """All of them."""

@@ -1,14 +1,20 @@
 """`covalign compare`: did these networks learn the same thing?"""
 
-from covalign.cli import options, speaking
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from covalign.cli import options, populations, speaking
 from covalign.data.images import Images
+from covalign.errors import InputError
 from covalign.studies.comparison.measure import compare as compare_networks
 from covalign.studies.subjects import Subject
+from covalign.training.population import population_from_toml
 
 
 def compare(
     *models: str,
     out: options.Out,
+    population: Path | None = None,
     images: list[str] | None = None,
     layers: options.Layers = None,
     architecture: options.Architectures = None,
@@ -27,6 +33,7 @@ def compare(
     memory: options.Memory = 2.0,
     cache: bool = True,
     seed: options.Seed = 0,
+    dry_run: options.DryRun = False,
     store: options.Store = options.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
@@ -41,7 +48,10 @@ def compare(
 
     Args:
         models: two or more MODELs.
-        images: DATA that alignments are fitted to; repeated sets are mixed in equal parts.
+        population: a TOML file that names networks instead (see `covalign train`): those of it that the store has
+            are compared, and its conditions too. What is missing is named, with the command that trains it.
+        images: DATA that alignments are fitted to; repeated sets are mixed in equal parts. A population's own images
+            by default.
         max_images: at most this many images, drawn at random.
         by: compare conditions as well, by Q over seeds: `--by training` takes images and labels of stored runs, or
             one name per model, in order (`--by cats --by cats --by dogs --by dogs`).
@@ -54,28 +64,46 @@ def compare(
             same command goes on where it was interrupted, and more networks cost their own pairs alone; `covalign
             runs gc --cache` clears them.
     """
+    if population is None and dry_run:
+        raise InputError("--dry-run: expected --population FILE, of which it says what is there")
+    if population is not None and (models or by):
+        raise InputError("--population: names networks and conditions itself; leave out the models and --by")
+    if population is not None and dry_run:
+        populations.show(population, store, manner)
+        return
     machine.ready()
     with speaking.place(out, writing, manner) as folder, manner.progress() as told:
-        found = options.opened(
-            models,
-            architecture,
-            store,
-            normalization,
-            resolution,
-            layout,
-            inside,
-            layers,
-            device=machine.device,
-            told=told,
-        )
-        sample = options.images_for(
-            found, images, split, resolution, max_images, seed, label_column, told=told
-        )
+        conditions: Mapping[str, str] | Sequence[str] | str | None = by
+        if population is not None:
+            named = population_from_toml(population)
+            there = populations.members(named, population, store, manner, told)
+            found = [each.on(machine.device) if machine.device else each for each in there.subjects]
+            sample: Images | None = populations.images_for(
+                named, there, images, split, max_images, seed, told
+            )
+            conditions = there.conditions
+        else:
+            found = options.opened(
+                models,
+                architecture,
+                store,
+                normalization,
+                resolution,
+                layout,
+                inside,
+                layers,
+                device=machine.device,
+                told=told,
+            )
+            sample = options.images_for(
+                found, images, split, resolution, max_images, seed, label_column, told=told
+            )
+            conditions = by[0] if by is not None and len(by) == 1 else by
         comparison = compare_networks(
             found,
             sample,
             layers,
-            by=by[0] if by is not None and len(by) == 1 else by,
+            by=conditions,
             max_images=max_images,
             seed=seed,
             controls=controls,

@@ -82,6 +82,13 @@ Memory = Annotated[
 ]
 
 
+DryRun = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="say what would be done, what is there already, and what the rest would take; then stop.",
+    ),
+]
 Threads = Annotated[int | None, Parameter(help="of the tensor library; its own choice by default.")]
 
 

@@ -4,17 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.cli import options, speaking
+from covalign.cli import options, plans, speaking
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
-from covalign.errors import unknown
+from covalign.errors import InputError, unknown
+from covalign.report.words import count
 from covalign.studies.comparison.measure import compare
+from covalign.training.grid import Trained
 from covalign.training.loop import train as train_network
 from covalign.training.many import train_population
-from covalign.training.presets import PRESETS, preset, spec_from_toml
+from covalign.training.plan import Plan, State, plan
+from covalign.training.population import Population, is_population, population_of
+from covalign.training.presets import PRESETS, preset, spec_of
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore
+from covalign.training.toml import from_toml
 
 ABOUT = (
     "Four small networks learned to tell from which photograph a small crop was cut. Two of them, with different "
@@ -36,16 +41,22 @@ def train(
     max_images: int | None = None,
     device: str | None = None,
     threads: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    dry_run: options.DryRun = False,
     store: options.Store = options.STORE,
     manner: speaking.Manner = speaking.PLAIN,
 ) -> None:
-    """Train one network, or finish it, or find it finished.
+    """Train one network, or all networks of a population; finish what was begun, find what is finished.
 
-    A training that was interrupted resumes from its last checkpoint and ends as if it had never stopped.
+    A training that was interrupted resumes from its last checkpoint and ends as if it had never stopped. The same
+    command after any interruption trains what is missing, and nothing twice.
 
     Args:
         spec: a TOML file of settings, or the name of a preset: encodings, encodings-random, first-layer,
-            first-layer-laptop, laptop, demo. A TOML file may say `preset = "laptop"` and change it.
+            first-layer-laptop, laptop, demo. A TOML file may say `preset = "laptop"` and change it. With a table
+            [grid] it names a population: every combination of the values there is a condition, [recipe] is what all
+            share, seeds = 5 is how many networks a condition has, [[exclude]] leaves conditions out.
         images: DATA to train on, instead of the spec's.
         seed: of initialization, order and augmentation, instead of the spec's.
         epochs: passes over the images, instead of the spec's.
@@ -54,6 +65,8 @@ def train(
         max_images: largest number of training images, instead of the spec's.
         device: cpu, cuda or mps, instead of the spec's.
         threads: of the tensor library, instead of the spec's (they decide the last bits of a training).
+        workers: trainings of a population side by side; as many as there are cores by default.
+        scheduler: tcp://HOST:PORT of a running Dask scheduler that trains a population on its workers.
     """
     stated = {
         "images": images,
@@ -66,12 +79,20 @@ def train(
         "threads": threads,
     }
     changes: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
+    found = _named(spec)
+    if isinstance(found, Population):
+        _train_all(spec, found, changes, RunStore(store), workers, scheduler, dry_run, manner)
+        return
+    one = replace(found, **changes)
+    if dry_run:
+        plans.show_plan(plan([Trained(spec, spec, one)], RunStore(store)), manner)
+        return
     with manner.progress() as told:
-        _say(train_network(replace(_spec(spec), **changes), RunStore(store), progress=told), manner)
+        _say(train_network(one, RunStore(store), progress=told), manner)
 
 
-def _spec(named: str) -> TrainingSpec:
-    """Return a preset by its name, or the settings of a file.
+def _named(named: str) -> TrainingSpec | Population:
+    """Return a preset by its name, or what a file names: one training, or a population.
 
     Raises:
         InputError: neither.
@@ -80,7 +101,49 @@ def _spec(named: str) -> TrainingSpec:
         return preset(named)
     if not Path(named).exists() and Path(named).suffix != ".toml":
         raise unknown("train", named, PRESETS, ", or a TOML file")
-    return spec_from_toml(named)
+    return from_toml(
+        named, lambda values: population_of(values) if is_population(values) else spec_of(values)
+    )
+
+
+EVERYWHERE = ("device", "threads")
+"""Options that mean the same for every network of a population."""
+
+
+def _train_all(
+    file: str,
+    population: Population,
+    changes: dict[str, Any],
+    store: RunStore,
+    workers: int | None,
+    scheduler: str | None,
+    dry_run: bool,
+    manner: speaking.Manner,
+) -> None:
+    """Train what is missing of a population, or say what that is."""
+    if other := [name for name in changes if name not in EVERYWHERE]:
+        raise InputError(
+            f"--{other[0].replace('_', '-')}: changes a single training, but {file} names a population; write it "
+            f"into its [recipe] or [grid]: {other[0]} = ..."
+        )
+    networks = [replace(each, spec=replace(each.spec, **changes)) for each in population.trained]
+    found = plan(networks, store)
+    following = f"next: covalign atlas {file} --store {store.root} --out atlas"
+    if dry_run:
+        pairs = plans.comparisons(len(population.conditions))
+        plans.show_plan(found, manner, len(population.foreign), [pairs, following])
+        return
+    specs = [each.spec for each in networks]
+    with manner.progress() as told:
+        runs = train_population(specs, store, workers=workers, scheduler=scheduler, progress=told)
+    _say_all(found, runs, store, following, manner)
+
+
+def _say_all(found: Plan, runs: list[Run], store: RunStore, following: str, manner: speaking.Manner) -> None:
+    trained = len(runs) - found.count(State.FINISHED)
+    said = f"{count(len(runs), 'network')}: {trained} trained now, {len(runs) - trained} found in the store"
+    keys = {each.network.name: run.key for each, run in zip(found.networks, runs, strict=True)}
+    manner.say(store.root, [said, following], networks=keys)
 
 
 def demo(

@@ -4,14 +4,14 @@ Published ones (Guth & Menard 2024, appendix B.3; Chowers & Weiss 2023, section 
 spec in a TOML file is a list of changes to one of them.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.errors import InputError, unknown
+from covalign.errors import unknown
 from covalign.training.spec import TrainingSpec
+from covalign.training.toml import from_toml
 
 _ENCODINGS = TrainingSpec()
 
@@ -81,13 +81,4 @@ def spec_from_toml(path: str | Path) -> TrainingSpec:
     Raises:
         InputError: the file cannot be read or is not TOML, and what `spec_of` raises, with the file's name.
     """
-    try:
-        return spec_of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:  # nested too deeply, or a number of thousands of digits
-        raise InputError(f"{path}: cannot be read as TOML ({error}); expected key = value lines") from error
+    return from_toml(path, spec_of)

@@ -168,6 +168,22 @@ class RunStore:
                 return Run.open(files)
         return None
 
+    def begun(self, spec: TrainingSpec, train: Images, test: Images) -> Run | None:
+        """Return the run of a spec as far as it is trained, finished or not; None where there is nothing of it.
+
+        Args:
+            spec: resolved.
+            train: training images with the labels that are trained on.
+            test: test images.
+
+        Raises:
+            InputError: a damaged run.
+        """
+        if (run := self.standing(spec, train, test)) is not None:
+            return run
+        files = self.folder(identity(spec, train, test)["key"])
+        return _opened(files) if "spec.json" in files.files() else None
+
     def paths(self) -> list[Path]:
         """Return the run folders, whatever state they are in, in order of name."""
         if not self.root.is_dir():
