@@ -46,6 +46,8 @@ from covalign.networks.filters import FilterBank as FilterBank
 from covalign.networks.network import Layer as Layer
 from covalign.networks.network import Network as Network
 from covalign.studies.comparison.layers import layer_statistics as layer_statistics
+from covalign.studies.atlas.measure import atlas as atlas
+from covalign.studies.atlas.record import Atlas as Atlas
 from covalign.studies.comparison.measure import align as align
 from covalign.studies.comparison.measure import compare as compare
 from covalign.studies.comparison.record import Comparison as Comparison
@@ -65,6 +67,8 @@ from covalign.studies.universal.measure import universal_encoding as universal_e
 from covalign.studies.universal.record import UniversalEncoding as UniversalEncoding
 from covalign.studies.universal.record import load_encoding as load_encoding
 from covalign.training.loop import train as train
+from covalign.training.population import Population as Population
+from covalign.training.population import population_from_toml as population_from_toml
 from covalign.training.presets import preset as preset
 from covalign.training.run import Run as Run
 from covalign.training.spec import TrainingSpec as TrainingSpec

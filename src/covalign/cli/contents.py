@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": "covalign.cli.train:demo",
     "train": "covalign.cli.train:train",
     "compare": "covalign.cli.compare:compare",
+    "atlas": "covalign.cli.atlas:atlas",
     "diff": "covalign.cli.diff:diff",
     "lineage": "covalign.cli.lineage:lineage",
     "spatial": "covalign.cli.spatial:spatial",
@@ -54,6 +55,7 @@ EXAMPLES = {
     "train": "covalign train demo --images photos:a --epochs 1",
     "compare": "covalign compare covalign:resnet20 covalign:resnet32 --images photos --max-images 100 "
     "--normalization cifar --out comparison",
+    "atlas": "covalign atlas population.toml --out atlas",
     "diff": "covalign diff base.safetensors finetuned.safetensors --out changes",
     "lineage": "covalign lineage covalign:resnet20 covalign:resnet20",
     "spatial": "covalign spatial covalign:resnet20 --out patterns",

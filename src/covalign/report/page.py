@@ -162,7 +162,67 @@ class Downloads:
     part: ClassVar[str] = "downloads"
 
 
-Part: TypeAlias = Plots | Gallery | Table | Facts | Notes | Downloads
+@dataclass(frozen=True)
+class Mark:
+    """A coloured symbol that stands for a row: colour and Plotly's name of the shape."""
+
+    color: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A square table of numbers as a picture, under the tree that orders it.
+
+    Attributes:
+        names: of rows and columns, in order.
+        marks: of the rows.
+        texts: what is printed in each cell.
+        colors: CSS colour of each cell, and that of its text.
+        notes: what a cell says when it is pointed at.
+        alt: what it shows, in words.
+        tree: polylines above the columns: points (place among the columns from 0, height from 0 to 1).
+        title: heading.
+    """
+
+    names: tuple[str, ...]
+    marks: tuple[Mark, ...]
+    texts: tuple[tuple[str, ...], ...]
+    colors: tuple[tuple[tuple[str, str], ...], ...]
+    notes: tuple[tuple[str, ...], ...]
+    alt: str
+    tree: tuple[tuple[tuple[float, float], ...], ...] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One position of a slider: its label, and what it shows."""
+
+    label: str
+    matrices: tuple[Matrix, ...] = ()
+    panels: tuple[Panel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Slides:
+    """A figure of which one position is shown, chosen by a slider; without a script all of them.
+
+    Attributes:
+        slides: in order.
+        caption: of all.
+        start: the position that is shown first.
+        legend: of all.
+    """
+
+    slides: tuple[Slide, ...]
+    caption: str
+    start: int = 0
+    legend: tuple[Key, ...] = ()
+    part: ClassVar[str] = "slides"
+
+
+Part: TypeAlias = Slides | Plots | Gallery | Table | Facts | Notes | Downloads
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,22 @@
     });
   }
 
+  for (const figure of document.querySelectorAll(".slides")) {
+    const steps = [...figure.querySelectorAll(".slide")];
+    const control = figure.querySelector(".slider");
+    const range = control.querySelector("input");
+    const show = () => {
+      steps.forEach((step, i) => { step.hidden = i !== Number(range.value); });
+      const step = steps[range.value];
+      control.querySelector("output").textContent = step.dataset.label;
+      step.querySelectorAll(".plot").forEach((plot) => Plotly.Plots.resize(plot));
+    };
+    control.hidden = false;
+    figure.classList.add("one");
+    range.addEventListener("input", show);
+    show();
+  }
+
   function compare(a, b) {
     if (a === "" || b === "") return (a === "") - (b === "");
     const numbers = [Number(a), Number(b)];

@@ -1,0 +1,1 @@
+"""Which conditions teach the same, layer by layer: a map of a whole population."""
