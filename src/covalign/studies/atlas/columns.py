@@ -15,8 +15,8 @@ class AxisRow:
     """Whether what varies along an axis makes a difference at one layer."""
 
     axis: str = column("what varies")
-    layer: str = column("of the first network that was compared")
-    depth: int = column("from 1", digits=0, title="layer no.")
+    layer: str = column("its name in the first network that was compared", title="name")
+    depth: int = column("from 1", digits=0, title="layer")
     values: int = column("values on the axis with enough seeds", digits=0)
     strata: int = column("sets of conditions that differ in this axis alone", digits=0)
     networks: int = column("that were exchanged", digits=0)
@@ -43,8 +43,8 @@ class ValueRow:
     axis: str = column("what varies")
     value_a: str = column("first value", title="a")
     value_b: str = column("second value", title="b")
-    layer: str = column("of the first network that was compared")
-    depth: int = column("from 1", digits=0, title="layer no.")
+    layer: str = column("its name in the first network that was compared", title="name")
+    depth: int = column("from 1", digits=0, title="layer")
     q: float = column("Q, mean over sets of conditions that differ in this axis alone", title="Q", digits=2)
     strata: int = column("such sets with enough seeds", digits=0)
     separation: float = column(
@@ -73,8 +73,8 @@ class ClassRow:
 
     axis: str = column("what varies")
     value: str = column("value on the axis")
-    layer: str = column("of the first network that was compared")
-    depth: int = column("from 1", digits=0, title="layer no.")
+    layer: str = column("its name in the first network that was compared", title="name")
+    depth: int = column("from 1", digits=0, title="layer")
     label: str = column("class, a letter; empty where it was not tested", title="class")
 
 
@@ -85,8 +85,8 @@ class ContainmentRow:
 
     condition_a: str = column("first condition", title="a")
     condition_b: str = column("second condition", title="b")
-    layer: str = column("of the first network that was compared")
-    depth: int = column("from 1", digits=0, title="layer no.")
+    layer: str = column("its name in the first network that was compared", title="name")
+    depth: int = column("from 1", digits=0, title="layer")
     a_in_b: float = column(
         "share of a's variance among the directions that b learned reproducibly", title="a in b", digits=2
     )
@@ -107,8 +107,8 @@ class PlaceRow:
 
     network: str = column("")
     condition: str = column("")
-    layer: str = column("of the first network that was compared")
-    depth: int = column("from 1", digits=0, title="layer no.")
+    layer: str = column("its name in the first network that was compared", title="name")
+    depth: int = column("from 1", digits=0, title="layer")
     x: float = column("first coordinate", digits=2)
     y: float = column("second coordinate", digits=2)
     shown: float = column("share of the squared distances that the plane shows", digits=2)

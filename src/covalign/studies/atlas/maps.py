@@ -14,7 +14,6 @@ from covalign.report.page import Key, Mark, Matrix, Panel
 from covalign.report.plots import SYMBOLS
 from covalign.report.words import number
 from covalign.studies.atlas.arrangement import Tree
-from covalign.studies.atlas.columns import ContainmentRow
 
 NAME = 34
 """Letters of a name beside a matrix."""
@@ -105,7 +104,7 @@ def contained_matrix(
     return _matrix(names, values, notes, marked, alt, f"Row found in column, layer {depth}", (), "Greens")
 
 
-def _asymmetry(row: ContainmentRow) -> str:
+def _asymmetry(row: Any) -> str:
     if not np.isfinite(row.low):
         return "No interval of the difference."
     return (

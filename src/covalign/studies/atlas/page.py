@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from covalign.encoding.debiased.reasons import Reason
 from covalign.report.columns import headings
 from covalign.report.page import (
     Column,
@@ -26,12 +25,39 @@ from covalign.report.provenance import origin_section
 from covalign.report.rendering import json_bytes
 from covalign.report.tables import csv_bytes, frame_table
 from covalign.studies.atlas.arrangement import Tree
-from covalign.studies.atlas.columns import AxisRow, ContainmentRow, NetworkRow, ValueRow
+from covalign.studies.atlas.columns import AxisRow, NetworkRow, ValueRow
 from covalign.studies.atlas.maps import contained_matrix, keys, marks, plane_panel, q_matrix
 from covalign.studies.atlas.words import answers, asked, findings, plural
-from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.tables import condition_table_by_layer
 
+TESTS = (
+    "axis",
+    "depth",
+    "values",
+    "strata",
+    "networks",
+    "separation",
+    "detectable",
+    "p_value",
+    "corrected",
+    "least",
+    "exact",
+    "remark",
+)
+PAIRS = (
+    "axis",
+    "value_a",
+    "value_b",
+    "depth",
+    "q",
+    "separation",
+    "detectable",
+    "p_value",
+    "corrected",
+    "least",
+    "apart",
+    "remark",
+)
 Places = Mapping[str, Mapping[str, str]]
 
 
@@ -63,9 +89,7 @@ def atlas_page(
             (frame_table(networks, headings(NetworkRow), "Every network of the population.", True),),
         ),
         Section("method", "How this was measured", (), (Notes(("atlas", "references")),), folded=True),
-        origin_section(
-            _files(table, axes, values, classes, containment, networks, plane, provenance), provenance
-        ),
+        origin_section(_files(table, axes, values, classes, containment, networks, provenance), provenance),
     ]
     seeds = networks.groupby("condition").size()
     return Page(
@@ -117,11 +141,10 @@ def _label(table: pd.DataFrame, depth: int) -> str:
 
 
 def _axis_section(axes: pd.DataFrame, values: pd.DataFrame) -> Section:
-    panels, shown = [], 0
+    panels = []
     for axis, rows in values.groupby("axis", sort=False):
         pairs = list(dict.fromkeys(zip(rows["value_a"], rows["value_b"], strict=True)))[:LINES]
         panels.append((_axis_panel(str(axis), rows, pairs), pairs))
-        shown = max(shown, len(pairs))
     caption = (
         "Q between conditions that differ in this alone, against depth, mean over such conditions. Filled: seeds "
         "tell the two apart (p at most .05, corrected over pairs); open: they do not, or were too few to be asked."
@@ -129,11 +152,11 @@ def _axis_section(axes: pd.DataFrame, values: pd.DataFrame) -> Section:
     parts = [Plots((panel,), caption, legend([f"{a} – {b}" for a, b in pairs])) for panel, pairs in panels]
     tests = frame_table(
         axes,
-        headings(AxisRow),
+        headings(AxisRow, TESTS),
         "Does it make a difference at all? Networks are exchanged between conditions that differ in this alone.",
         len(axes) > 24,
     )
-    pairs_table = frame_table(values, headings(ValueRow), "Every two values, at every layer.", True)
+    pairs_table = frame_table(values, headings(ValueRow, PAIRS), "Every two values, at every layer.", True)
     return Section("axes", "What makes a difference?", (), (*parts, tests, pairs_table))
 
 
@@ -211,21 +234,14 @@ def _containment_section(
         "reproducibly, relative to how much of their own does. A row that is darker than its column: it is "
         "contained and does not contain. Point at a cell for the difference of both ways, with its interval."
     )
-    printed = frame_table(containment, headings(ContainmentRow), "Every two conditions at every layer.", True)
     shown = Slides(tuple(slides), caption, len(slides) // 2)
-    return Section("containment", "Who contains whom?", (), (shown, printed))
+    return Section("containment", "Who contains whom?", (), (shown,))
 
 
 def _condition_section(table: pd.DataFrame) -> Section:
-    shown = table.assign(reason=[Reason(code).sentence for code in table["reason"]])
+    prose = "With interval and remarks, as a table of its own, among the downloads."
     return Section(
-        "conditions",
-        "Every two conditions",
-        (),
-        (
-            condition_table_by_layer(table),
-            frame_table(shown, headings(ConditionRow), "Every pair of conditions at every layer.", True),
-        ),
+        "conditions", "Every two conditions", (prose,), (condition_table_by_layer(table),), folded=True
     )
 
 
@@ -236,7 +252,6 @@ def _files(
     classes: pd.DataFrame,
     containment: pd.DataFrame,
     networks: pd.DataFrame,
-    plane: pd.DataFrame,
     provenance: Mapping[str, Any],
 ) -> tuple[Download, ...]:
     said = {
@@ -246,7 +261,6 @@ def _files(
         "classes.csv": (classes, "classes"),
         "containment.csv": (containment, "who contains whom"),
         "networks.csv": (networks, "every network"),
-        "plane.csv": (plane, "where networks lie"),
     }
     tables = [Download(name, "text/csv", csv_bytes(rows), meaning) for name, (rows, meaning) in said.items()]
     return (

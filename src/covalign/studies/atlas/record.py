@@ -1,13 +1,14 @@
 """What was measured on the conditions of a population?"""
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from covalign.errors import optional
+from covalign.errors import InputError
 from covalign.report.page import Page
 from covalign.studies.atlas.arrangement import Tree
 from covalign.studies.atlas.page import atlas_page
@@ -74,7 +75,10 @@ class Atlas(Result):
         Raises:
             InputError: xarray is not installed.
         """
-        xarray = optional("xarray", "atlas")
+        try:
+            xarray = import_module("xarray")
+        except ImportError as error:
+            raise InputError("xarray cannot be imported; install it with: pip install xarray") from error
         return xarray.Dataset.from_dataframe(both_ways(self.table, self.containment))
 
     def page(self) -> Page:
