@@ -14,6 +14,7 @@ import pytest
 
 import covalign
 from covalign.cli.commands import app
+from covalign.training.population import is_population, population_of
 from covalign.training.presets import spec_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -101,7 +102,8 @@ def test_commands_of_every_kind_are_shown():
 
 @pytest.mark.parametrize(("page", "text"), fences("toml"))
 def test_every_recipe_of_the_pages_is_one(page, text):
-    spec_of(tomllib.loads(text))
+    values = tomllib.loads(text)
+    assert population_of(values) if is_population(values) else spec_of(values)
 
 
 def test_the_gallery_counts_claims_as_the_table_does():
