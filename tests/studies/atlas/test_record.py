@@ -9,7 +9,7 @@ import torch
 from covalign.errors import InputError
 from covalign.report.rendering import render
 from covalign.studies.atlas.measure import atlas, atlas_of
-from covalign.studies.atlas.record import Atlas, both_ways
+from covalign.studies.atlas.record import Atlas
 from samples.conditions import comparison, learned
 from samples.networks import images, module, read
 
@@ -93,7 +93,7 @@ def test_figures_are_drawn_and_say_where_they_come_from(planted, tmp_path):
 
 
 def test_frames_for_other_programs_are_symmetric_and_complete(planted):
-    whole = both_ways(planted.table, planted.containment)
+    whole = planted.to_pandas()
     assert len(whole) == 4 * 4 * 2
     assert whole.loc[("x, t", "x, t", 1), "q"] == 1
     assert whole.loc[("x, t", "y<b>, r", 2), "q"] == whole.loc[("y<b>, r", "x, t", 2), "q"]

@@ -67,10 +67,16 @@ class Atlas(Result):
             self.provenance,
         )
 
-    def to_xarray(self) -> Any:
-        """Return Q, its interval and containment as one `xarray.Dataset` with axes condition_a, condition_b, layer.
+    def to_pandas(self) -> pd.DataFrame:
+        """Return Q, its interval and containment, a row an ordered pair of conditions and a layer (from 1).
 
-        Q is symmetric, with 1 on its diagonal; ``contained`` is the share of condition a found in condition b.
+        Q is symmetric, and 1 where both conditions are the same; ``contained`` is the share of condition a found in
+        condition b. Indexed by ``condition_a``, ``condition_b``, ``layer``.
+        """
+        return both_ways(self.table, self.containment)
+
+    def to_xarray(self) -> Any:
+        """Return what `to_pandas` does as one `xarray.Dataset` with axes condition_a, condition_b and layer.
 
         Raises:
             InputError: xarray is not installed.
@@ -79,7 +85,7 @@ class Atlas(Result):
             xarray = import_module("xarray")
         except ImportError as error:
             raise InputError("xarray cannot be imported; install it with: pip install xarray") from error
-        return xarray.Dataset.from_dataframe(both_ways(self.table, self.containment))
+        return xarray.Dataset.from_dataframe(self.to_pandas())
 
     def page(self) -> Page:
         """Return the atlas as a page."""

@@ -44,7 +44,8 @@ def clustered(rows: pd.DataFrame, tree: Tree, names: Sequence[str], ax: Axes, *,
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value) and side <= 12:
             colour = "white" if value > 0.6 else "black"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=5.5)
+            text = "1" if row == column else f"{value:.2f}".replace("0.", ".")
+            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=5.5)
     for line in polylines(tree):
         x, y = np.array(line).T
         ax.plot(x, -0.7 - 0.28 * side * y, color=GREY, linewidth=0.7, clip_on=False)
