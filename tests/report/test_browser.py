@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from covalign.report.page import Key, Mark, Matrix, Page, Panel, Section, Slide, Slides
+from covalign.report.rendering import write_page
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -146,3 +149,47 @@ def test_it_prints_with_its_folded_tables_open(opened, tmp_path):
     assert page.pdf(path=tmp_path / "report.pdf")[:4] == b"%PDF"
     assert page.evaluate("window.open_at_print") == page.locator("details").count()
     assert page.locator("details[open]").count() == 0
+
+
+def sliding() -> Page:
+    """A page whose only figure has three positions, each with a matrix and a plot."""
+    marked = (Mark("#0072B2", "circle"), Mark("#D55E00", "square"))
+    cells = (("1", ".5"), (".5", "1"))
+    shades = ((("#123456", "#fff"), ("#abc", "#000")),) * 2
+    notes = (("", "x – y: <b>"), ("y – x", ""))
+    trace = {"type": "scatter", "mode": "markers", "x": [0, 1], "y": [1, 0]}
+    slides = tuple(
+        Slide(
+            f"layer {depth}",
+            (
+                Matrix(
+                    ("x & y", "z"), marked, cells, shades, notes, "two", (((0, 0), (0, 1), (1, 1), (1, 0)),)
+                ),
+            ),
+            (Panel((trace,), {}, "points"),),
+        )
+        for depth in (1, 2, 3)
+    )
+    figure = Slides(slides, "A caption.", 1, (Key("x & y", "0", "#0072B2", "none", "circle"),))
+    return Page("test", "A slider", "of three", (), (), (Section("map", "The map", (), (figure,)),))
+
+
+def test_a_slider_shows_one_position_and_its_label(browser, tmp_path):
+    path = write_page(sliding(), tmp_path / "slides.html")
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.set_default_timeout(PATIENCE * 1000)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".plot .main-svg", state="attached")
+    shown = "[...document.querySelectorAll('.slide')].map(step => step.getClientRects().length > 0)"
+    assert page.evaluate(shown) == [False, True, False]
+    page.locator(".slider input").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(shown) == [False, False, True]
+    assert page.locator(".slider output").text_content() == "layer 3"
+    widths = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert widths[1] <= widths[0] == 390
+    assert page.locator(".slide:not([hidden]) .matrix rect").count() == 4
+    assert complaints == []

@@ -13,7 +13,8 @@ networks keep their agreements with all others, and
     p = share of deals whose statistic is at least the observed one,
 
 over all deals where there are at most `EXACT`, else over random ones, the observed one counted among them (Phipson
-& Smyth 2010). Networks are exchanged, never pairs: the pairs of one network are not independent.
+& Smyth 2010). Networks are exchanged, never pairs: the pairs of one network are not independent. Nor are networks
+that started from the same weights: with equal seeds in several conditions the test is approximate.
 
 The level of the test is exact, for any number of networks; what they cannot tell apart need not be equal. Two
 conditions of five networks can be dealt in 126 ways, so that no p is below 1/126 = .008 in one stratum, nor below
