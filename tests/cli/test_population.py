@@ -69,7 +69,7 @@ def test_a_plan_says_what_is_missing_and_what_it_takes(command, place, tmp_path)
 
 def test_missing_networks_are_named_with_the_command_that_trains_them(capsys, place, tmp_path):
     for command in (("atlas", place / "grid.toml"), ("compare", "--population", place / "grid.toml")):
-        found = covalign(capsys, *command, "--out", tmp_path / "x", "--store", tmp_path / "none")
+        found = covalign(capsys, *command, "--out", tmp_path / "x", "--store", tmp_path / "none", "--quiet")
         refused(
             found,
             "4 of 4 networks are not trained yet (photos:a, 0; ",
