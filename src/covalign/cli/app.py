@@ -34,6 +34,7 @@ KEPT = {
     "train": "the last checkpoint is kept: the same command resumes there",
     "demo": "trainings and their checkpoints are kept in OUT/runs: the same command resumes there",
     "reproduce": "trainings, checkpoints and finished figures are kept: the same command resumes there",
+    "atlas": "compared pairs are kept: the same command goes on; an earlier result is as it was",
 }
 """What is kept of a command that is interrupted."""
 

@@ -17,6 +17,9 @@ def atlas(
     split: options.Split = "train",
     max_images: int = 2_000,
     figures: bool = False,
+    curves: bool = True,
+    reference: bool = False,
+    cache: bool = True,
     memory: options.Memory = 2.0,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,
@@ -38,6 +41,11 @@ def atlas(
             population was trained on by default.
         max_images: at most this many images, drawn at random.
         figures: also draw the figures for print, as PNG and PDF.
+        curves: also ask who contains whom, from curves of shared variance.
+        reference: for many networks of one architecture: align each to what all have in common instead of every
+            pair, at a cost that grows with networks and not with pairs.
+        cache: keep pairs as they are compared, so that the same command goes on where it was interrupted, and more
+            networks cost their own pairs alone; `covalign runs gc --cache` clears them.
     """
     named = population_from_toml(population)
     if dry_run:
@@ -57,7 +65,10 @@ def atlas(
             missing=there.missing,
             max_images=max_images,
             seed=seed,
+            curves=curves,
+            reference=reference,
             memory=options.in_bytes(memory),
+            cache=options.pairs_cache() if cache else None,
             provenance=options.provenance(),
             progress=told,
         )

@@ -6,6 +6,7 @@ exchanging networks, classes, and who contains whom. No weights and no images ar
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -46,7 +47,10 @@ def atlas(
     max_images: int | None = 2_000,
     draws: int = DRAWS,
     seed: int = 0,
+    curves: bool = True,
+    reference: bool = False,
     memory: int = MEMORY_BUDGET,
+    cache: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Told = untold,
 ) -> Atlas:
@@ -63,7 +67,10 @@ def atlas(
         max_images: at most this many, drawn with ``seed``.
         draws: random exchanges of networks where there are too many to look at all.
         seed: of everything random.
+        curves: also measure shared variance direction by direction, without which who contains whom is not known.
+        reference: align every network to what all have in common, as `compare` does.
         memory: bytes that alignments may hold at a time.
+        cache: folder in which compared pairs are kept and found again, as `compare` has it.
         provenance: kept with the results.
         progress: told the stage and the share of it that is done.
 
@@ -80,7 +87,10 @@ def atlas(
         seed=seed,
         controls=False,
         calibrate=False,
+        curves=curves,
+        reference=reference,
         memory=memory,
+        cache=cache,
         provenance=provenance,
         progress=progress,
     )
