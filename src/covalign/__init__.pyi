@@ -45,9 +45,9 @@ from covalign.networks.architectures.vgg import vgg11 as vgg11
 from covalign.networks.filters import FilterBank as FilterBank
 from covalign.networks.network import Layer as Layer
 from covalign.networks.network import Network as Network
-from covalign.studies.comparison.layers import layer_statistics as layer_statistics
 from covalign.studies.atlas.measure import atlas as atlas
 from covalign.studies.atlas.record import Atlas as Atlas
+from covalign.studies.comparison.layers import layer_statistics as layer_statistics
 from covalign.studies.comparison.measure import align as align
 from covalign.studies.comparison.measure import compare as compare
 from covalign.studies.comparison.record import Comparison as Comparison
