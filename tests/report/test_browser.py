@@ -163,7 +163,13 @@ def sliding() -> Page:
             f"layer {depth}",
             (
                 Matrix(
-                    ("x & y", "z"), marked, cells, shades, notes, "two", (((0, 0), (0, 1), (1, 1), (1, 0)),)
+                    ("x & y", "z"),
+                    marked,
+                    cells,
+                    shades,
+                    notes,
+                    "two",
+                    (((0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0)),),
                 ),
             ),
             (Panel((trace,), {}, "points"),),
