@@ -1,0 +1,116 @@
+"""Is R the same when networks are aligned through what all have in common, and what does it cost?
+
+    python benchmarks/study_reference.py --store STORE --pairs PAIRS    # 4, 8, 16, 32 networks
+
+Networks are those of `study_seeds.py`, half of them of each condition; PAIRS is the table of all pairs that it wrote,
+aligned pair by pair on the same images. Processor seconds of the alignments, whose number grows with that of
+networks, and of R, which every pair still takes.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from covalign import RunStore, compare, load_images
+from covalign.data.mixture import mixture
+from covalign.training.many import train_population
+from covalign.training.presets import preset
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "reference"
+CONDITIONS = ("photos:a", "photos:b")
+COUNTS = (4, 8, 16, 32)
+KEY = ["a", "b", "depth"]
+
+
+def measured(store: Path, count: int, seconds: dict[str, float]) -> pd.DataFrame:
+    """Return the table of ``count`` networks that are aligned in common, and note what each stage took."""
+    specs = {
+        f"{condition} {seed}": replace(preset("demo"), images=condition, seed=2 * seed + place)
+        for place, condition in enumerate(CONDITIONS)
+        for seed in range(count // 2)
+    }
+    runs = train_population(list(specs.values()), RunStore(store), workers=1)
+    images = mixture([load_images(condition) for condition in CONDITIONS], max_images=2000, seed=0)
+    last = time.process_time()
+
+    def told(stage: str, share: float, note: str = "") -> None:
+        nonlocal last
+        now = time.process_time()
+        seconds[stage] = seconds.get(stage, 0.0) + now - last
+        last = now
+
+    found = compare(
+        dict(zip(specs, runs, strict=True)),
+        images,
+        controls=False,
+        calibrate=False,
+        curves=False,
+        reference=True,
+        max_images=None,
+        memory=4 * 2**30,
+        progress=told,
+    )
+    return found.table
+
+
+def main() -> None:
+    """Compare, and write table and page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    pairwise = pd.read_parquet(given.pairs)
+    rows = []
+    for count in given.counts:
+        seconds: dict[str, float] = {}
+        both = measured(given.store, count, seconds).merge(pairwise, on=KEY, suffixes=("", "_pair"))
+        deep = both[(both["depth"] > 1) & both["debiased"].notna() & both["debiased_pair"].notna()]
+        off = deep["debiased"] - deep["debiased_pair"]
+        held = (deep["debiased_low_pair"] <= deep["debiased"]) & (
+            deep["debiased"] <= deep["debiased_high_pair"]
+        )
+        rows.append(
+            {
+                "networks": count,
+                "layers of pairs": len(deep),
+                "mean R": deep["debiased"].mean(),
+                "mean R, pair by pair": deep["debiased_pair"].mean(),
+                "mean difference": off.mean(),
+                "median |difference|": off.abs().median(),
+                "largest": off.abs().max(),
+                "inside the pair's interval": held.mean(),
+                "alignment, s": seconds["alignments"],
+                "alignment, s a network": seconds["alignments"] / count,
+                "R of all pairs, s": seconds["similarities"],
+            }
+        )
+        table = pd.DataFrame(rows)
+        given.out.mkdir(parents=True, exist_ok=True)
+        table.round(4).to_csv(given.out / "table.csv", index=False)
+        print(table.round(3).to_string(), flush=True)
+    shown = table.round(3)
+    cells = [shown.columns, ["-"] * len(shown.columns), *shown.astype(object).to_numpy()]
+    lines = [
+        "# Alignment through what all networks have in common",
+        "",
+        "    python benchmarks/study_reference.py --store STORE --pairs PAIRS",
+        "",
+        "`compare(..., reference=True)` beside alignment pair by pair: R of the same pairs of networks, trained on",
+        "two sets of embedded photographs with the demo's recipe, aligned on 2,000 images of both; layers beyond",
+        "the first.",
+        "",
+        *(f"| {' | '.join(map(str, row))} |" for row in cells),
+        "",
+    ]
+    (given.out / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
