@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from cli.test_app import covalign
-from covalign.cli import app
+from covalign.cli import commands
 from covalign.errors import printable
 from covalign.storage.results import inert
 
@@ -115,7 +115,7 @@ def test_any_other_error_is_one_line_and_debug_shows_the_rest(run, monkeypatch, 
     def failing(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(app, "app", failing)
+    monkeypatch.setattr(commands, "app", failing)
     status, _, short = run("demo")
     assert (status, short.count("\n")) == (2, 1)
     assert said in short

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,7 +139,8 @@ def test_a_device_that_is_not_there_is_refused(capsys, weights, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "kept"), [("train", "last checkpoint"), ("compare", "nothing was written")]
+    ("command", "kept"),
+    [("train", "last checkpoint"), ("compare", "compared pairs are kept"), ("diff", "nothing was written")],
 )
 def test_an_interruption_says_what_is_kept(capsys, monkeypatch, command, kept):
     def interrupted(*_, **__):
@@ -146,6 +149,14 @@ def test_an_interruption_says_what_is_kept(capsys, monkeypatch, command, kept):
     monkeypatch.setattr(commands, "app", interrupted)
     status, _, err = covalign(capsys, command, "a", "b")
     assert (status, kept in err) == (130, True)
+
+
+def test_a_reader_who_has_read_enough_is_not_an_error():
+    command = [sys.executable, "-m", "covalign.cli", "completion", "bash"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])

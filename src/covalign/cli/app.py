@@ -30,11 +30,15 @@ ADVICE = {
 }
 """What to do about an error of the operating system."""
 
+PAIRS_KEPT = (
+    "compared pairs are kept (without --no-cache): the same command goes on; an old result is as it was"
+)
 KEPT = {
     "train": "the last checkpoint is kept: the same command resumes there",
     "demo": "trainings and their checkpoints are kept in OUT/runs: the same command resumes there",
     "reproduce": "trainings, checkpoints and finished figures are kept: the same command resumes there",
-    "atlas": "compared pairs are kept: the same command goes on; an earlier result is as it was",
+    "compare": PAIRS_KEPT,
+    "atlas": PAIRS_KEPT,
 }
 """What is kept of a command that is interrupted."""
 
@@ -47,13 +51,17 @@ def main() -> None:
     typed = [each for each in sys.argv[1:] if each != DEBUG]
     try:
         if text := ready(typed, os.environ):
-            print(text)
+            print(text, flush=True)
             return
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             warnings.simplefilter("always", UncheckedWarning)
             _starting()
             import_module(PARSING).app(typed, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:  # whatever goes wrong, one line says it
         if debug:
             import traceback

@@ -1,5 +1,6 @@
 """What do commands take of a population's file: its networks, its conditions, its images?"""
 
+import shlex
 from pathlib import Path
 
 from covalign.cli import options, plans, speaking
@@ -61,4 +62,4 @@ def images_for(
 
 
 def _training(file: Path, store: Path) -> str:
-    return f"covalign train {file} --store {store}"
+    return shlex.join(["covalign", "train", str(file), "--store", str(store)])

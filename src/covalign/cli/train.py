@@ -1,5 +1,6 @@
 """`covalign train` and `covalign demo`: train one network, or four and compare them."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def _train_all(
         )
     networks = [replace(each, spec=replace(each.spec, **changes)) for each in population.trained]
     found = plan(networks, store)
-    following = f"next: covalign atlas {file} --store {store.root} --out atlas"
+    command = ["covalign", "atlas", str(file), "--store", str(store.root), "--out", "atlas"]
+    following = f"next: {shlex.join(command)}"
     if dry_run:
         pairs = plans.comparisons(len(population.conditions))
         plans.show_plan(found, manner, len(population.foreign), [pairs, following])
@@ -185,7 +187,17 @@ def _say(run: Run, manner: speaking.Manner) -> None:
     if last is not None:
         test = "" if last.test_accuracy is None else f", test {last.test_accuracy:.1%}"
         findings.append(f"train {last.train_accuracy:.1%}{test} after {last.epoch} epochs")
-    following = f"next: covalign compare {run.key[:12]} ANOTHER --images {run.spec.images} --out comparison"
+    command = [
+        "covalign",
+        "compare",
+        run.key[:12],
+        "ANOTHER",
+        "--images",
+        run.spec.images,
+        "--out",
+        "comparison",
+    ]
+    following = f"next: {shlex.join(command)}"
     accuracies = (
         {} if last is None else {"train_accuracy": last.train_accuracy, "test_accuracy": last.test_accuracy}
     )
