@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from covalign.kernels import symmetric
 from covalign.kernels.symmetric import gram, leading_eigenvectors
 from samples.planted import draw, generator, power_law
 
@@ -11,6 +12,15 @@ def test_a_gram_matrix_is_the_product_and_exactly_symmetric(count):
     found, expected = gram(rows), rows @ rows.T
     assert float((found - expected).abs().max()) < 1e-12 * float(expected.abs().max())
     assert torch.equal(found, found.T)
+
+
+def test_a_gram_matrix_is_the_same_with_the_threads_of_either_library(monkeypatch):
+    rows = torch.randn(3, 70, 90, generator=generator(2), dtype=torch.float64)
+    for threads in (torch.get_num_threads(), torch.get_num_threads() + 1):
+        monkeypatch.setattr(symmetric, "numpy_threads", lambda threads=threads: threads)
+        found = gram(rows)
+        torch.testing.assert_close(found, rows @ rows.mT, rtol=1e-12, atol=1e-12)
+        assert torch.equal(found, found.mT)
 
 
 def test_a_gram_matrix_of_columns_is_that_of_the_transposed_rows():

@@ -1,7 +1,8 @@
 """What of a symmetric matrix has to be computed, and what follows?
 
 Of X X^T one half is the mirror of the other: `gram` leaves the product of a matrix with its own transpose to NumPy,
-which forms one half (BLAS's syrk, n^2 d operations instead of 2 n^2 d) and mirrors it. `leading_eigenvectors` finds
+which forms one half (BLAS's syrk, n^2 d operations instead of 2 n^2 d) and mirrors it; where NumPy would take other
+threads than were asked of PyTorch, PyTorch forms all of it. `leading_eigenvectors` finds
 the few largest eigenvalues without the eigenvectors of the others (LAPACK's syevr on a range of indices), to the
 same accuracy.
 """
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.kernels.threads import numpy_as_torch
+from covalign.kernels.threads import numpy_threads
 
 WORTHWHILE = 48
 """Size of a matrix from which on leaving out eigenvectors pays; measured."""
@@ -20,9 +21,11 @@ def gram(rows: Float64[Tensor, "*batch n d"]) -> Float64[Tensor, "*batch n n"]:
     """Return X X^T, exactly symmetric, of one matrix or of each of a batch."""
     if rows.device.type != "cpu":
         return rows @ rows.mT
+    if numpy_threads() != torch.get_num_threads():
+        product: Tensor = rows @ rows.mT
+        return product.tril() + product.tril(-1).mT
     values = rows.numpy()
-    with numpy_as_torch():
-        return torch.from_numpy(values @ values.swapaxes(-1, -2))
+    return torch.from_numpy(values @ values.swapaxes(-1, -2))
 
 
 def leading_eigenvectors(

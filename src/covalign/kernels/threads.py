@@ -6,15 +6,13 @@ other work to do.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 from threading import Barrier
 from typing import TypeVar
 
 import torch
-from threadpoolctl import ThreadpoolController
 
 Part = TypeVar("Part")
 Done = TypeVar("Done")
@@ -36,16 +34,12 @@ def each(work: Callable[[Part], Done], parts: Sequence[Part]) -> list[Done]:
     return list(_pool(os.getpid(), threads).map(alone, parts))
 
 
-@contextmanager
-def numpy_as_torch() -> Iterator[None]:
-    """Let NumPy's products use as many threads as PyTorch's, whatever its own library took at the start."""
-    with _openblas().limit(limits=torch.get_num_threads()):
-        yield
-
-
 @lru_cache(maxsize=1)
-def _openblas() -> ThreadpoolController:
-    return ThreadpoolController().select(internal_api="openblas")
+def numpy_threads() -> int:
+    """Return how many threads NumPy's products take: as the environment says when it is loaded, or all cores."""
+    stated = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(stated) if stated.isdecimal() and int(stated) > 0 else cores
 
 
 @lru_cache(maxsize=2)
