@@ -56,6 +56,27 @@ def measured(store: Path, count: int, seconds: dict[str, float]) -> pd.DataFrame
     return found.table
 
 
+def write(table: pd.DataFrame, out: Path) -> None:
+    """Write table and page."""
+    out.mkdir(parents=True, exist_ok=True)
+    table.round(4).to_csv(out / "table.csv", index=False)
+    shown = table.round(3)
+    cells = [shown.columns, ["-"] * len(shown.columns), *shown.astype(object).to_numpy()]
+    lines = [
+        "# Alignment through what all networks have in common",
+        "",
+        "    python benchmarks/study_reference.py --store STORE --pairs PAIRS",
+        "",
+        "`compare(..., reference=True)` beside alignment pair by pair: R of the same pairs of networks, trained on",
+        "two sets of embedded photographs with the demo's recipe, aligned on 2,000 images of both; layers beyond",
+        "the first.",
+        "",
+        *(f"| {' | '.join(map(str, row))} |" for row in cells),
+        "",
+    ]
+    (out / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
 def main() -> None:
     """Compare, and write table and page."""
     parser = argparse.ArgumentParser(
@@ -83,7 +104,7 @@ def main() -> None:
                 "mean R": deep["debiased"].mean(),
                 "mean R, pair by pair": deep["debiased_pair"].mean(),
                 "mean difference": off.mean(),
-                "median |difference|": off.abs().median(),
+                "median size of difference": off.abs().median(),
                 "largest": off.abs().max(),
                 "inside the pair's interval": held.mean(),
                 "alignment, s": seconds["alignments"],
@@ -92,24 +113,8 @@ def main() -> None:
             }
         )
         table = pd.DataFrame(rows)
-        given.out.mkdir(parents=True, exist_ok=True)
-        table.round(4).to_csv(given.out / "table.csv", index=False)
         print(table.round(3).to_string(), flush=True)
-    shown = table.round(3)
-    cells = [shown.columns, ["-"] * len(shown.columns), *shown.astype(object).to_numpy()]
-    lines = [
-        "# Alignment through what all networks have in common",
-        "",
-        "    python benchmarks/study_reference.py --store STORE --pairs PAIRS",
-        "",
-        "`compare(..., reference=True)` beside alignment pair by pair: R of the same pairs of networks, trained on",
-        "two sets of embedded photographs with the demo's recipe, aligned on 2,000 images of both; layers beyond",
-        "the first.",
-        "",
-        *(f"| {' | '.join(map(str, row))} |" for row in cells),
-        "",
-    ]
-    (given.out / "README.md").write_text("\n".join(lines), encoding="utf-8")
+        write(table, given.out)
 
 
 if __name__ == "__main__":
