@@ -58,7 +58,8 @@ def test_networks_that_started_alike_or_match_are_never_a_pair():
     table = rows({"aa": 1.0, "bb": 1.0, "ab": 0.5})
     kin = (table["a"] == "a0") & (table["b"] == "b0")
     table.loc[kin, "debiased_cross"] = 50.0
-    for mark in ({"same_start": kin}, {"debiased_reason": kin.map({True: "related", False: ""})}):
+    said = [kin.map({True: reason, False: ""}) for reason in ("related", "same_moment")]
+    for mark in ({"same_start": kin}, *({"debiased_reason": reasons} for reasons in said)):
         (found,) = condition_table(table.assign(**mark), CONDITIONS).itertuples()
         assert found.q == pytest.approx(0.5)
 

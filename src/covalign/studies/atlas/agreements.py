@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.shared_variance import SharedVariance
+from covalign.studies.comparison.conditions import independent
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,7 @@ def layer_agreements(
     """
     place = {name: index for index, name in enumerate(names)}
     for depth, rows in table.groupby("depth", sort=True):
-        related = rows["same_start"].astype(bool) | (rows["debiased_reason"] == Reason.RELATED.value)
-        free = rows[~related]
+        free = independent(rows)
         if not free["debiased"].notna().any():
             continue
         agreement, contained, counts = _empty(len(names)), _empty(len(names)), _empty(len(names))

@@ -136,11 +136,15 @@ def _rows(table: pd.DataFrame, conditions: Mapping[str, str]) -> Iterator[Condit
             )
 
 
+def independent(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `Comparison.table` whose networks are independent draws: no copies, and no common start."""
+    copies = rows["debiased_reason"].isin([Reason.RELATED.value, Reason.SAME_MOMENT.value])
+    return rows[~(rows["same_start"].astype(bool) | copies)]
+
+
 def _averages(rows: pd.DataFrame) -> tuple[dict[frozenset[str], float], dict[str, float]]:
     """Return U_12 by pair of networks (only those that are independent), and U_11 by network."""
-    copies = rows["debiased_reason"].isin([Reason.RELATED.value, Reason.SAME_MOMENT.value])
-    related = rows["same_start"].astype(bool) | copies
-    free = rows[~related]
+    free = independent(rows)
     pairs = zip(free["a"], free["b"], free["debiased_cross"], strict=True)
     cross = {frozenset((a, b)): float(value) for a, b, value in pairs}
     own = dict(zip(rows["a"], rows["debiased_within_a"], strict=True))
