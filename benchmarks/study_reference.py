@@ -9,31 +9,21 @@ networks, and of R, which every pair still takes.
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from study_seeds import markdown, trained
 
-from covalign import RunStore, compare, load_images
-from covalign.data.mixture import mixture
-from covalign.training.many import train_population
-from covalign.training.presets import preset
+from covalign import compare
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "reference"
-CONDITIONS = ("photos:a", "photos:b")
 COUNTS = (4, 8, 16, 32)
 KEY = ["a", "b", "depth"]
 
 
 def measured(store: Path, count: int, seconds: dict[str, float]) -> pd.DataFrame:
     """Return the table of ``count`` networks that are aligned in common, and note what each stage took."""
-    specs = {
-        f"{condition} {seed}": replace(preset("demo"), images=condition, seed=2 * seed + place)
-        for place, condition in enumerate(CONDITIONS)
-        for seed in range(count // 2)
-    }
-    runs = train_population(list(specs.values()), RunStore(store), workers=1)
-    images = mixture([load_images(condition) for condition in CONDITIONS], max_images=2000, seed=0)
+    networks, images = trained(store, count // 2, workers=1)
     last = time.process_time()
 
     def told(stage: str, share: float, note: str = "") -> None:
@@ -43,7 +33,7 @@ def measured(store: Path, count: int, seconds: dict[str, float]) -> pd.DataFrame
         last = now
 
     found = compare(
-        dict(zip(specs, runs, strict=True)),
+        networks,
         images,
         controls=False,
         calibrate=False,
@@ -60,8 +50,6 @@ def write(table: pd.DataFrame, out: Path) -> None:
     """Write table and page."""
     out.mkdir(parents=True, exist_ok=True)
     table.round(4).to_csv(out / "table.csv", index=False)
-    shown = table.round(3)
-    cells = [shown.columns, ["-"] * len(shown.columns), *shown.astype(object).to_numpy()]
     lines = [
         "# Alignment through what all networks have in common",
         "",
@@ -71,7 +59,7 @@ def write(table: pd.DataFrame, out: Path) -> None:
         "two sets of embedded photographs with the demo's recipe, aligned on 2,000 images of both; layers beyond",
         "the first.",
         "",
-        *(f"| {' | '.join(map(str, row))} |" for row in cells),
+        *markdown(table.round(3)),
         "",
     ]
     (out / "README.md").write_text("\n".join(lines), encoding="utf-8")

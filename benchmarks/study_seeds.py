@@ -24,12 +24,14 @@ import torch
 from matplotlib.figure import Figure
 
 from covalign import RunStore, compare, load_images
+from covalign.data.images import Images
 from covalign.data.mixture import mixture
 from covalign.encoding.debiased.groups import GroupSimilarity, group_similarity
 from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, journal, series
 from covalign.training.many import train_population
 from covalign.training.presets import preset
+from covalign.training.run import Run
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "seeds"
 CONDITIONS = ("photos:a", "photos:b")
@@ -37,8 +39,8 @@ FIVE = 5
 KEPT = ["a", "b", "depth", "debiased", "debiased_low", "debiased_high", "debiased_cross", "debiased_reason"]
 
 
-def run(store: Path, seeds: int, workers: int, out: Path) -> None:
-    """Train what is missing, compare all pairs, and keep what the report needs."""
+def trained(store: Path, seeds: int, workers: int) -> tuple[dict[str, Run], Images]:
+    """Return networks of both conditions by name, trained where they are missing, and the images of both."""
     recipe = preset("demo")
     specs = {
         f"{condition} {seed}": replace(recipe, images=condition, seed=2 * seed + place)
@@ -47,8 +49,14 @@ def run(store: Path, seeds: int, workers: int, out: Path) -> None:
     }
     runs = train_population(list(specs.values()), RunStore(store), workers=workers)
     images = mixture([load_images(condition) for condition in CONDITIONS], max_images=2000, seed=0)
+    return dict(zip(specs, runs, strict=True)), images
+
+
+def run(store: Path, seeds: int, workers: int, out: Path) -> None:
+    """Train what is missing, compare all pairs, and keep what the report needs."""
+    networks, images = trained(store, seeds, workers)
     found = compare(
-        dict(zip(specs, runs, strict=True)),
+        networks,
         images,
         controls=False,
         calibrate=False,
@@ -59,7 +67,7 @@ def run(store: Path, seeds: int, workers: int, out: Path) -> None:
     found.table[KEPT].to_parquet(out / "pairs.parquet")
     rows = [
         {"network": name, "seed": each.spec.seed, "test_accuracy": each.history[-1].test_accuracy}
-        for name, each in zip(specs, runs, strict=True)
+        for name, each in networks.items()
     ]
     pd.DataFrame(rows).to_csv(out / "networks.csv", index=False)
 
@@ -178,7 +186,8 @@ def draw(seeds: pd.DataFrame, neurons: pd.DataFrame) -> Figure:
     return figure
 
 
-def _table(frame: pd.DataFrame) -> list[str]:
+def markdown(frame: pd.DataFrame) -> list[str]:
+    """Return a table as lines of a page."""
     rows = [frame.columns, ["-"] * len(frame.columns), *frame.astype(object).to_numpy()]
     return [f"| {' | '.join(map(str, row))} |" for row in rows]
 
@@ -216,9 +225,9 @@ def report(out: Path) -> None:
         "",
         "![seeds](seeds.png)",
         "",
-        *_table(means.round(2).reset_index()),
+        *markdown(means.round(2).reset_index()),
         "",
-        *_table(neurons.round(2)),
+        *markdown(neurons.round(2)),
         "",
     ]
     (out / "README.md").write_text("\n".join(lines), encoding="utf-8")

@@ -18,8 +18,8 @@ def atlas(
     max_images: int = 2_000,
     figures: bool = False,
     curves: bool = True,
-    reference: bool = False,
-    cache: bool = True,
+    reference: options.Reference = False,
+    cache: options.Cache = True,
     memory: options.Memory = 2.0,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,
@@ -42,10 +42,6 @@ def atlas(
         max_images: at most this many images, drawn at random.
         figures: also draw the figures for print, as PNG and PDF.
         curves: also ask who contains whom, from curves of shared variance.
-        reference: for many networks of one architecture: align each to what all have in common instead of every
-            pair, at a cost that grows with networks and not with pairs.
-        cache: keep pairs as they are compared, so that the same command goes on where it was interrupted, and more
-            networks cost their own pairs alone; `covalign runs gc --cache` clears them.
     """
     named = population_from_toml(population)
     if dry_run:
@@ -68,7 +64,7 @@ def atlas(
             curves=curves,
             reference=reference,
             memory=options.in_bytes(memory),
-            cache=options.pairs_cache() if cache else None,
+            cache=options.pairs_cache(cache),
             provenance=options.provenance(),
             progress=told,
         )

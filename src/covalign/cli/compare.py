@@ -29,9 +29,9 @@ def compare(
     controls: bool = True,
     calibrate: bool = True,
     curves: bool = True,
-    reference: bool = False,
+    reference: options.Reference = False,
     memory: options.Memory = 2.0,
-    cache: bool = True,
+    cache: options.Cache = True,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,
     store: options.Store = options.STORE,
@@ -58,11 +58,6 @@ def compare(
         controls: also compare with alignments fitted to shuffled images, and to features centred at each position.
         calibrate: also estimate the calibrated similarity with its interval.
         curves: also measure shared variance direction by direction, and R without leading directions.
-        reference: for many networks of one architecture: align each to what all have in common instead of every
-            pair, at a cost that grows with networks and not with pairs; without controls.
-        cache: keep pairs as they are measured (under COVALIGN_CACHE, or the platform's cache folder), so that the
-            same command goes on where it was interrupted, and more networks cost their own pairs alone; `covalign
-            runs gc --cache` clears them.
     """
     if population is None and dry_run:
         raise InputError("--dry-run: expected --population FILE, of which it says what is there")
@@ -111,7 +106,7 @@ def compare(
             curves=curves,
             reference=reference,
             memory=options.in_bytes(memory),
-            cache=options.pairs_cache() if cache else None,
+            cache=options.pairs_cache(cache),
             provenance=options.provenance(),
             progress=told,
         )

@@ -82,6 +82,21 @@ Memory = Annotated[
 ]
 
 
+Reference = Annotated[
+    bool,
+    Parameter(
+        help="for many networks of one architecture: align each to what all have in common instead of every pair, at "
+        "a cost that grows with networks and not with pairs; without controls."
+    ),
+]
+Cache = Annotated[
+    bool,
+    Parameter(
+        help="keep pairs as they are measured (under COVALIGN_CACHE, or the platform's cache folder), so that the "
+        "same command goes on where it was interrupted, and more networks cost their own pairs alone; `covalign runs "
+        "gc --cache` clears them."
+    ),
+]
 DryRun = Annotated[
     bool,
     Parameter(
@@ -242,10 +257,10 @@ def check_resolution(resolution: int | None) -> None:
         raise InputError(f"--resolution: got {resolution}, expected at least 1 pixel")
 
 
-def pairs_cache() -> Path | None:
-    """Return the folder in which compared pairs are kept; None where there is no home."""
+def pairs_cache(wanted: bool) -> Path | None:
+    """Return the folder in which compared pairs are kept; None where that is not wanted, or there is no home."""
     with suppress(RuntimeError):
-        return cache_folder("pairs")
+        return cache_folder("pairs") if wanted else None
     return None
 
 

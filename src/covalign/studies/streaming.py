@@ -62,6 +62,11 @@ class Link:
         known = None if self.known is None else self.known.T
         return Link(self.network_b, self.layer_b, self.network_a, self.layer_a, known, self.remarks)
 
+    @property
+    def unfitted(self) -> "Fit | None":
+        """The alignment that needs no images; None where there is none."""
+        return None if self.known is None else Fit(Alignment(self.known, fitted=False), remarks=self.remarks)
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from covalign.data.images import Images
-from covalign.encoding.alignment import Alignment
 from covalign.progress import Told
 from covalign.studies.coordinates import image_remarks, known_rotation
 from covalign.studies.pairing import Choice, Match, match_layers
@@ -60,8 +59,7 @@ def couple(first: Subject, second: Subject, layers: Choice | None, images: Image
     links = []
     for match in matches:
         known, of_coordinates = known_rotation(a, match.layer_a, b, match.layer_b)
-        link = Link(a, match.layer_a, b, match.layer_b, known, (*of_coordinates, *remarks))
-        links.append(link)
+        links.append(Link(a, match.layer_a, b, match.layer_b, known, (*of_coordinates, *remarks)))
     return Couple(first, second, tuple(matches), tuple(links))
 
 
@@ -136,7 +134,7 @@ class Passes:
         """
         tiled = {place for tile in self.tiles for place in tile}
         for place in sorted(wanted - tiled):
-            yield place, [_unfitted(link.turned) for link in self.couples[place].links]
+            yield place, [link.turned.unfitted for link in self.couples[place].links]
         if self.images is None:
             return
         done = len(tiled - wanted)
@@ -160,8 +158,3 @@ class Passes:
             for place, each in links.items():
                 yield place, [next(fits) for _ in each]
             done += len(chosen)
-
-
-def _unfitted(link: Link) -> Fit | None:
-    """Return the alignment that needs no images; None where there is none."""
-    return None if link.known is None else Fit(Alignment(link.known, fitted=False), remarks=link.remarks)

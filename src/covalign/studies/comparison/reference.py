@@ -210,8 +210,8 @@ class _Others:
 def _through(link: Link, pair: Couple, alignments: Mapping[Key, Alignment]) -> Fit:
     """Map the narrower layer of a link into the wider one."""
     turned = link.turned
-    if turned.known is not None:
-        return Fit(Alignment(turned.known, fitted=False), remarks=link.remarks)
+    if turned.unfitted is not None:
+        return turned.unfitted
     one = alignments[pair.first.name, link.layer_a.name]
     other = alignments[pair.second.name, link.layer_b.name]
     narrow, wide = (one, other) if turned is link else (other, one)
