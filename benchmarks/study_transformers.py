@@ -287,7 +287,7 @@ def drawn(table: pd.DataFrame) -> Figure:
             ax.set_xticks(sorted(block.unique()))
         figure.supxlabel("block")
         figure.supylabel("R")
-        axes[0].legend(fontsize="small")
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
