@@ -37,7 +37,6 @@ from covalign.data.mixture import mixture
 from covalign.data.normalization import Normalization
 from covalign.figures.style import GREY, PALETTE, journal
 from covalign.networks.network import Network
-from covalign.networks.stream import fold_token_norms
 from covalign.studies.comparison.conditions import condition_table
 from covalign.studies.comparison.measure import compare
 from covalign.studies.subjects import load_network
@@ -189,9 +188,9 @@ def train(data: Path, out: Path) -> None:
 
 
 def read(model: nn.Module, name: str) -> Network:
-    """Read a network with its norms folded into what reads them."""
+    """Read a network; `compare` folds its norms into what reads them."""
     normalization = Normalization("of this study", (MEAN,), (SPREAD,))
-    return fold_token_norms(load_network(model, name=name, normalization=normalization))
+    return load_network(model, name=name, normalization=normalization)
 
 
 def kept(path: Path) -> Transformer:
