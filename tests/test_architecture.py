@@ -20,7 +20,7 @@ PACKAGE = Path(covalign.__file__).parent
 FLOORS = (
     ("errors", "version", "progress"),
     ("limits",),
-    ("arrays", "storage"),
+    ("arrays", "storage", "tasks"),
     ("kernels",),
     ("encoding", "data"),
     ("networks", "first_layer"),

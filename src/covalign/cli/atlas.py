@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from covalign.cli import options, populations, speaking
+from covalign.cli import options, populations, sharing, speaking
 from covalign.studies.atlas.measure import atlas as atlas_of
 from covalign.training.population import population_from_toml
 
@@ -19,6 +19,8 @@ def atlas(
     figures: bool = False,
     curves: bool = True,
     reference: options.Reference = False,
+    workers: sharing.Workers = 1,
+    scheduler: sharing.Scheduler = None,
     cache: options.Cache = True,
     memory: options.Memory = 2.0,
     seed: options.Seed = 0,
@@ -64,6 +66,8 @@ def atlas(
             curves=curves,
             reference=reference,
             memory=options.in_bytes(memory),
+            workers=workers,
+            scheduler=scheduler,
             cache=options.pairs_cache(cache),
             provenance=options.provenance(),
             progress=told,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from covalign.cli import options, populations, speaking
+from covalign.cli import options, populations, sharing, speaking
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.studies.comparison.measure import compare as compare_networks
@@ -31,6 +31,8 @@ def compare(
     curves: bool = True,
     reference: options.Reference = False,
     memory: options.Memory = 2.0,
+    workers: sharing.Workers = 1,
+    scheduler: sharing.Scheduler = None,
     cache: options.Cache = True,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,
@@ -106,6 +108,8 @@ def compare(
             curves=curves,
             reference=reference,
             memory=options.in_bytes(memory),
+            workers=workers,
+            scheduler=scheduler,
             cache=options.pairs_cache(cache),
             provenance=options.provenance(),
             progress=told,

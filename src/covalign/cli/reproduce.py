@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from covalign.cli import options, speaking
+from covalign.cli import options, sharing, speaking
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.reproduction import Plan, plan
@@ -28,7 +28,7 @@ def reproduce(
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
     redraw: bool = False,
     workers: int | None = None,
-    scheduler: str | None = None,
+    scheduler: sharing.Scheduler = None,
     seed: int = 0,
     store: options.Store = options.STORE,
     machine: options.Machine = options.HERE,
@@ -49,7 +49,6 @@ def reproduce(
         list_: show names, needs and estimates of time, memory and disk; start nothing.
         redraw: draw kept results again from their numbers, without networks.
         workers: trainings side by side; as many as there are cores by default.
-        scheduler: address of a Dask scheduler (tcp://host:8786) instead of this machine's cores.
         seed: of the measurements; the seeds of trainings are part of each exhibit.
         overwrite: replace results of another scale.
     """

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.cli import options, plans, speaking
+from covalign.cli import options, plans, sharing, speaking
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
 from covalign.errors import InputError, unknown
@@ -43,7 +43,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     workers: int | None = None,
-    scheduler: str | None = None,
+    scheduler: sharing.Scheduler = None,
     dry_run: options.DryRun = False,
     store: options.Store = options.STORE,
     manner: speaking.Manner = speaking.PLAIN,
@@ -67,7 +67,6 @@ def train(
         device: cpu, cuda or mps, instead of the spec's.
         threads: of the tensor library, instead of the spec's (they decide the last bits of a training).
         workers: trainings of a population side by side; as many as there are cores by default.
-        scheduler: tcp://HOST:PORT of a running Dask scheduler that trains a population on its workers.
     """
     stated = {
         "images": images,

@@ -50,6 +50,8 @@ def atlas(
     curves: bool = True,
     reference: bool = False,
     memory: int = MEMORY_BUDGET,
+    workers: int = 1,
+    scheduler: str | None = None,
     cache: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Told = untold,
@@ -70,6 +72,7 @@ def atlas(
         curves: also measure shared variance direction by direction, without which who contains whom is not known.
         reference: align every network to what all have in common, as `compare` does.
         memory: bytes that alignments may hold at a time.
+        workers, scheduler: where pairs are compared, as `compare` has it.
         cache: folder in which compared pairs are kept and found again, as `compare` has it.
         provenance: kept with the results.
         progress: told the stage and the share of it that is done.
@@ -90,6 +93,8 @@ def atlas(
         curves=curves,
         reference=reference,
         memory=memory,
+        workers=workers,
+        scheduler=scheduler,
         cache=cache,
         provenance=provenance,
         progress=progress,

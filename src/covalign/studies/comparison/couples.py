@@ -8,8 +8,8 @@ and its alignments are let go of as they are used.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from covalign.data.images import Images
 from covalign.progress import Told
@@ -93,7 +93,6 @@ class Passes:
 
     Attributes:
         couples: pairs of networks.
-        images: raw pixels; None aligns nothing but what is known.
         control: whether alignments are also fitted to pairs of different images.
         memory: bytes held at a time.
         tiles: places of the pairs, tile by tile; those that cannot be aligned are in none.
@@ -101,7 +100,6 @@ class Passes:
     """
 
     couples: Sequence[Couple]
-    images: Images | None
     control: bool
     memory: int
     tiles: Sequence[Sequence[int]]
@@ -112,7 +110,7 @@ class Passes:
         """Deal pairs into tiles that fit the memory."""
         runnable = [place for place, each in enumerate(couples) if each.runs]
         if images is None or not runnable:
-            return cls(couples, images, control, memory, (), 0)
+            return cls(couples, control, memory, (), 0)
         largest = max(sum(map(moment_bytes, couples[place].links)) for place in runnable)
         dealt = tiles([couples[place] for place in runnable], moment_budget(memory, control) // largest)
         tiled = [[runnable[index] for index in tile] for tile in dealt]
@@ -120,41 +118,42 @@ class Passes:
             fitting_batch([link for place in tile for link in couples[place].links], images, memory // 2)
             for tile in tiled
         )
-        return cls(couples, images, control, memory, tiled, batch)
+        return cls(couples, control, memory, tiled, batch)
 
-    def fits(self, wanted: Set[int], progress: Told) -> Iterator[tuple[int, list[Fit | None]]]:
-        """Align pair after pair.
+    @property
+    def dealt(self) -> list[list[int]]:
+        """Places of all pairs, tile by tile; first those that cannot be aligned, a tile for each."""
+        tiled = {place for tile in self.tiles for place in tile}
+        bare = [[place] for place in range(len(self.couples)) if place not in tiled]
+        return [*bare, *map(list, self.tiles)]
+
+    def only(self, places: Sequence[int]) -> "Passes":
+        """Return how some pairs of one tile are aligned; they are numbered anew, in this order."""
+        couples = [self.couples[place] for place in places]
+        tiled = any(places[0] in tile for tile in self.tiles)
+        return replace(self, couples=couples, tiles=[range(len(couples))] if tiled else ())
+
+    def fits(self, images: Images | None, progress: Told) -> Iterator[tuple[int, list[Fit | None]]]:
+        """Align the pairs of one tile, one after the other.
 
         Args:
-            wanted: places of the pairs that are aligned.
+            images: raw pixels.
             progress: told the share of all alignments that is done.
 
         Yields:
             The place of a pair, and a fit for each of its links; None where a layer cannot be aligned.
         """
-        tiled = {place for tile in self.tiles for place in tile}
-        for place in sorted(wanted - tiled):
-            yield place, [link.turned.unfitted for link in self.couples[place].links]
-        if self.images is None:
+        links = [[link.turned for link in each.links] for each in self.couples]
+        if images is None or not self.tiles:
+            yield from ((place, [link.unfitted for link in each]) for place, each in enumerate(links))
             return
-        done = len(tiled - wanted)
-        for tile in self.tiles:
-            chosen = [place for place in tile if place in wanted]
-
-            def told(
-                stage: str, share: float, note: str = "", done: int = done, size: int = len(chosen)
-            ) -> None:
-                progress(stage, (done + share * size) / len(tiled))
-
-            links = {place: [link.turned for link in self.couples[place].links] for place in chosen}
-            fits = fit_alignments(
-                [link for each in links.values() for link in each],
-                self.images,
-                control=self.control,
-                batch_size=self.batch,
-                memory=self.memory,
-                progress=told,
-            )
-            for place, each in links.items():
-                yield place, [next(fits) for _ in each]
-            done += len(chosen)
+        fits = fit_alignments(
+            [link for each in links for link in each],
+            images,
+            control=self.control,
+            batch_size=self.batch,
+            memory=self.memory,
+            progress=progress,
+        )
+        for place, each in enumerate(links):
+            yield place, [next(fits) for _ in each]

@@ -21,14 +21,29 @@ from covalign.studies.comparison.columns import LayerRow, PairRow
 from covalign.studies.comparison.conditions import conditions_of
 from covalign.studies.comparison.couples import Couple, Passes, couple
 from covalign.studies.comparison.known import Known
-from covalign.studies.comparison.layers import LayerEncoding, layer_encoding, layer_row
+from covalign.studies.comparison.layers import layer_row
 from covalign.studies.comparison.record import Comparison
-from covalign.studies.comparison.reference import aligned_in_common
-from covalign.studies.comparison.rows import LayerPair, layer_pair
+from covalign.studies.comparison.rows import LayerPair
 from covalign.studies.comparison.settings import Settings
+from covalign.studies.comparison.sharing import (
+    Encodings,
+    Heard,
+    Together,
+    encoded_layers,
+    executor_of,
+    in_common,
+    measured,
+    shared_out,
+    taking,
+)
 from covalign.studies.pairing import Choice
-from covalign.studies.streaming import MEMORY_BUDGET, Fit, fit_alignments
+from covalign.studies.streaming import MEMORY_BUDGET, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
+from covalign.tasks.executor import CarryOut, Executor
+from covalign.tasks.outcome import all_found
+
+KNOWN = "pairs measured before"
+"""What is told of the pairs that were found."""
 
 
 def align(
@@ -76,6 +91,8 @@ def compare(
     curves: bool = True,
     reference: bool = False,
     memory: int = MEMORY_BUDGET,
+    workers: int = 1,
+    scheduler: str | None = None,
     cache: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Told = untold,
@@ -98,6 +115,9 @@ def compare(
         reference: align every network to what all have in common (`covalign.studies.comparison.reference`) instead of
             every pair, at a cost that grows with networks and not with pairs; without controls.
         memory: bytes that alignments may hold at a time; the number of images a pass follows from it.
+        workers: processes of this machine that pairs are dealt to, each with its share of the cores and so much
+            memory. One works here, with all threads.
+        scheduler: of a Dask cluster instead: "tcp://host:8786", a scheduler file, or "local".
         cache: folder in which pairs of networks are kept as they are measured and found again, by what was
             measured, of what and how: a comparison that was interrupted goes on, one of more networks measures the
             new pairs alone. None keeps nothing.
@@ -105,31 +125,23 @@ def compare(
         progress: told the stage and the share of it that is done.
 
     Raises:
-        InputError: fewer than two networks, or nothing in them that can be compared.
+        InputError: fewer than two networks, nothing in them that can be compared, or some parts failed (all others
+            were finished first).
     """
     opened = [each.as_read for each in subjects(networks)]
     if len(opened) < 2:
         raise InputError(f"compare: got {len(opened)} network, expected at least two")
     conditions = conditions_of(opened, by)
     sample = images.sample(max_images, seed=seed) if images is not None and max_images else images
-    couples = [couple(*pair, layers, sample) for pair in itertools.combinations(opened, 2)]
-    encodings = _encodings(couples, draws, seed, progress)
     settings = Settings(draws, seed, controls and not reference, calibrate, curves, reference)
-    passes = Passes.of(couples, sample, control=settings.controls, memory=memory)
-    known = Known.of(cache, couples, sample, settings, passes.batch)
-    found = {place: kept for place, each in enumerate(couples) if (kept := known.get(each))}
-    if found:
-        progress("similarities", len(found) / len(couples))
-    missing = range(len(couples)) - found.keys()
-    aligned = (
-        aligned_in_common(couples, sample, missing, memory=memory, progress=progress)
-        if reference and sample is not None
-        else passes.fits(missing, progress)
-    )
-    for place, fits in aligned:
-        found[place] = _found(couples[place], fits, encodings, settings)
-        known.keep(couples[place], found[place])
-        progress("similarities", len(found) / len(couples))
+    executor = executor_of(workers, scheduler)
+    with taking(executor.threads), executor.opened() as carry_out:
+        couples = _couples(opened, layers, sample)
+        encodings = encoded_layers(couples, settings, executor.threads, carry_out, progress)
+        passes = Passes.of(couples, sample, control=settings.controls, memory=memory)
+        known = Known.of(cache, couples, sample, settings, passes.batch)
+        together = Together(sample, settings, known, executor.threads)
+        found = _pairs(passes, encodings, together, executor, carry_out, progress)
     pairs = [(each.names, layer) for place, each in enumerate(couples) for layer in found[place]]
     named = {each.name: each for each in opened}
     return Comparison(
@@ -151,37 +163,38 @@ def compare(
     )
 
 
-def _found(
-    pair: Couple,
-    fits: Sequence[Fit | None],
-    encodings: Mapping[tuple[str, str], LayerEncoding],
-    settings: Settings,
-) -> list[LayerPair]:
-    one, other = pair.names
-    rows = []
-    for match, fit in zip(pair.matches, fits, strict=True):
-        a, b = encodings[one, match.layer_a.name], encodings[other, match.layer_b.name]
-        rows.append(layer_pair(pair.names, a, b, match, fit, settings))
-    return rows
+def _couples(opened: Sequence[Subject], layers: Choice | None, images: Images | None) -> list[Couple]:
+    bare = [Subject(each.name, each.network) for each in opened]  # of a training nothing else is needed
+    return [couple(*pair, layers, images) for pair in itertools.combinations(bare, 2)]
 
 
-def _encodings(
-    couples: Sequence[Couple], draws: int, seed: int, progress: Told
-) -> dict[tuple[str, str], LayerEncoding]:
-    """What every layer that is compared learned by itself, each once, in the order of first use."""
-    found: dict[tuple[str, str], LayerEncoding] = {}
-    for done, each in enumerate(couples, 1):
-        for match in each.matches:
-            for subject, layer in ((each.first, match.layer_a), (each.second, match.layer_b)):
-                if (subject.name, layer.name) not in found:
-                    entry = layer_encoding(subject.network, layer, draws=draws, seed=seed)
-                    found[subject.name, layer.name] = entry
-        progress("weight covariances", done / len(couples))
+def _pairs(
+    passes: Passes,
+    encodings: Encodings,
+    together: Together,
+    executor: Executor,
+    carry_out: CarryOut,
+    progress: Told,
+) -> dict[int, list[LayerPair]]:
+    """Return what is known or measured of all pairs, by their places."""
+    total = len(passes.couples)
+    found = {place: kept for place, each in enumerate(passes.couples) if (kept := together.known.get(each))}
+    if found:
+        progress(KNOWN, len(found) / total, f"{len(found)} of {total}")
+    missing, images = range(total) - found.keys(), together.images
+    tiles = (
+        in_common(passes, images, missing, encodings, progress)
+        if together.settings.reference and images is not None
+        else shared_out(passes, missing, encodings, executor)
+    )
+    outcomes = carry_out(measured, tiles, together, Heard(progress, len(found), total))
+    for part in all_found(outcomes, lambda place: f"part {place + 1}", "parts of the comparison").values():
+        found |= part
     return found
 
 
 def _spatial(
-    encodings: Mapping[tuple[str, str], LayerEncoding],
+    encodings: Encodings,
 ) -> dict[tuple[str, str], SpatialCovariance]:
     return {
         key: spatial_covariance(entry.layer.weight)

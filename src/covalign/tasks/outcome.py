@@ -1,0 +1,153 @@
+"""What is a task, and how does it end?
+
+A task is a function of what all tasks share, of an item of its own, and of whom it may tell how far it is. It has to
+be importable by name, and its arguments to be pickled, since it may be carried out in another process. A task may be
+carried out more than once: one that was ended from outside is begun again.
+"""
+
+import pickle
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from covalign.errors import InputError
+
+ATTEMPTS = 3
+"""How often a task is begun, where what stopped it may pass: a process that was ended, a disk that was away."""
+
+Tell: TypeAlias = Callable[[Any], None]
+"""Takes word from a running task."""
+Task: TypeAlias = Callable[[Any, Any, Tell], Any]
+"""Of what is shared, an item, and whom to tell."""
+Heard: TypeAlias = Callable[[int, Any], None]
+"""Takes the place of an item and what its task tells."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task did not come to its end.
+
+    Attributes:
+        said: one line.
+        passing: whether it may go better another time.
+        trace: where it happened, in many lines; empty where the input was to blame.
+    """
+
+    said: str
+    passing: bool = False
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an item: the result of its task, or why there is none."""
+
+    place: int
+    found: Any | Failure
+
+
+ENDED = Failure(
+    "its process was ended from outside, perhaps for want of memory; what it had kept is kept: run the same command "
+    "again, with fewer --workers",
+    passing=True,
+)
+
+
+def attempted(task: Task, common: Any, item: Any, tell: Tell) -> Any | Failure:
+    """Carry out a task, and return its result or why there is none."""
+    try:
+        return task(common, item, tell)
+    except InputError as error:  # it will not go better another time
+        return Failure(str(error))
+    except Exception as error:
+        return failure_of(error)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return in one line what was raised and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f", in {each.name} ({Path(each.filename).name}:{each.lineno})" for each in last)
+    said = " ".join(str(error).split())
+    trace = "".join(traceback.format_exception(error))
+    return Failure(f"{type(error).__name__}: {said}{where}", passing=True, trace=trace)
+
+
+def pickled(content: Any) -> bytes:
+    """Return bytes that another process reads.
+
+    Raises:
+        InputError: something in it cannot be sent.
+    """
+    try:
+        return pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"workers: what is worked on cannot be sent to another process ({error}); define its classes and "
+            "functions in a module, or take one worker"
+        ) from error
+
+
+class Waiting:
+    """Items that wait: those that failed and are tried again, then those that were not taken yet."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.untaken = enumerate(items)
+        self.again: deque[tuple[int, Any]] = deque()
+        self.failed: Counter[int] = Counter()
+
+    def take(self) -> tuple[int, Any] | None:
+        """Return the place and the item that is next; None where nothing waits."""
+        return self.again.popleft() if self.again else next(self.untaken, None)
+
+    def ended(self, place: int, item: Any, found: Any | Failure) -> Iterator[Outcome]:
+        """Hear how an item ended; yield that, unless the item is tried again."""
+        self.failed[place] += isinstance(found, Failure)
+        if isinstance(found, Failure) and found.passing and self.failed[place] < ATTEMPTS:
+            self.again.append((place, item))
+        else:
+            yield Outcome(place, found)
+
+
+class TaskError(Exception):
+    """What stopped a task, as the process saw it that carried it out."""
+
+
+def all_found(outcomes: Iterable[Outcome], name: Callable[[int], str], what: str) -> dict[int, Any]:
+    """Return every result by its place, once all have ended.
+
+    Args:
+        outcomes: as they end.
+        name: what the item at a place is called.
+        what: items are, in the plural.
+
+    Raises:
+        InputError: some failed, each named with why; all others were finished first.
+    """
+    found: dict[int, Any] = {}
+    failures: dict[int, Failure] = {}
+    for outcome in outcomes:
+        if isinstance(outcome.found, Failure):
+            failures[outcome.place] = outcome.found
+        else:
+            found[outcome.place] = outcome.found
+    if failures:
+        raise _all_in_one(failures, len(failures) + len(found), name, what)
+    return found
+
+
+def _all_in_one(
+    failures: Mapping[int, Failure], total: int, name: Callable[[int], str], what: str
+) -> InputError:
+    """Return the error that says what failed: once, where everything did for the same reason."""
+    reasons = {each.said for each in failures.values()}
+    said = "; ".join(f"{name(place)}: {each.said}" for place, each in sorted(failures.items()))
+    error = InputError(
+        reasons.pop()
+        if len(failures) == total and len(reasons) == 1
+        else f"{len(failures)} of {total} {what} failed, the others are kept: {said}"
+    )
+    error.__cause__ = next((TaskError(each.trace) for each in failures.values() if each.trace), None)
+    return error
