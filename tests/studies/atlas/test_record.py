@@ -44,7 +44,7 @@ def test_it_finds_what_was_planted_layer_by_layer(planted):
     assert axes["data", 2] <= 0.01
     assert min(axes["data", 1], axes["labels", 1], axes["labels", 2]) > 0.05
     answer = planted.page().answers[0][1]
-    assert "Data sets make a difference at layer 2 of 2" in answer
+    assert "Data sets make a difference at layer 2 of 2 layers that were tested" in answer
     assert "Kinds of labels: seeds tell no two apart" in answer
 
 

@@ -44,8 +44,8 @@ def clustered(rows: pd.DataFrame, tree: Tree, names: Sequence[str], ax: Axes, *,
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value) and side <= 12:
             colour = "white" if value > 0.6 else "black"
-            text = "1" if row == column else f"{value:.2f}".replace("0.", ".")
-            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=5.5)
+            text = "1" if row == column else cell(value)
+            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=6)
     for line in polylines(tree):
         x, y = np.array(line).T
         ax.plot(x, -0.7 - 0.28 * side * y, color=GREY, linewidth=0.7, clip_on=False)
@@ -55,6 +55,12 @@ def clustered(rows: pd.DataFrame, tree: Tree, names: Sequence[str], ax: Axes, *,
     for spine in ax.spines.values():
         spine.set_visible(False)
     return ax
+
+
+def cell(value: float) -> str:
+    """Return a value of Q in three letters, which a cell has room for: .45, 1.0, -.1."""
+    digits = 2 if 0 <= value < 0.995 else 1
+    return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.1f}"
 
 
 def q_against_depth(values: pd.DataFrame, ax: Axes) -> Axes:
@@ -99,15 +105,16 @@ def atlas_figure(
     """Draw clustered matrices of four layers above Q of every axis against depth."""
     depths = _spread(list(trees))
     names, axes = list(places), list(dict.fromkeys(values["axis"]))
+    columns = min(2, len(depths))
+    rows = -(-len(depths) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(layout="constrained", figsize=(2.0 * len(depths) + 1.2, 5.4))
-        above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1), squeeze=False)[:, 0]
-        for place, (depth, ax) in enumerate(
-            zip(depths, above.subplots(1, len(depths), squeeze=False)[0], strict=True)
-        ):
+        figure = Figure(layout="constrained", figsize=(4.2 * columns, 2.8 * rows + 2.6))
+        above, below = figure.subfigures(2, 1, height_ratios=(2.8 * rows, 2.6), squeeze=False)[:, 0]
+        panels = list(above.subplots(rows, columns, squeeze=False).flat)
+        for ax in panels[len(depths) :]:
+            ax.set_axis_off()
+        for depth, ax in zip(depths, panels, strict=False):
             clustered(table[table["depth"] == depth], trees[depth], names, ax).set_title(f"layer {depth}")
-            if place and trees[depth].order == trees[depths[place - 1]].order:
-                ax.set_yticklabels([])
         for axis, ax in zip(axes, below.subplots(1, len(axes), squeeze=False)[0], strict=True):
             q_against_depth(values[values["axis"] == axis], ax).set_title(f"between {plural(axis)}")
             ax.legend(fontsize="xx-small", loc="best")

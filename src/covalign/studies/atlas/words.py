@@ -36,7 +36,12 @@ def difference(rows: pd.DataFrame, pairs: pd.DataFrame) -> str:
         return f"{name.capitalize()}: seeds tell no two apart at any of {count(len(tested), 'layer')}."
     known = pairs[pairs["depth"].isin(found["depth"]) & pairs["q"].notna()]
     means = known.groupby("depth")["q"].mean()
-    where = spans(found["depth"].tolist())
+    at = f"{layers_word(len(found))} {spans(found['depth'].tolist())}"
+    where = (
+        f"at every layer that was tested ({at})"
+        if len(found) == len(tested)
+        else f"at {at} of {count(len(tested), 'layer')} that were tested"
+    )
     least, most = means.idxmin(), means.idxmax()
     size = (
         f"; on average they share {number(means[most])} of what seeds share at layer {most}, "
@@ -44,9 +49,7 @@ def difference(rows: pd.DataFrame, pairs: pd.DataFrame) -> str:
         if len(means) > 1
         else f"; they share {number(float(means.iloc[0]))} of what seeds share"
     )
-    return (
-        f"{name.capitalize()} make a difference at {layers_word(len(found))} {where} of {len(tested)}{size}."
-    )
+    return f"{name.capitalize()} make a difference {where}{size}."
 
 
 def layers_word(amount: int) -> str:
@@ -112,10 +115,10 @@ def grouped(classes: pd.DataFrame) -> list[str]:
         amounts = rows.groupby("depth")["label"].nunique()
         tested = rows["value"].nunique()
         by_amount = [
-            f"{amount} at {layers_word(len(depths))} {spans(list(depths))}"
+            f"{count(amount, 'class', 'classes')} at {layers_word(len(depths))} {spans(list(depths))}"
             for amount, depths in amounts.groupby(amounts).groups.items()
         ]
-        said.append(f"Classes of {tested} {plural(str(axis))}: {', '.join(by_amount)}.")
+        said.append(f"Seeds sort {tested} {plural(str(axis))} into {', '.join(by_amount)}.")
     return said
 
 
