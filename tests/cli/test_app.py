@@ -330,14 +330,29 @@ def test_the_help_of_a_command_is_its_docstring(command):
     assert contents.docstring(source, function).split() == ast.get_docstring(found).split()
 
 
-def test_the_help_of_a_group_starts_without_what_renders_marked_up_text():
-    code = (
-        "import atexit, sys; from covalign.cli.app import main; sys.argv = ['covalign', 'runs', '--help']\n"
-    )
+def alone(folder: Path, *words: str) -> list[str]:
+    """What a command of its own process prints, and last what it imported of what takes long."""
+    code = f"import atexit, sys; from covalign.cli.app import main; sys.argv = {['covalign', *words]!r}\n"
     code += "atexit.register(lambda: print(sorted({'markdown_it', 'torch', 'numpy'} & sys.modules.keys())))\nmain()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "List, show and clean up" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_help_of_a_group_starts_without_what_renders_marked_up_text(tmp_path):
+    printed = alone(tmp_path, "runs", "--help")
+    assert any("List, show and clean up" in line for line in printed)
+    assert printed[-1] == "[]"
+
+
+def test_the_store_is_looked_at_without_what_trains(place, keys):
+    store = str(place / "runs")
+    listed = alone(place, "runs", "list", "--store", store)
+    assert len(listed) == len(keys) + 2
+    shown = alone(place, "runs", "show", keys[0][:8], "--store", store)
+    assert json.loads("\n".join(shown[:-1]))["key"].startswith(keys[0])
+    assert [listed[-1], shown[-1], alone(place, "runs", "gc", "--store", store)[-1]] == ["[]"] * 3
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_an_interrupt_says_what_is_kept(run, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("covalign.training.store.RunStore.entries", interrupted)
+    monkeypatch.setattr("covalign.training.shelf.Shelf.listed", interrupted)
     status, _, said = run("runs", "list")
     assert status == 130
     assert "interrupted; nothing was written" in said

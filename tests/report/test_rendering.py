@@ -29,13 +29,12 @@ from covalign.report.rendering import (
     cell_text,
     content_policy,
     environment,
-    json_bytes,
-    plain_numbers,
     png_uri,
     render,
     spark_path,
     write_page,
 )
+from covalign.storage.plain import json_bytes, plain_numbers
 
 
 def page(text="text", *parts):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from covalign.cli import options, populations, sharing, speaking
+from covalign.cli import options, places, populations, saying, sharing, speaking
 from covalign.studies.atlas.measure import atlas as atlas_of
 from covalign.training.population import population_from_toml
 
@@ -25,10 +25,10 @@ def atlas(
     memory: options.Memory = 2.0,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Map a population: which conditions teach the same, layer by layer, told by how many seeds?
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from covalign.cli import options, populations, sharing, speaking
+from covalign.cli import options, places, populations, saying, sharing, speaking
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.studies.comparison.measure import compare as compare_networks
@@ -36,10 +36,10 @@ def compare(
     cache: options.Cache = True,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Compare networks layer by layer: did they learn the same thing?
 
@@ -118,7 +118,7 @@ def compare(
     _hint(found, sample, manner)
 
 
-def _hint(found: list[Subject], sample: Images | None, manner: speaking.Manner) -> None:
+def _hint(found: list[Subject], sample: Images | None, manner: saying.Manner) -> None:
     """Say which option would have aligned more."""
     bare = [each.name for each in found if each.network.source is None]
     if sample is None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from covalign.cli import options, speaking
+from covalign.cli import options, places, saying, speaking
 from covalign.errors import InputError
 from covalign.networks.readers.opening import read_adapter
 from covalign.studies.difference.measure import diff as difference_of
@@ -21,10 +21,10 @@ def diff(
     fail_above: float | None = None,
     draws: int = 10,
     seed: options.Seed = 0,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Show what changed between relatives: a fine-tune and its base, two checkpoints of one training.
 

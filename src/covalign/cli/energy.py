@@ -1,6 +1,6 @@
 """`covalign energy`: what does a first layer learn from these images?"""
 
-from covalign.cli import options, speaking
+from covalign.cli import options, places, saying, speaking
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization as named
 from covalign.studies.first_layer.measure import first_layer_summary
@@ -26,10 +26,10 @@ def energy(
     max_images: int | None = None,
     draws: int = 200,
     seed: options.Seed = 0,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Predict what a first layer learns from these images; with a MODEL, beside what its own learned.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from covalign.cli import options, speaking
+from covalign.cli import options, places, saying, speaking
 from covalign.errors import InputError, nearest
 from covalign.studies.lineage.measure import lineage as lineage_of
 from covalign.studies.lineage.verdict import Verdict
@@ -27,10 +27,10 @@ def lineage(
     max_images: int = 2_000,
     fail_if: str | None = None,
     seed: options.Seed = 0,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Judge whether a network was derived from another: fine-tuned, pruned, quantized, merged, or not at all.
 
@@ -67,7 +67,7 @@ def lineage(
             speaking.save(result, folder, writing, told)
     said = [f"verdict: {result.verdict} (p = {result.p_value:.2g})", *result.summary]
     if manner.json:
-        speaking.print_json({"path": folder and folder / REPORT, "findings": said, **verdict})
+        saying.print_json({"path": folder and folder / REPORT, "findings": said, **verdict})
     else:
         print("\n".join([*([str(folder / REPORT)] if folder else []), *(said[:1] if manner.quiet else said)]))
     if result.verdict in unwanted:

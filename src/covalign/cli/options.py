@@ -133,10 +133,6 @@ class Machine:
 
 
 HERE = Machine()
-Store = Annotated[
-    Path, Parameter(help="Folder of stored trainings.", env_var="COVALIGN_STORE", show_env_var=True)
-]
-STORE = Path("covalign-runs")
 
 
 def opened(

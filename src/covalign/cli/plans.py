@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from covalign.cli import speaking
+from covalign.cli import saying
 from covalign.errors import printable
 from covalign.progress import duration
 from covalign.report.words import count
 from covalign.training.plan import Plan, State
 
 
-def show_plan(plan: Plan, manner: speaking.Manner, foreign: int = 0, following: Sequence[str] = ()) -> None:
+def show_plan(plan: Plan, manner: saying.Manner, foreign: int = 0, following: Sequence[str] = ()) -> None:
     """Print what a store has of a population, and what the rest would cost; nothing is written.
 
     Args:
@@ -31,7 +31,7 @@ def show_plan(plan: Plan, manner: speaking.Manner, foreign: int = 0, following: 
         *following,
     ]
     if manner.json:
-        speaking.print_json({"networks": [_row(each) for each in plan.networks], "findings": said})
+        saying.print_json({"networks": [_row(each) for each in plan.networks], "findings": said})
         return
     table = Table("condition", "networks", *(state.value for state in State), "time left")
     for condition in dict.fromkeys(each.network.condition for each in plan.networks):

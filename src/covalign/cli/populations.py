@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from covalign.cli import options, plans, speaking
+from covalign.cli import options, plans, saying
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.progress import Told
@@ -16,7 +16,7 @@ NAMED = 4
 """Missing networks that are named."""
 
 
-def show(file: Path, store: Path, manner: speaking.Manner) -> None:
+def show(file: Path, store: Path, manner: saying.Manner) -> None:
     """Print what is there of a population, and what has to be compared."""
     found = population_from_toml(file)
     following = [plans.comparisons(len(found.conditions)), f"train what is missing: {_training(file, store)}"]
@@ -24,7 +24,7 @@ def show(file: Path, store: Path, manner: speaking.Manner) -> None:
     plans.show_plan(planned, manner, len(found.foreign), following[: 1 + bool(planned.missing)])
 
 
-def members(population: Population, file: Path, store: Path, manner: speaking.Manner, told: Told) -> Members:
+def members(population: Population, file: Path, store: Path, manner: saying.Manner, told: Told) -> Members:
     """Open what is there of a population, and say what is not, with the command that trains it.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from covalign.cli import options, sharing, speaking
+from covalign.cli import options, places, saying, sharing, speaking
 from covalign.errors import InputError
 from covalign.papers.catalogue import NAMES, exhibit
 from covalign.papers.reproduction import Plan, plan
@@ -30,10 +30,10 @@ def reproduce(
     workers: int | None = None,
     scheduler: sharing.Scheduler = None,
     seed: int = 0,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Reproduce figures and tables of the two papers, and check their claims.
 
@@ -83,7 +83,7 @@ def reproduce(
             )
     if manner.json:
         results = [{"name": e.name, "path": e.folder, "claims": [asdict(c) for c in e.claims]} for e in found]
-        speaking.print_json({"path": out, "results": results})
+        saying.print_json({"path": out, "results": results})
         return
     for each in found:
         print(each.folder)
@@ -112,13 +112,13 @@ def _by_role(images: list[str]) -> dict[str, str]:
 
 
 def _show_plans(
-    names: Sequence[str], size: str, sources: dict[str, str], store: RunStore, manner: speaking.Manner
+    names: Sequence[str], size: str, sources: dict[str, str], store: RunStore, manner: saying.Manner
 ) -> None:
     """Print what exhibits need and will cost."""
     chosen = scale_named(size)
     if manner.json:
         plans = {name: asdict(plan([name], chosen, sources, store)) for name in names}
-        speaking.print_json(
+        saying.print_json(
             {"scale": size, "plans": plans, "together": asdict(plan(names, chosen, sources, store))}
         )
         return

@@ -1,6 +1,6 @@
 """`covalign spatial`: which spatial patterns did convolutions learn?"""
 
-from covalign.cli import options, speaking
+from covalign.cli import options, places, saying, speaking
 from covalign.studies.spatial.measure import spatial_summary
 
 
@@ -11,10 +11,10 @@ def spatial(
     subtract_initial: bool = False,
     architecture: options.Architectures = None,
     inside: options.Inside = None,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Show the spatial patterns that convolutions learned, and whether layers and networks share them.
 

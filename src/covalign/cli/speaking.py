@@ -6,8 +6,8 @@ nothing else; or with ``--quiet`` the path alone. Progress, hints and complaints
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,54 +15,16 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from covalign.cli.saying import PLAIN, Manner
 from covalign.errors import InputError
-from covalign.progress import Told, shown
+from covalign.progress import Told
 from covalign.report.page import Page
-from covalign.report.rendering import plain_numbers
 from covalign.storage.folder import EARLIER, NEXT, Folder
 from covalign.storage.results import DOCUMENT
 from covalign.studies.result import REPORT, Result
 
 MANNERS = {"--json", "--quiet", "--overwrite", "--static"}
 """Options that change nothing of what is computed."""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Manner:
-    """How a command speaks."""
-
-    json: Annotated[
-        bool,
-        Parameter(negative=(), help="print one JSON document on standard output, and nothing else there."),
-    ] = False
-    quiet: Annotated[
-        bool, Parameter(negative=(), help="no progress and no findings: print the path alone.")
-    ] = False
-
-    def progress(self) -> AbstractContextManager[Told]:
-        """Give what is told how far it is."""
-        return shown(not self.quiet)
-
-    def hint(self, text: str) -> None:
-        """Say on standard error what may help."""
-        if not self.quiet:
-            print(f"covalign: {text}", file=sys.stderr)
-
-    def say(self, path: Path, findings: Sequence[str] = (), **numbers: Any) -> None:
-        """Say what was written or looked at, and what was found.
-
-        Args:
-            path: of what was written.
-            findings: a sentence each.
-            numbers: for programs; JSON-serializable.
-        """
-        if self.json:
-            print_json({"path": str(path), "findings": list(findings), **numbers})
-        else:
-            print(path)
-            for sentence in () if self.quiet else findings:
-                print(sentence)
 
 
 @Parameter(name="*")
@@ -79,12 +41,7 @@ class Writing:
     ] = False
 
 
-PLAIN, NEW = Manner(), Writing()
-
-
-def print_json(document: Any) -> None:
-    """Print one document on standard output; numbers that are not finite are null."""
-    print(json.dumps(plain_numbers(document), indent=1, allow_nan=False, default=str))
+NEW = Writing()
 
 
 def typed() -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covalign.cli import options, plans, sharing, speaking
+from covalign.cli import options, places, plans, saying, sharing, speaking
 from covalign.data.loading import load_images
 from covalign.data.mixture import mixture
 from covalign.errors import InputError, unknown
@@ -45,8 +45,8 @@ def train(
     workers: int | None = None,
     scheduler: sharing.Scheduler = None,
     dry_run: options.DryRun = False,
-    store: options.Store = options.STORE,
-    manner: speaking.Manner = speaking.PLAIN,
+    store: places.Store = places.STORE,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Train one network, or all networks of a population; finish what was begun, find what is finished.
 
@@ -118,7 +118,7 @@ def _train_all(
     workers: int | None,
     scheduler: str | None,
     dry_run: bool,
-    manner: speaking.Manner,
+    manner: saying.Manner,
 ) -> None:
     """Train what is missing of a population, or say what that is."""
     if other := [name for name in changes if name not in EVERYWHERE]:
@@ -140,7 +140,7 @@ def _train_all(
     _say_all(found, runs, store, following, manner)
 
 
-def _say_all(found: Plan, runs: list[Run], store: RunStore, following: str, manner: speaking.Manner) -> None:
+def _say_all(found: Plan, runs: list[Run], store: RunStore, following: str, manner: saying.Manner) -> None:
     trained = len(runs) - found.count(State.FINISHED)
     said = f"{count(len(runs), 'network')}: {trained} trained now, {len(runs) - trained} found in the store"
     keys = {each.network.name: run.key for each, run in zip(found.networks, runs, strict=True)}
@@ -154,7 +154,7 @@ def demo(
     workers: int | None = None,
     machine: options.Machine = options.HERE,
     writing: speaking.Writing = speaking.NEW,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Train four small networks on embedded photographs, compare them, and write a report.
 
@@ -179,7 +179,7 @@ def demo(
         speaking.write(comparison, folder, manner, writing, told, runs=[str(run.path) for run in trained])
 
 
-def _say(run: Run, manner: speaking.Manner) -> None:
+def _say(run: Run, manner: saying.Manner) -> None:
     """Say where a training is, how well it went, and what to do with it."""
     findings = []
     last = run.history[-1] if run.history else None

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from covalign.cli import options, speaking
+from covalign.cli import options, places, saying, speaking
 from covalign.data.loading import load_images
 from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet
@@ -20,8 +20,8 @@ from covalign.networks.architectures.vgg import VGG_PLANS, vgg
 from covalign.networks.readers.hub import Built
 from covalign.networks.readers.hub import build as built
 from covalign.report.columns import Heading, headings
-from covalign.report.rendering import plain_numbers
 from covalign.storage.atomic import write_or_refuse
+from covalign.storage.plain import plain_numbers
 from covalign.studies.universal.columns import FilledRow, LayerRow, MemberRow
 from covalign.studies.universal.initialize import init_
 from covalign.studies.universal.measure import universal_encoding
@@ -44,9 +44,9 @@ def build_encoding(
     licence: list[str] | None = None,
     overwrite: Overwrite = False,
     seed: options.Seed = 0,
-    store: options.Store = options.STORE,
+    store: places.Store = places.STORE,
     machine: options.Machine = options.HERE,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Build the universal encoding of a population and write it as one .safetensors file.
 
@@ -82,7 +82,7 @@ def build_encoding(
     manner.say(out, layers=encoding.table.to_dict("records"), card=encoding.card)
 
 
-def show_encoding(encoding: Path, /, *, manner: speaking.Manner = speaking.PLAIN) -> None:
+def show_encoding(encoding: Path, /, *, manner: saying.Manner = saying.PLAIN) -> None:
     """Show what an encoding holds: its layers, its members and its card.
 
     Args:
@@ -91,7 +91,7 @@ def show_encoding(encoding: Path, /, *, manner: speaking.Manner = speaking.PLAIN
     found = load_encoding(encoding)
     if manner.json:
         tables = {"layers": found.table, "members": found.population}
-        speaking.print_json({k: v.to_dict("records") for k, v in tables.items()} | {"card": found.card})
+        saying.print_json({k: v.to_dict("records") for k, v in tables.items()} | {"card": found.card})
         return
     _print(found.table, headings(LayerRow, (*PRINTED, *SHARED)))
     _print(found.population, headings(MemberRow))
@@ -117,7 +117,7 @@ def init_network(
     overwrite: Overwrite = False,
     seed: options.Seed = 0,
     machine: options.Machine = options.HERE,
-    manner: speaking.Manner = speaking.PLAIN,
+    manner: saying.Manner = saying.PLAIN,
 ) -> None:
     """Draw the weights of a new network from an encoding and write them as a checkpoint.
 

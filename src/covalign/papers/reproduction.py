@@ -29,8 +29,8 @@ from covalign.papers.scales.named import scale
 from covalign.papers.scales.scale import DataSet, Scale
 from covalign.papers.verdicts import write_summary
 from covalign.progress import Told, untold
-from covalign.report.rendering import json_bytes
 from covalign.storage.folder import Folder
+from covalign.storage.plain import json_bytes
 from covalign.storage.provenance import environment
 from covalign.storage.results import DOCUMENT, SCHEMA_VERSION, TENSORS, parsed
 from covalign.training.cost import Cost, training_cost

@@ -8,7 +8,6 @@ page gives the same bytes.
 import base64
 import hashlib
 import io
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from covalign.errors import InputError
 from covalign.report.page import Download, Page, Panel, Spark
 from covalign.report.stills import still
 from covalign.storage.atomic import write_durably
+from covalign.storage.plain import plain_numbers
 
 SPARK_WIDTH, SPARK_HEIGHT = 72.0, 18.0
 
@@ -106,24 +106,6 @@ def content_policy(scripts: Sequence[str]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def plain_numbers(value: Any) -> Any:
-    """Return ``value`` as JSON can carry it: NaN and infinities become null, NumPy numbers plain ones."""
-    if isinstance(value, dict):
-        return {str(key): plain_numbers(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_numbers(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return plain_numbers(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def json_bytes(value: Any) -> bytes:
-    """Return ``value`` as JSON text, non-finite numbers as null."""
-    return json.dumps(plain_numbers(value), allow_nan=False, indent=1, default=str).encode()
 
 
 def png_uri(pixels: np.ndarray) -> str:

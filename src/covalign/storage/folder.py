@@ -10,6 +10,7 @@ lists is no part of the state.
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
@@ -99,12 +100,11 @@ class Folder:
         Raises:
             InputError: the file is not committed, missing, truncated or altered.
         """
-        files = self.files()
-        if name not in files:
-            raise InputError(
-                f"{self.path / name}: not part of a committed state, which is: {', '.join(files)}"
-            )
-        return self._checked(name, files[name])
+        return self.committed().read(name)
+
+    def committed(self) -> "Committed":
+        """Return the state that the folder is in now; its manifest is read once."""
+        return Committed(self, self.files())
 
     def contents(self, needed: str) -> dict[str, bytes]:
         """Return every committed file's bytes; of a folder without a manifest, the data files in it, unchecked.
@@ -119,15 +119,17 @@ class Folder:
             files = self.files()
             try:
                 self._expect(needed, files)
-                return {name: self._checked(name, files[name]) for name in files} or self._unchecked()
+                return {name: self.checked(name, files[name]) for name in files} or self._unchecked()
             except InputError:
                 if self.files() == files:  # otherwise it was replaced while it was read
                     raise
 
     def leftovers(self) -> list[Path]:
         """Return files that no committed state lists, except the lock."""
-        known = {self.path / name for name in (*self.files(), MANIFEST, "lock", LOCK)}
-        return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
+        known = {*self.files(), MANIFEST, "lock", LOCK}
+        here = len(str(self.path)) + 1
+        found = [os.path.join(top, name) for top, _, names in os.walk(self.path) for name in names]
+        return sorted(Path(each) for each in found if each[here:].replace(os.sep, "/") not in known)
 
     def _write(self, kept: Mapping[str, str], new: Mapping[str, bytes], drop: Set[str]) -> None:
         """Go from one state to the next, which consists of what is kept and what is new."""
@@ -193,7 +195,12 @@ class Folder:
                 f"{self.path}: {where} no {needed}; expected a folder of results"
             )
 
-    def _checked(self, name: str, digest: str) -> bytes:
+    def checked(self, name: str, digest: str) -> bytes:
+        """Return the bytes of a file whose digest is known.
+
+        Raises:
+            InputError: the file is missing, truncated or altered.
+        """
         path = self.path / name
         try:
             content = path.read_bytes()
@@ -226,6 +233,35 @@ class Folder:
         if not (self.path / NEXT).exists():
             return None
         return InputError(f"{self.path}: was being replaced when its writer stopped: run the command again")
+
+
+@dataclass(frozen=True)
+class Committed:
+    """One committed state of a folder: what its manifest said when it was read.
+
+    Attributes:
+        folder: where the files are.
+        listed: relative path to SHA-256.
+    """
+
+    folder: Folder
+    listed: Mapping[str, str]
+
+    def files(self) -> dict[str, str]:
+        """Return the committed files: relative path to SHA-256."""
+        return dict(self.listed)
+
+    def read(self, name: str) -> bytes:
+        """Return a committed file's bytes.
+
+        Raises:
+            InputError: the file is not committed, missing, truncated or altered.
+        """
+        if name not in self.listed:
+            raise InputError(
+                f"{self.folder.path / name}: not part of a committed state, which is: {', '.join(self.listed)}"
+            )
+        return self.folder.checked(name, self.listed[name])
 
 
 def _listing(files: Mapping[str, str]) -> str:

@@ -24,7 +24,9 @@ from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers.opening import read_network
 from covalign.storage.folder import Folder
+from covalign.storage.metadata import metadata_of
 from covalign.training.facts import RunFacts
+from covalign.training.shelf import CHECKPOINT, history_of
 from covalign.training.spec import TrainingSpec
 
 Weights = dict[str, Tensor]
@@ -113,11 +115,7 @@ class Run:
     def open(cls, files: Files) -> "Run":
         """Read a run; its weights stay where they are."""
         document = json.loads(files.read("spec.json"))
-        if (name := checkpoint_name(files)) is not None:
-            rows = json.loads(unpacked(files, name)[1]["position"])["history"]
-        else:
-            rows = json.loads(files.read("history.json")) if "history.json" in files.files() else []
-        spec, history = TrainingSpec.of(document["spec"]), tuple(Epoch(**row) for row in rows)
+        spec, history = TrainingSpec.of(document["spec"]), tuple(Epoch(**row) for row in history_of(files))
         return cls(document["key"], spec, RunFacts.of(document), history, files)
 
     @property
@@ -230,15 +228,14 @@ def unpacked(files: Files, name: str) -> tuple[Weights, dict[str, str]]:
     """Return the tensors and the text of one safetensors file."""
     content = files.read(name)
     try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return safetensors.torch.load(content), header.get("__metadata__", {})
+        return safetensors.torch.load(content), metadata_of(content)
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{name}: not a safetensors file ({error})") from error
 
 
 def checkpoint_name(files: Files) -> str | None:
     """Return the name of the committed checkpoint, if there is one."""
-    return next((name for name in files.files() if name.startswith("checkpoint-")), None)
+    return next((name for name in files.files() if name.startswith(CHECKPOINT)), None)
 
 
 def epoch_name(epoch: int) -> str:

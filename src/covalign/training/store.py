@@ -9,7 +9,6 @@ are written. Where the images lie and what they are called is no part of the key
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,13 +22,11 @@ from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.networks.filters import FilterBank, analytic_filters
-from covalign.storage import atomic
-from covalign.storage.folder import MANIFEST, Folder
+from covalign.storage.folder import Folder
 from covalign.storage.provenance import environment
 from covalign.training.run import Run
+from covalign.training.shelf import KEY_LENGTH, Shelf, unreadable
 from covalign.training.spec import TrainingSpec
-
-KEY_LENGTH = 16
 
 
 def identity(spec: TrainingSpec, train: Images, test: Images, version: int | None = None) -> dict[str, Any]:
@@ -122,18 +119,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class RunStore:
+class RunStore(Shelf):
     """Runs under one root folder, which may be shared by many machines."""
-
-    root: Path
-
-    def __post_init__(self) -> None:
-        """Accept a string as the root."""
-        object.__setattr__(self, "root", Path(self.root))
-
-    def folder(self, key: str) -> Folder:
-        """Return the folder of a key, which need not exist."""
-        return Folder(self.root / key[:KEY_LENGTH])
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -184,12 +171,6 @@ class RunStore:
         files = self.folder(identity(spec, train, test)["key"])
         return _opened(files) if "spec.json" in files.files() else None
 
-    def paths(self) -> list[Path]:
-        """Return the run folders, whatever state they are in, in order of name."""
-        if not self.root.is_dir():
-            return []
-        return [path for path in sorted(self.root.iterdir()) if _is_marked(path)]
-
     def entries(self) -> list[Entry]:
         """Return every run, readable or not, in order of name."""
         return [_entry(path) for path in self.paths()]
@@ -198,25 +179,6 @@ class RunStore:
         """Return the runs that are complete and readable."""
         return [entry.run for entry in self.entries() if entry.run is not None and entry.run.complete]
 
-    def has(self, key: str) -> bool:
-        """Say whether the key of a run begins with ``key``."""
-        return any(path.name.startswith(key[:KEY_LENGTH]) for path in self.paths())
-
-    def find(self, key: str) -> Path:
-        """Return the one folder of the runs whose key begins with ``key``.
-
-        Raises:
-            InputError: none or several.
-        """
-        found = [path for path in self.paths() if path.name.startswith(key[:KEY_LENGTH])]
-        if len(found) != 1:
-            names = ", ".join(path.name for path in found) or "none"
-            raise InputError(
-                f"run {key!r}: matches {names} in {self.root}, expected exactly one; "
-                "list the runs with `covalign runs list`"
-            )
-        return found[0]
-
     def load(self, key: str) -> Run:
         """Return the run whose key begins with ``key``.
 
@@ -224,66 +186,6 @@ class RunStore:
             InputError: none or several such runs, or a damaged one.
         """
         return _opened(Folder(self.find(key)))
-
-    def leftovers(self, *, delete: bool = False) -> list[Path]:
-        """Return files that no readable run needs: what killed processes left while writing.
-
-        Each folder is looked at under its lock, and left out while it is being trained.
-
-        Args:
-            delete: remove them.
-
-        Raises:
-            InputError: a file that cannot be removed.
-        """
-        found: list[Path] = []
-        for path in self.paths():
-            try:
-                with FileLock(path / "lock", timeout=0):
-                    found += _swept(path, delete)
-            except Timeout:
-                continue
-            except OSError as error:
-                if delete:
-                    raise InputError(
-                        f"{path}: cannot be cleaned up ({error.strerror or error}); ask its owner to do it"
-                    ) from error
-                found += _swept(path, delete=False)
-        return found
-
-    def remove(self, key: str) -> Path:
-        """Delete one run, readable or not, named by eight digits of its key or more; return where it was.
-
-        Raises:
-            InputError: fewer digits, no such run, or one that is being trained.
-        """
-        if len(key) < 8:
-            raise InputError(f"run {key!r}: expected at least 8 digits of the key of the run to delete")
-        path = self.find(key)
-        try:
-            with FileLock(path / "lock", timeout=0):
-                shutil.rmtree(path)
-        except Timeout as error:
-            raise InputError(f"run {path.name}: is being trained; stop that process first") from error
-        return path
-
-
-def _is_marked(path: Path) -> bool:
-    """Whether a folder is one of a run, as far as it can be looked into."""
-    try:
-        return any((path / mark).exists() for mark in ("lock", MANIFEST))
-    except OSError:
-        return True
-
-
-def _swept(path: Path, delete: bool) -> list[Path]:
-    """Return, and remove, what no committed state of a readable run lists."""
-    if _entry(path).problem is not None:
-        return []
-    found = Folder(path).leftovers()
-    for leftover in found if delete else ():
-        atomic.discard(leftover)
-    return found
 
 
 def load_run(name: str | Path, store: RunStore | None = None) -> Run:
@@ -308,14 +210,8 @@ def default_store() -> RunStore:
 
 
 def _opened(folder: Folder) -> Run:
-    if "spec.json" not in folder.files():
-        raise InputError(f"{folder.path}: holds no run (no spec.json listed in its manifest.json)")
-    try:
+    with unreadable(folder.path, folder.files()):
         return Run.open(folder)
-    except (ValueError, TypeError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{folder.path}: not a run that this version can read ({error!r})") from error
 
 
 def _entry(path: Path) -> Entry:

@@ -22,8 +22,8 @@ from covalign.report.page import (
 )
 from covalign.report.plots import LINES, depth_axis, legend, level, line
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes
 from covalign.report.tables import csv_bytes, frame_table
+from covalign.storage.plain import json_bytes
 from covalign.studies.atlas.arrangement import Tree
 from covalign.studies.atlas.columns import AxisRow, NetworkRow, ValueRow
 from covalign.studies.atlas.maps import contained_matrix, keys, marks, plane_panel, q_matrix

@@ -24,6 +24,7 @@ from covalign.data.images import Images
 from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.networks.network import Network
 from covalign.storage.atomic import write_durably
+from covalign.storage.metadata import metadata_of
 from covalign.storage.provenance import code_digest
 from covalign.storage.results import decoded, encoded
 from covalign.studies.comparison.columns import PairRow
@@ -117,8 +118,7 @@ def _unpacked(content: bytes) -> list[LayerPair]:
     digest, packed = content[:32], content[32:]
     if hashlib.sha256(packed).digest() != digest:
         raise ValueError("checksum differs")
-    header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
-    document = json.loads(header["__metadata__"]["pairs"])
+    document = json.loads(metadata_of(packed)["pairs"])
     found: list[LayerPair] = decoded(document, safetensors.torch.load(packed), KINDS)
     return found
 

@@ -18,9 +18,9 @@ from covalign.report.columns import headings
 from covalign.report.page import Download, Key, Notes, Page, Part, Plots, Section
 from covalign.report.plots import LINES, PANELS, legend, pair_title
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section, spatial_section, training_section
 from covalign.report.tables import csv_bytes, frame_table, left_out
+from covalign.storage.plain import json_bytes
 from covalign.studies.comparison.answers import answers
 from covalign.studies.comparison.conditions import ConditionRow
 from covalign.studies.comparison.maps import cosine_maps

@@ -12,8 +12,8 @@ from covalign.report.columns import Heading
 from covalign.report.page import Download, Key, Notes, Page, Panel, Part, Plots, Section
 from covalign.report.plots import depth_axis, legend, line, measure_panel, shorten_escaped
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes
 from covalign.report.tables import csv_bytes, frame_table
+from covalign.storage.plain import json_bytes
 from covalign.studies.difference.words import answers, findings
 
 MEASURES = {

@@ -26,8 +26,8 @@ from covalign.report.columns import Heading
 from covalign.report.page import Download, Gallery, Notes, Page, Panel, Part, Plots, Raster, Section
 from covalign.report.plots import legend, line, logarithmic, shorten_escaped
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes
 from covalign.report.tables import csv_bytes, frame_table, left_out
+from covalign.storage.plain import json_bytes
 from covalign.studies.first_layer.words import LINEAR_ONLY, MEASURED, answers, findings, label_sentence
 
 PICTURES = 64

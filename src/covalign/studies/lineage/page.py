@@ -13,9 +13,9 @@ from covalign.report.columns import headings
 from covalign.report.page import Column, Download, Key, Notes, Page, Panel, Part, Plots, Section, Table
 from covalign.report.plots import depth_axis, pair_title, shorten_escaped
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section
 from covalign.report.tables import csv_bytes, frame_table
+from covalign.storage.plain import json_bytes
 from covalign.studies.lineage.columns import MISSING, KinRow, TraceRow
 from covalign.studies.lineage.figures import State, state_of
 from covalign.studies.lineage.words import findings, said_of, test

@@ -15,10 +15,10 @@ from covalign.report.columns import Heading
 from covalign.report.galleries import spatial_eigenvectors
 from covalign.report.page import Download, Gallery, Notes, Page, Part, Raster, Section
 from covalign.report.provenance import origin_section
-from covalign.report.rendering import json_bytes
 from covalign.report.sections import skipped_section
 from covalign.report.tables import csv_bytes, frame_table
 from covalign.report.words import number
+from covalign.storage.plain import json_bytes
 from covalign.studies.spatial.words import answers, findings
 
 LAYER_COLUMNS: tuple[Heading, ...] = (
