@@ -186,3 +186,27 @@ def test_a_wrong_population_is_named_with_what_was_expected(tmp_path, text, mess
     with pytest.raises(InputError, match=rf"grid\.toml: .*{message}") as error:
         population_from_toml(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"recipe": {"preset": "demo", "seed": 3}}, "recipe has 'seed', expected seeds = N"),
+        ({"grid": {"width": [1, 1.0]}}, "'width 1' and 'width 1.0' are the same training; leave out one"),
+        (
+            {"grid": {"kind": [{"name": "a"}, {"name": "b", "epochs": 3}]}},
+            "'a' and 'b' are the same training; leave out one",
+        ),
+        (
+            {"member": [{"file": "x.pt", "group": "photos:a, true labels"}]},
+            "member 1: group = 'photos:a, true labels' is a condition of the grid; say its place there",
+        ),
+        (
+            {"exclude": [{"labels": "true"}, {"labels": "permuted"}]},
+            "every condition is excluded, expected some to be left",
+        ),
+    ],
+)
+def test_what_would_be_lost_or_doubled_is_refused(changes, said):
+    with pytest.raises(InputError, match=said):
+        population_of(values(**changes))

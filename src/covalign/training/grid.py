@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from covalign.errors import InputError, nearest, unknown
@@ -136,6 +136,17 @@ def check_starts(trained: Sequence[Trained], seeds: Seeds) -> None:
         )
 
 
+def check_different(trained: Sequence[Trained]) -> None:
+    """See that no two conditions are the same training under two names."""
+    kinds: dict[TrainingSpec, str] = {}
+    for each in trained:
+        same = kinds.setdefault(replace(each.spec, seed=0), each.condition)
+        if same != each.condition:
+            raise InputError(
+                f"population: {same!r} and {each.condition!r} are the same training; leave out one of them"
+            )
+
+
 def _equal(starts: Mapping[str, int]) -> tuple[str, str]:
     return next((a, b) for a, b in itertools.combinations(starts, 2) if starts[a] == starts[b])
 
@@ -154,7 +165,7 @@ def without(
             )
     kept = [values for values in every if not any(_is_meant(values, each) for each in excluded)]
     if every and not kept:
-        raise InputError("population: every condition is excluded")
+        raise InputError("population: every condition is excluded, expected some to be left; exclude fewer")
     return kept
 
 

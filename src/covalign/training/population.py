@@ -37,6 +37,7 @@ from covalign.training.grid import (
     SEEDS,
     Trained,
     axis_of,
+    check_different,
     check_starts,
     condition_name,
     networks_of,
@@ -124,6 +125,8 @@ def population_of(values: Mapping[str, Any]) -> Population:
         if key not in TABLES:
             raise unknown("population", key, TABLES)
     recipe, grid = _table(values, "recipe"), _table(values, "grid")
+    if "seed" in recipe:
+        raise InputError("population: recipe has 'seed', expected seeds = N (or a list) above the tables")
     axes = [axis_of(name, given, recipe) for name, given in grid.items()]
     seeds = seeds_of(values.get("seeds", SEEDS))
     members = _tables(values, "member")
@@ -140,6 +143,7 @@ def population_of(values: Mapping[str, Any]) -> Population:
     trained = tuple(network for each in kept for network in networks_of(each, seeds, recipe))
     names = {name: tuple(value.name for value in axis) for name, axis in zip(grid, axes, strict=True)}
     check_starts(trained, seeds)
+    check_different(trained)
     return _with_members(Population(names, places, trained), members)
 
 
@@ -182,6 +186,11 @@ def _with_members(known: Population, members: Sequence[Mapping[str, Any]]) -> Po
             asked = " and ".join(f"{axis} = ..." for axis in axes)
             raise InputError(
                 f"{where}: expected group = ...{f', or its place in the grid: {asked}' * bool(axes)}"
+            )
+        if given.get("group") in known.places:
+            raise InputError(
+                f"{where}: group = {given['group']!r} is a condition of the grid; say its place there, or "
+                "another name"
             )
         condition = given.get("group", ", ".join(place.values()))
         name = given.get("name", Path(given["file"]).stem or given["file"])

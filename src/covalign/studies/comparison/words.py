@@ -101,7 +101,7 @@ def extremes(rows: pd.DataFrame) -> str:
 def depth_trend(rows: pd.DataFrame) -> str:
     """Say where in depth the networks agree most and least."""
     levels = beyond_first(rows, "value").groupby("depth")["value"].mean()
-    if len(levels) < 2:
+    if len(levels) < 2 or levels.min() == levels.max():
         return ""
     return (
         f"Agreement is strongest at layer {levels.idxmax()} ({number(levels.max())}) and weakest at layer "
