@@ -2,9 +2,9 @@
 
     python benchmarks/study_pairs.py
 
-All pairs of 4, 8 and 16 untrained VGG-11 of width 0.125 on 300 images, each in a process of its own: processor seconds
-of alignment a pair, which falls since one pass through m networks serves m^2 / 4 pairs, and the peak of resident
-memory beyond what the process held before, beside the budget.
+All pairs of 4, 8 and 16 untrained VGG-11 of width 0.125 on 300 images, each in a process of its own: processor
+seconds of alignment a pair, which falls since one pass through m networks serves m^2 / 4 pairs, and the peak of
+resident memory beyond what the process held before, beside the budget.
 """
 
 import argparse
