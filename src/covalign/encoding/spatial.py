@@ -34,12 +34,16 @@ class SpatialCovariance:
     """Eigendecomposition of a spatial covariance.
 
     Attributes:
-        eigenvalues: descending, in units of the squared weights; all k_h k_w of kernels of up to `COMPLETE` taps, of
-            larger ones those that can have variance, min(kernels, k_h k_w).
-        eigenvectors: in columns, shape ``[k_h k_w, rank]``, with the sign of `canonical_signs`; one for every
+        eigenvalues: ``[values]``, descending, in units of the squared weights; all k_h k_w of kernels of up to
+            `COMPLETE` taps, of larger ones those that can have variance, min(kernels, k_h k_w).
+        eigenvectors: ``[k_h k_w, rank]``, in columns, with the sign of `canonical_signs`; one for every
             eigenvalue, of larger kernels at most the leading `KEPT`.
         kernel_size: (k_h, k_w).
         kernels: number of kernels averaged over.
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 2.2; after Trockman,
+        Willmott & Kolter, "Understanding the covariance structure of convolutional filters", ICLR 2023.
     """
 
     eigenvalues: Float64[Tensor, " values"]
@@ -72,12 +76,28 @@ class SpatialCovariance:
 def spatial_covariance(weight: ArrayLike, centred: bool = False) -> SpatialCovariance:
     """Diagonalize the second moment of a layer's kernels.
 
+    C = 1 / (c_out c_in) sum_ij w_ij w_ij^T over output channels i and input channels j, in units of squared weights.
+
     Args:
         weight: ``[c_out, c_in, k_h, k_w]``.
         centred: subtract the mean kernel first (the paper does not).
 
     Raises:
         InputError: not four axes, empty or non-finite.
+
+    Example:
+        A layer all of whose kernels are one edge detector, at some strength: one pattern has all of the variance.
+
+        >>> edge = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
+        >>> found = spatial_covariance(torch.tensor([1.0, -2.0, 0.5]).view(3, 1, 1, 1) * edge)
+        >>> (found.eigenvalues / found.eigenvalues.sum()).round(decimals=6).tolist()[:3]
+        [1.0, 0.0, 0.0]
+        >>> torch.allclose(found.pictures[0], (edge / edge.norm()).double())
+        True
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 2.2; after Trockman,
+        Willmott & Kolter, "Understanding the covariance structure of convolutional filters", ICLR 2023.
     """
     values = as_float64(weight, "weight", "c_out c_in k_h k_w")
     kernels = values.flatten(2).flatten(0, 1)

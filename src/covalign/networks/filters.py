@@ -40,6 +40,13 @@ class FilterBank:
     Attributes:
         filters: shape ``[count, k, k]``, unit norm.
         provenance: where they come from, JSON-serializable.
+
+    Example:
+        `of` gives filters unit norm and the sign that the library uses everywhere:
+
+        >>> bank = FilterBank.of([[[0.0] * 3, [-3.0, 0.0, 3.0], [0.0] * 3]], {"name": "a derivative"})
+        >>> (bank.filters[0, 1, ::2] * 2**0.5).round(decimals=4).tolist(), tuple(bank.signed.shape)
+        ([1.0, -1.0], (2, 3, 3))
     """
 
     filters: Float32[Tensor, "count k k"]

@@ -59,6 +59,13 @@ def preset(name: str) -> TrainingSpec:
 
     Raises:
         InputError: no preset of that name.
+
+    Example:
+        >>> recipe = preset("laptop")
+        >>> recipe.architecture, recipe.form, recipe.epochs
+        ('vgg11', 'factorized', 8)
+        >>> replace(recipe, images="photos:a", seed=3).seed
+        3
     """
     if not isinstance(name, str) or name not in PRESETS:
         raise unknown("preset", str(name), PRESETS)

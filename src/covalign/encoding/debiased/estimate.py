@@ -59,6 +59,10 @@ class DebiasedSimilarity:
         dimension: number of columns compared.
         dropped: neurons of either network that were zero.
         matched: pairs of neurons that belong together and were left out of U_12.
+
+    References:
+        Hoeffding, "A class of statistics with asymptotically normal distribution", Annals of Mathematical
+        Statistics 19, 1948; R itself is our own, derived in ``docs/site/theory/debiased.md``.
     """
 
     value: float
@@ -92,6 +96,11 @@ def debiased_similarity(
 ) -> DebiasedSimilarity:
     """Estimate R of two layers, with a 95 % interval and an exact test against chance.
 
+        R = U_12 / sqrt(U_11 U_22),    U_ab = mean of (x . y)^2 - 1/d over neurons x of a and *other* neurons y of b,
+
+    of directions of neurons in common coordinates (see the head of the module for layers with more structure). R
+    has no unit: 0 for unrelated networks, 1 for the same learned weights; it is not clipped.
+
     Args:
         rows_1: ``[n1, d1]``, a row per neuron: what multiplies the layer input.
         rows_2: ``[n2, d2]``; where widths differ, R is that inside the narrower network's inputs.
@@ -117,6 +126,10 @@ def debiased_similarity(
         >>> found = debiased_similarity(rows, 2 * rows.flip(0))
         >>> round(found.value, 6), found.reason.value, found.matched
         (1.0, 'related', 20)
+
+    References:
+        Hoeffding, "A class of statistics with asymptotically normal distribution", Annals of Mathematical
+        Statistics 19, 1948; R itself is our own, derived in ``docs/site/theory/debiased.md``.
     """
     pair = aligned_pair(
         rows_1,
