@@ -21,6 +21,7 @@ from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.errors import InputError
 from covalign.kernels.krylov import leading_triplets
 from covalign.kernels.thin import nuclear_norm
+from covalign.showing import Shown
 
 SAMPLES_PER_DIMENSION = 5
 """Below this many samples per dimension a rotation is fitted to noise; our choice ("a few times d")."""
@@ -32,8 +33,8 @@ WORTHWHILE = 8
 """Dimensions a direction from which on leading directions are found without the others; our choice."""
 
 
-@dataclass(frozen=True, eq=False)
-class Alignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class Alignment(Shown):
     """A rotation between two representations and how well it carries over to unseen images.
 
     Attributes:
@@ -95,8 +96,8 @@ def procrustes(cross_moment: ArrayLike) -> Alignment:
     return Alignment(left @ right)
 
 
-@dataclass(frozen=True, eq=False)
-class LeadingAlignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeadingAlignment(Shown):
     """The part of an alignment that carries the strongest common directions: A_r = U_r V_r^T.
 
     Attributes:

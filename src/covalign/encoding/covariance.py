@@ -20,10 +20,11 @@ from covalign.encoding.signs import canonical_signs
 from covalign.encoding.spectrum import WeightSpectrum, neuron_rows
 from covalign.errors import InputError
 from covalign.kernels.thin import squared_factors
+from covalign.showing import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class WeightCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightCovariance(Shown):
     """Eigendecomposition of a weight covariance.
 
     Attributes:

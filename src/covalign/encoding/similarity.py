@@ -12,6 +12,7 @@ identical populations S stays below 1, because C_2 is noisy too: the calibrated 
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -25,6 +26,7 @@ from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.errors import InputError
 from covalign.kernels.thin import leading_factors
+from covalign.showing import Shown
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class ReferenceLevels:
     ceiling: float
 
 
-@dataclass(frozen=True)
-class Similarity:
+@dataclass(frozen=True, repr=False)
+class Similarity(Shown):
     """The similarity of two aligned weight covariances, with what is needed to read it.
 
     Attributes:
@@ -55,6 +57,8 @@ class Similarity:
     References:
         Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, equation 6.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("calibrated", "low", "high")
 
     value: float
     cosine: float = math.nan

@@ -13,6 +13,7 @@ they come from the smaller of the two second moments, of taps or of kernels, and
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -21,6 +22,7 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 COMPLETE = 121
 """Taps up to which all eigenvectors are kept: 11x11, the largest kernel of most networks (our choice)."""
@@ -29,8 +31,8 @@ KEPT = 64
 """Eigenvectors that are kept of larger kernels (our choice)."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpatialCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpatialCovariance(Shown):
     """Eigendecomposition of a spatial covariance.
 
     Attributes:
@@ -45,6 +47,8 @@ class SpatialCovariance:
         Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 2.2; after Trockman,
         Willmott & Kolter, "Understanding the covariance structure of convolutional filters", ICLR 2023.
     """
+
+    PICTURES: ClassVar[str] = "pictures"
 
     eigenvalues: Float64[Tensor, " values"]
     eigenvectors: Float64[Tensor, "area rank"]

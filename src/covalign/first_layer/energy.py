@@ -16,10 +16,11 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
 from covalign.first_layer.patches import PatchCovariance
+from covalign.showing import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class EnergyProfile:
+@dataclass(frozen=True, eq=False, repr=False)
+class EnergyProfile(Shown):
     """Root-mean-square response of filters along each patch eigenvector, not normalized.
 
     Attributes:

@@ -24,6 +24,7 @@ from covalign.data.images import Images
 from covalign.data.normalization import Normalization
 from covalign.errors import InputError
 from covalign.kernels.windows import EXACT_IMAGES, window_means, window_moment
+from covalign.showing import Shown
 
 BATCH_BYTES = 2**25
 
@@ -31,8 +32,8 @@ MIDDLE = 128
 """Taken off uint8 pixels, so that none is larger in size."""
 
 
-@dataclass(frozen=True, eq=False)
-class PatchCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchCovariance(Shown):
     """Eigendecomposition of the patch covariance of a data set.
 
     Attributes:

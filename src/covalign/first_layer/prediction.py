@@ -27,13 +27,14 @@ from covalign.errors import InputError
 from covalign.first_layer.energy import EnergyProfile
 from covalign.first_layer.linear_cnn import finite_time_gain
 from covalign.first_layer.patches import PatchCovariance
+from covalign.showing import Shown
 
 PAPER_SEARCH = (9.3, 4673.0)
 """tau lambda_1^2 covered by the search in the authors' code, on CIFAR-10."""
 
 
-@dataclass(frozen=True, eq=False)
-class Baseline:
+@dataclass(frozen=True, eq=False, repr=False)
+class Baseline(Shown):
     """The same fit on random initializations.
 
     Attributes:
@@ -47,8 +48,8 @@ class Baseline:
     spread: float
 
 
-@dataclass(frozen=True, eq=False)
-class EnergyFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class EnergyFit(Shown):
     """The one-parameter form fitted to a measured profile.
 
     Attributes:

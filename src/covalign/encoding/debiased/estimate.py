@@ -23,6 +23,7 @@ that copy each other too small, and no statistic of a single network can tell: w
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from covalign.arrays import ArrayLike
 from covalign.encoding.debiased import chance
@@ -32,13 +33,14 @@ from covalign.encoding.debiased.pairing import Pair, Scales, aligned_pair, witho
 from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.statistics import NEURONS
+from covalign.showing import Shown
 
 COPY = 1e-12
 """Distance from 1 of the cosine of second moments up to which matched networks are copies, not relatives."""
 
 
-@dataclass(frozen=True)
-class DebiasedSimilarity:
+@dataclass(frozen=True, repr=False)
+class DebiasedSimilarity(Shown):
     """R of two layers, with what is needed to read it.
 
     Attributes:
@@ -64,6 +66,8 @@ class DebiasedSimilarity:
         Hoeffding, "A class of statistics with asymptotically normal distribution", Annals of Mathematical
         Statistics 19, 1948; R itself is our own, derived in ``docs/site/theory/debiased.md``.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
 
     value: float
     low: float

@@ -13,6 +13,7 @@ Networks that share their initial weights are never a pair: NaN marks what is to
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -22,13 +23,14 @@ from covalign.arrays import ArrayLike
 from covalign.encoding.debiased.interval import student_quantile
 from covalign.encoding.debiased.reasons import Reason
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 SEEDS = 3
 """Fewest seeds a side whose spread is measured."""
 
 
-@dataclass(frozen=True)
-class GroupSimilarity:
+@dataclass(frozen=True, repr=False)
+class GroupSimilarity(Shown):
     """Q of two conditions.
 
     Attributes:
@@ -43,6 +45,8 @@ class GroupSimilarity:
         Our own measure, derived in ``docs/site/theory/debiased.md``; its interval is the jackknife of Tukey, "Bias
         and confidence in not-quite large samples", Annals of Mathematical Statistics 29, 1958.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
 
     value: float
     low: float

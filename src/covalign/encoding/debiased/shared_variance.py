@@ -37,13 +37,14 @@ from covalign.encoding.debiased.pairing import Pair, aligned_pair
 from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.statistics import NEURONS
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 POINTS = 16
 """Ranks at which a curve is given where none are asked for; our choice."""
 
 
-@dataclass(frozen=True, eq=False)
-class SharedVariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class SharedVariance(Shown):
     """Agreement of two layers as a function of the number r of leading directions; NaN where undefined.
 
     Attributes:

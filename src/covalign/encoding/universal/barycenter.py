@@ -35,6 +35,7 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
 from covalign.kernels.thin import FLOOR
+from covalign.showing import Shown
 
 ROUNDING = 1e-15
 """Eigenvalues of the joint Gram matrix below this share of the largest, times their number, are rounding."""
@@ -46,8 +47,8 @@ GAIN = 1e-3
 """Excess over 1 of the largest eigenvalue of T up to which K with fewer columns is taken to be the minimum."""
 
 
-@dataclass(frozen=True, eq=False)
-class Barycenter:
+@dataclass(frozen=True, eq=False, repr=False)
+class Barycenter(Shown):
     """A mean of covariances, as a factor.
 
     Attributes:
