@@ -89,8 +89,8 @@ def shared_variance(
 ) -> SharedVariance:
     """Compare two layers direction by direction.
 
-    With U_r the r leading eigenvectors of half of network 1's neurons, and excess(X) = mean |U_r^T x|^2 - r / d over
-    neurons x of unit length,
+    With U_r the r leading eigenvectors of half of network 1's neurons, and excess(X) = mean ``|U_r^T x|^2`` - r / d
+    over neurons x of unit length,
 
         rho_r(1 -> 2) = excess(network 2) / excess(the other half of network 1),    shared = sqrt(rho_12 rho_21).
 

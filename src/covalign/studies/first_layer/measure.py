@@ -75,9 +75,8 @@ def first_layer_summary(
         InputError: a network whose first layer does not read these images, and what the parts raise.
 
     Example:
-        Without a network: stripes of one frequency, at random phases. Two components of their patches have
-            variance, and
-        the prediction is 0 for all others.
+        Without a network: stripes of one frequency, at random phases. Two components of their patches have variance,
+        and the prediction is 0 for all others.
 
         >>> import numpy as np
         >>> from covalign import load_images

@@ -50,8 +50,7 @@ def spatial_summary(
         InputError: no networks, an unknown layer, or no layer with kernels larger than 1x1.
 
     Example:
-        A network whose kernels are all one edge detector, at some strength: its first pattern has all of the
-            variance.
+        A network whose kernels are all one edge detector, at some strength: the first pattern has all the variance.
 
         >>> import torch
         >>> module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3))
