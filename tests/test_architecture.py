@@ -19,7 +19,7 @@ PACKAGE = Path(covalign.__file__).parent
 
 FLOORS = (
     ("errors", "version", "progress"),
-    ("limits",),
+    ("limits", "showing"),
     ("arrays", "storage", "tasks"),
     ("kernels",),
     ("encoding", "data"),

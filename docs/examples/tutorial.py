@@ -35,3 +35,10 @@ for row in comparison.table.itertuples():
 # [report] One file with everything, and a folder that loads again.
 comparison.report("tutorial.html")
 comparison.save("tutorial-comparison")
+
+# [again] Results and trainings are found again, by folder and by the beginning of a key.
+from covalign import load_comparison, load_run
+
+again = load_comparison("tutorial-comparison")
+run = load_run(one.key[:8], store)
+print(f"{len(again.table)} layers; {run.name} was trained for {len(run.history)} epochs")

@@ -19,7 +19,18 @@ def printable(text: str) -> str:
 
 
 class InputError(ValueError):
-    """Input that cannot be used: a file, an option, an array or a combination of them."""
+    """Input that cannot be used: a file, an option, an array or a combination of them.
+
+    Example:
+        One line says what was received and what was expected; the command line prints it and exits with status 2.
+
+        >>> from covalign import vgg11
+        >>> try:
+        ...     vgg11(form="jont")
+        ... except InputError as error:
+        ...     print(error)
+        vgg form: got 'jont', expected one of joint, factorized
+    """
 
 
 class UncheckedWarning(UserWarning):

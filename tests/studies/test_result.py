@@ -1,6 +1,7 @@
 """Every result of a study saves, loads, reports and shows itself in the same way."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,11 +13,14 @@ from covalign.errors import InputError, UncheckedWarning
 from covalign.networks.network import Layer, Network
 from covalign.report.page import Plots, Table
 from covalign.storage.folder import MANIFEST
+from covalign.studies.comparison.measure import compare
 from covalign.studies.cross_layer.measure import cross_layer_map
 from covalign.studies.cross_layer.record import CrossLayerMap
 from covalign.studies.difference.measure import diff
 from covalign.studies.difference.record import Difference
 from covalign.studies.first_layer.measure import first_layer_summary
+from covalign.studies.lineage.measure import lineage
+from covalign.studies.result import frame_html, picture
 from covalign.studies.spatial.measure import spatial_summary
 from covalign.studies.trajectory.record import Trajectory
 from covalign.studies.truncation.record import Truncation
@@ -106,6 +110,47 @@ def test_a_result_shows_itself_in_a_few_lines(results, name):
     assert result.page().summary[0].split(" <")[0][:20] in shown
     assert "<table" in shown
     assert ("data:image/png;base64" in shown) == (result.figure() is not None)
+
+
+HOSTILE = "<script>alert(1)</script> $\\bad{_^$ " + 200 * "long "
+LIMIT = 200_000
+
+
+@pytest.fixture(scope="module")
+def strangers():
+    """Results of networks whose name is long, holds a script, and is no formula though it looks like one."""
+    base, other = (read(module("joint", widths=(12, 12), seed=seed)) for seed in (0, 1))
+    moved = Network("moved", tuple(Layer(e.name, e.kind, 1.1 * e.weight) for e in base.layers))
+    named = replace(base, name=HOSTILE)
+    pixels = images(40)
+    return {
+        "comparison": compare([named, other], pixels, draws=2, calibrate=False, controls=False),
+        "lineage": lineage([named, moved], draws=999),
+        "difference": diff(named, moved, draws=2),
+        "spatial": spatial_summary([named, other]),
+        "first layer": first_layer_summary(named, pixels, draws=3),
+        "cross-layer map": cross_layer_map(named, other, pixels, draws=2),
+        "trajectory": Trajectory(course().table.assign(network=HOSTILE), {"seed": 0}),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["comparison", "lineage", "difference", "spatial", "first layer", "cross-layer map", "trajectory"],
+)
+def test_whatever_a_network_is_called_a_notebook_shows_it_safely_and_briefly(strangers, name):
+    shown = strangers[name]._repr_html_()
+    assert "<script" not in shown
+    assert len(shown.encode()) < LIMIT
+    assert len(repr(strangers[name])) < 1_000
+
+
+def test_a_notebook_shows_the_head_of_a_large_table_and_a_coarser_picture_of_a_crowded_figure():
+    frame = pd.DataFrame([[HOSTILE] * 60] * 500)
+    assert len(frame_html(frame)) < LIMIT / 4
+    figure = Figure(figsize=(16, 12))
+    figure.subplots().imshow(torch.rand(2000, 2000).numpy(), interpolation="nearest")
+    assert len(picture(figure)) < LIMIT
 
 
 @pytest.mark.parametrize("name", NAMES)

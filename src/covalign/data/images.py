@@ -13,10 +13,11 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
+@dataclass(frozen=True, eq=False, repr=False)
+class Images(Shown):
     """Images with labels.
 
     Attributes:

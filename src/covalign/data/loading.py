@@ -71,6 +71,14 @@ def load_images(
 
     Raises:
         InputError: anything missing, damaged or contradictory, with the file and row it was found in.
+
+    Example:
+        Four grey pictures that a program holds as an array:
+
+        >>> import numpy as np
+        >>> images = load_images((np.zeros((4, 8, 8), dtype=np.uint8), np.array([0, 1, 1, 0])), channels=3)
+        >>> tuple(images.pixels.shape), images.classes
+        ((4, 3, 8, 8), ('0', '1'))
     """
     for name, value in (("resolution", resolution), ("max_images", max_images), ("channels", channels)):
         if value is not None and value < 1:

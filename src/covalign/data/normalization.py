@@ -16,7 +16,20 @@ from covalign.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per-channel constants, in units of the full pixel range [0, 1]."""
+    """Per-channel constants, in units of the full pixel range [0, 1].
+
+    Attributes:
+        name: of the constants.
+        mean: one for all channels, or one a channel.
+        std: likewise.
+
+    Example:
+        Black and white:
+
+        >>> pixels = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+        >>> Normalization("half", mean=(0.5,), std=(0.25,))(pixels).tolist()
+        [[[[-2.0, 2.0]]]]
+    """
 
     name: str
     mean: tuple[float, ...]

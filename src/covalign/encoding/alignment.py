@@ -21,6 +21,7 @@ from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.errors import InputError
 from covalign.kernels.krylov import leading_triplets
 from covalign.kernels.thin import nuclear_norm
+from covalign.showing import Shown
 
 SAMPLES_PER_DIMENSION = 5
 """Below this many samples per dimension a rotation is fitted to noise; our choice ("a few times d")."""
@@ -32,8 +33,8 @@ WORTHWHILE = 8
 """Dimensions a direction from which on leading directions are found without the others; our choice."""
 
 
-@dataclass(frozen=True, eq=False)
-class Alignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class Alignment(Shown):
     """A rotation between two representations and how well it carries over to unseen images.
 
     Attributes:
@@ -42,6 +43,10 @@ class Alignment:
             nothing was held out.
         samples: number of positions the rotation was fitted to; 0 where it was not fitted.
         fitted: False where the rotation is known: the identity where inputs are shared, a permutation of slots.
+
+    References:
+        Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 31, 1966; Guth &
+        Ménard, "On the universality of neural encodings in CNNs", 2024, equation 1.
     """
 
     rotation: Float64[Tensor, "d2 d1"]
@@ -73,22 +78,26 @@ def procrustes(cross_moment: ArrayLike) -> Alignment:
     Args:
         cross_moment: M = E[phi_2 phi_1^T], shape ``[d2, d1]``; its scale is irrelevant.
 
+    Raises:
+        InputError: not a finite matrix.
+
     Example:
         A network whose second channel has the other's sign flipped, and whose channels are swapped:
 
         >>> procrustes([[0.0, -2.0], [1.0, 0.0]]).rotation.tolist()
         [[0.0, -1.0], [1.0, 0.0]]
 
-    Raises:
-        InputError: not a finite matrix.
+    References:
+        Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 31, 1966; Guth &
+        Ménard, "On the universality of neural encodings in CNNs", 2024, equation 1.
     """
     moment = as_float64(cross_moment, "cross_moment", "d2 d1")
     left, _, right = torch.linalg.svd(moment, full_matrices=False)
     return Alignment(left @ right)
 
 
-@dataclass(frozen=True, eq=False)
-class LeadingAlignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeadingAlignment(Shown):
     """The part of an alignment that carries the strongest common directions: A_r = U_r V_r^T.
 
     Attributes:
@@ -108,21 +117,27 @@ class LeadingAlignment:
 
 
 def leading_alignment(cross_moment: ArrayLike, directions: int) -> LeadingAlignment:
-    """Return the leading part of `procrustes`, of use where its full rotation would be too large.
+    """Return A_r = U_r V_r^T of M = U S V^T, the leading part of `procrustes` where the whole would be too large.
 
     Singular values are within 1e-8 of the largest one of exact ones, by their residuals; where a flat spectrum does
     not let these fall that low, M is decomposed in full.
 
     Args:
-        cross_moment: M = E[phi_2 phi_1^T], shape ``[d2, d1]``.
+        cross_moment: M = E[phi_2 phi_1^T], shape ``[d2, d1]``; singular values are in units of it.
         directions: r.
 
     Raises:
         InputError: not a finite matrix, or a number of directions that it does not have.
 
     Example:
+        Of a moment with singular values 2 and 1, one direction captures 2:
+
         >>> leading_alignment([[0.0, -2.0], [1.0, 0.0]], 1).captured
         2.0
+
+    References:
+        Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 31, 1966; Guth &
+        Ménard, "On the universality of neural encodings in CNNs", 2024, equation 1.
     """
     moment = as_float64(cross_moment, "cross_moment", "d2 d1")
     if not 1 <= directions <= min(moment.shape):
@@ -141,14 +156,28 @@ def leading_alignment(cross_moment: ArrayLike, directions: int) -> LeadingAlignm
 def alignment_distances(representations: Sequence[ArrayLike]) -> Float64[Tensor, "k k"]:
     """Return the angle between every two representations after the best rotation.
 
-    theta = arccos(||X^T Y||_* / (||X|| ||Y||)) of centred X and Y, a metric (Williams, Kunz, Kornblith & Linderman
-    2021, "Generalized shape metrics on neural representations", with alpha = 1); in radians.
+    theta = arccos(||X^T Y||_* / (||X|| ||Y||)) of centred X and Y, a metric; in radians, from 0 to pi / 2.
 
     Args:
-        representations: at least two, each ``[m, d_i]`` with the same m samples in rows.
+        representations: k of them, at least two, each ``[m, d_i]`` with the same m samples in rows, of any scale.
+
+    Returns:
+        ``[k, k]``, symmetric, zeros on the diagonal.
 
     Raises:
         InputError: fewer than two, different numbers of samples, or one that does not vary.
+
+    Example:
+        One unit that goes up and down, the same unit seen through two, and one that is unrelated:
+
+        >>> one, unrelated = [[1.0], [-1.0], [1.0], [-1.0]], [[1.0], [1.0], [-1.0], [-1.0]]
+        >>> spread = [[3 * x, 4 * x] for [x] in one]
+        >>> alignment_distances([one, spread, unrelated]).rad2deg().round().tolist()
+        [[0.0, 0.0, 90.0], [0.0, 0.0, 90.0], [90.0, 90.0, 0.0]]
+
+    References:
+        Williams, Kunz, Kornblith & Linderman, "Generalized shape metrics on neural representations", NeurIPS 2021,
+        with alpha = 1.
     """
     values = [as_float64(each, f"representations[{i}]", "m d") for i, each in enumerate(representations)]
     if len(values) < 2 or len({len(each) for each in values}) > 1:

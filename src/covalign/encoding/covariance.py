@@ -20,10 +20,11 @@ from covalign.encoding.signs import canonical_signs
 from covalign.encoding.spectrum import WeightSpectrum, neuron_rows
 from covalign.errors import InputError
 from covalign.kernels.thin import squared_factors
+from covalign.showing import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class WeightCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightCovariance(Shown):
     """Eigendecomposition of a weight covariance.
 
     Attributes:
@@ -33,6 +34,9 @@ class WeightCovariance:
         init_variance: sigma^2 of the initial weights.
         shrunk: whether noise has been removed from the eigenvalues.
         carried_from: dimension before it was carried into a wider network's coordinates; None where it was not.
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 3.2.
     """
 
     eigenvalues: Float64[Tensor, " r"]
@@ -133,6 +137,8 @@ class WeightCovariance:
 def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCovariance:
     """Estimate a weight covariance from neurons, without forming a d x d matrix.
 
+    C = W^T W / (n sigma^2), uncentred, of n neurons ``W [n, d]``; kept as C = V diag(lambda) V^T of rank min(n, d).
+
     Args:
         weight: ``[c_out, d]``, or a convolution's ``[c_out, c_in, k_h, k_w]``, flattened (c_in, space).
         init_variance: variance of the initial weights; 1 / (3 fan_in) for PyTorch's default initializer.
@@ -149,6 +155,9 @@ def weight_covariance(weight: ArrayLike, init_variance: float = 1.0) -> WeightCo
         >>> c = weight_covariance([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0]])
         >>> [round(value, 6) for value in c.eigenvalues.tolist()], c.kept
         ([2.0, 1.0], 0)
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 3.2.
     """
     rows = neuron_rows(weight, init_variance)
     squares, vectors = squared_factors(rows)

@@ -37,17 +37,28 @@ def shrink_eigenvalues(
 
         η(λ) = (λ - 1 - γ)/2 + √(((λ + 1 - γ)/2)² - λ)  if λ > (1 + √γ)², else 0
 
-    (Guth & Ménard 2024, eq. 3). With x = η(λ), ℓ = 1 + x and c² the squared overlap of the eigenvectors,
+    With x = η(λ), ℓ = 1 + x and c² the squared overlap of the eigenvectors,
     "frobenius" gives c²x, "frechet" (the Bures-Wasserstein loss) (c²√ℓ + 1 - c²)² - 1, and "nuclear"
-    x(2c² - 1)₊ (Donoho, Gavish & Johnstone 2018, table 2, minus the unit bulk). "none" changes nothing.
+    x(2c² - 1)₊, minus the unit bulk. "none" changes nothing.
 
     Args:
-        eigenvalues: any shape, in units of the noise variance.
+        eigenvalues: any shape ``[...]``, in units of the noise variance; what is returned too.
         aspect_ratio: γ = d/n, dimension over neurons.
         method: "operator", "frobenius", "frechet", "nuclear" or "none".
 
     Raises:
         InputError: unknown method, or unusable eigenvalues or aspect ratio.
+
+    Example:
+        With as many neurons as dimensions the noise reaches up to 4; a spike of 2 above the noise shows at 4.5:
+
+        >>> shrink_eigenvalues([4.5, 3.9, 0.2], aspect_ratio=1.0).tolist()
+        [2.0, 0.0, 0.0]
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, equation 3; Donoho, Gavish &
+        Johnstone, "Optimal shrinkage of eigenvalues in the spiked covariance model", Annals of Statistics 46, 2018,
+        table 2.
     """
     values = as_float64(eigenvalues, "eigenvalues")
     if method == "none":

@@ -12,6 +12,7 @@ identical populations S stays below 1, because C_2 is noisy too: the calibrated 
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -25,6 +26,7 @@ from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.shrinkage import shrink_eigenvalues
 from covalign.errors import InputError
 from covalign.kernels.thin import leading_factors
+from covalign.showing import Shown
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class ReferenceLevels:
     ceiling: float
 
 
-@dataclass(frozen=True)
-class Similarity:
+@dataclass(frozen=True, repr=False)
+class Similarity(Shown):
     """The similarity of two aligned weight covariances, with what is needed to read it.
 
     Attributes:
-        value: S, eq. 6 as published; NaN where undefined.
+        value: S, eq. 6 as published: 0 at chance, 1 at the ceiling, no unit; NaN where undefined.
         cosine: Bures-Wasserstein cosine of the shrunk covariances.
         chance: mean cosine after Haar rotation.
         ceiling: mean cosine of c1 with a resampled self.
@@ -51,7 +53,12 @@ class Similarity:
         high: upper end.
         p_value: probability of so large a cosine by chance.
         calibrated_remarks: why ``calibrated`` is withheld, or what it means (same weights).
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, equation 6.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("calibrated", "low", "high")
 
     value: float
     cosine: float = math.nan
@@ -86,9 +93,14 @@ def normalized_similarity(
 ) -> Similarity:
     """Compare two weight covariances exactly as published (equation 6), and by the calibrated similarity.
 
+        S = (cosine(C_1, C_2) - chance) / (ceiling - chance)
+
+    of shrunk covariances, with chance the mean of cosine(C_1, O C_1 O^T) over random rotations O, and ceiling that of
+    cosine(C_1, C_1') with C_1' estimated from as many neurons drawn from N(0, C_1 + I).
+
     Args:
-        c1, c2: covariances in the same coordinates; ``c1`` is the reference of eq. 6. What is not yet shrunk
-            is shrunk by eq. 3.
+        c1, c2: covariances in the same coordinates, ``[d, d]`` as factors; ``c1`` is the reference of eq. 6. What is
+            not yet shrunk is shrunk by eq. 3.
         draws: random draws over which chance and ceiling are averaged.
         seed: of all draws.
         levels: chance and ceiling of ``c1`` where they are known already; they do not depend on ``c2``.
@@ -96,6 +108,27 @@ def normalized_similarity(
 
     Raises:
         InputError: different dimensions, or no draws.
+
+    Returns:
+        `Similarity`; S has no unit, 0 is chance and 1 a network beside a noisy copy of itself.
+
+    Example:
+        Two layers of 64 neurons that learned the same six directions of 128, beside two that learned others:
+
+        >>> from covalign.encoding.covariance import weight_covariance
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> def layer(directions):
+        ...     noise = torch.randn(64, 128, generator=generator)
+        ...     return weight_covariance(noise + 4 * torch.randn(64, 6, generator=generator) @ directions)
+        >>> one, other = (torch.linalg.qr(torch.randn(128, 6, generator=generator)).Q.T for _ in range(2))
+        >>> same = normalized_similarity(layer(one), layer(one), calibrate=False)
+        >>> different = normalized_similarity(layer(one), layer(other), calibrate=False)
+        >>> round(same.value, 1), abs(different.value) < 0.05
+        (0.9, True)
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, equation 6; the calibrated
+        similarity: docs/results/calibration.
     """
     if c1.dimension != c2.dimension:
         raise InputError(
@@ -199,7 +232,7 @@ def _ceiling(spectrum: Float64[Tensor, " r"], neurons: int, dimension: int, draw
 
 
 def eigenvector_cosines(c1: WeightCovariance, c2: WeightCovariance, ranks: int) -> Float64[Tensor, "r1 r2"]:
-    """Return ``|<u_r, v_s>|`` for the leading eigenvectors of two covariances in the same coordinates.
+    """Return the absolute cosines c_rs = ``|<u_r, v_s>|`` of leading eigenvectors in the same coordinates.
 
     Independent directions give about sqrt(2 / (pi d)). Two noisy estimates of one population give less than
     1 on the diagonal: about c^2, the overlap of a sample with its population eigenvector.
@@ -208,8 +241,23 @@ def eigenvector_cosines(c1: WeightCovariance, c2: WeightCovariance, ranks: int) 
         c1, c2: aligned covariances.
         ranks: how many of each; fewer where there are fewer.
 
+    Returns:
+        ``[r1, r2]``, a row per eigenvector of ``c1``, in [0, 1].
+
     Raises:
         InputError: different dimensions, or no ranks.
+
+    Example:
+        Neurons along the axes, whose two strongest change places:
+
+        >>> from covalign.encoding.covariance import weight_covariance
+        >>> one = weight_covariance([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
+        >>> other = weight_covariance([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 1.0]])
+        >>> eigenvector_cosines(one, other, ranks=3).round(decimals=6).tolist()
+        [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, figure 3.
     """
     if ranks < 1:
         raise InputError(f"ranks: got {ranks}, expected at least 1")

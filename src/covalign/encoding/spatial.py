@@ -13,6 +13,7 @@ they come from the smaller of the two second moments, of taps or of kernels, and
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -21,6 +22,7 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 COMPLETE = 121
 """Taps up to which all eigenvectors are kept: 11x11, the largest kernel of most networks (our choice)."""
@@ -29,18 +31,24 @@ KEPT = 64
 """Eigenvectors that are kept of larger kernels (our choice)."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpatialCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpatialCovariance(Shown):
     """Eigendecomposition of a spatial covariance.
 
     Attributes:
-        eigenvalues: descending, in units of the squared weights; all k_h k_w of kernels of up to `COMPLETE` taps, of
-            larger ones those that can have variance, min(kernels, k_h k_w).
-        eigenvectors: in columns, shape ``[k_h k_w, rank]``, with the sign of `canonical_signs`; one for every
+        eigenvalues: ``[values]``, descending, in units of the squared weights; all k_h k_w of kernels of up to
+            `COMPLETE` taps, of larger ones those that can have variance, min(kernels, k_h k_w).
+        eigenvectors: ``[k_h k_w, rank]``, in columns, with the sign of `canonical_signs`; one for every
             eigenvalue, of larger kernels at most the leading `KEPT`.
         kernel_size: (k_h, k_w).
         kernels: number of kernels averaged over.
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 2.2; after Trockman,
+        Willmott & Kolter, "Understanding the covariance structure of convolutional filters", ICLR 2023.
     """
+
+    PICTURES: ClassVar[str] = "pictures"
 
     eigenvalues: Float64[Tensor, " values"]
     eigenvectors: Float64[Tensor, "area rank"]
@@ -72,12 +80,28 @@ class SpatialCovariance:
 def spatial_covariance(weight: ArrayLike, centred: bool = False) -> SpatialCovariance:
     """Diagonalize the second moment of a layer's kernels.
 
+    C = 1 / (c_out c_in) sum_ij w_ij w_ij^T over output channels i and input channels j, in units of squared weights.
+
     Args:
         weight: ``[c_out, c_in, k_h, k_w]``.
         centred: subtract the mean kernel first (the paper does not).
 
     Raises:
         InputError: not four axes, empty or non-finite.
+
+    Example:
+        A layer all of whose kernels are one edge detector, at some strength: one pattern has all of the variance.
+
+        >>> edge = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
+        >>> found = spatial_covariance(torch.tensor([1.0, -2.0, 0.5]).view(3, 1, 1, 1) * edge)
+        >>> (found.eigenvalues / found.eigenvalues.sum()).round(decimals=6).tolist()[:3]
+        [1.0, 0.0, 0.0]
+        >>> torch.allclose(found.pictures[0], (edge / edge.norm()).double())
+        True
+
+    References:
+        Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, section 2.2; after Trockman,
+        Willmott & Kolter, "Understanding the covariance structure of convolutional filters", ICLR 2023.
     """
     values = as_float64(weight, "weight", "c_out c_in k_h k_w")
     kernels = values.flatten(2).flatten(0, 1)

@@ -16,18 +16,22 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
 from covalign.first_layer.patches import PatchCovariance
+from covalign.showing import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class EnergyProfile:
+@dataclass(frozen=True, eq=False, repr=False)
+class EnergyProfile(Shown):
     """Root-mean-square response of filters along each patch eigenvector, not normalized.
 
     Attributes:
-        energy: e, leading component first.
+        energy: e ``[d]``, leading component first, in units of the weights.
         filters: the number K of filters it was measured on; None for a prediction.
         off_diagonal: share of the squared Frobenius norm of U^T (W^T W / K) U that lies off the diagonal,
             which a profile does not show; 0 where the filters' principal axes are the patches' own. None
             for a prediction.
+
+    References:
+        Chowers & Weiss, "What do CNNs learn in the first layer and why?", ICML 2023, section 2.2.
     """
 
     energy: Float64[Tensor, " d"]
@@ -40,6 +44,8 @@ def energy_profile(
 ) -> EnergyProfile:
     """Energy profile of first-layer filters.
 
+    e_i = sqrt((1/K) sum_k (w_k^T u_i)^2) over patch eigenvectors u_i, in units of the weights, not normalized.
+
     Args:
         weight: filters of shape ``[K, c, k, k]``.
         patch_covariance: of the images, at the filters' kernel size and channel count.
@@ -48,6 +54,19 @@ def energy_profile(
 
     Raises:
         InputError: filters whose shape is not that of the patches, or an ``init`` of another shape.
+
+    Example:
+        Two filters, both along the leading component of the patches, of lengths 3 and 4:
+
+        >>> import torch
+        >>> from covalign.first_layer.patches import patch_covariance
+        >>> patches = patch_covariance(torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), 2)
+        >>> filters = torch.stack([3 * patches.components[0], 4 * patches.components[0]])
+        >>> energy_profile(filters, patches).energy.square().round(decimals=6).tolist()
+        [12.5, 0.0, 0.0, 0.0]
+
+    References:
+        Chowers & Weiss, "What do CNNs learn in the first layer and why?", ICML 2023, section 2.2.
     """
     filters = as_float64(weight, "weight", "K c k k")
     k = patch_covariance.kernel_size

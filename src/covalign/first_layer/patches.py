@@ -24,6 +24,7 @@ from covalign.data.images import Images
 from covalign.data.normalization import Normalization
 from covalign.errors import InputError
 from covalign.kernels.windows import EXACT_IMAGES, window_means, window_moment
+from covalign.showing import Shown
 
 BATCH_BYTES = 2**25
 
@@ -31,23 +32,26 @@ MIDDLE = 128
 """Taken off uint8 pixels, so that none is larger in size."""
 
 
-@dataclass(frozen=True, eq=False)
-class PatchCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchCovariance(Shown):
     """Eigendecomposition of the patch covariance of a data set.
 
     Attributes:
-        standard_deviations: lambda, descending, in units of the (normalized) pixels; exactly 0 where the
+        standard_deviations: lambda ``[d]``, descending, in units of the (normalized) pixels; exactly 0 where the
             variance is below rounding (d eps lambda_1^2).
-        eigenvectors: u_i in columns, flattened (c, h, w). Signs are fixed so that the inner product with
+        eigenvectors: ``[d, d]``, u_i in columns, flattened (c, h, w). Signs are fixed so that the inner product with
             (1, 1/2, 1/3, ...) is positive; rotations among equal standard deviations are not determined.
-        mean: the mean patch.
-        average_covariance: A, the covariance (mean removed) of the patch averages of single images.
+        mean: the mean patch ``[d]``.
+        average_covariance: A ``[d, d]``, the covariance (mean removed) of the patch averages of single images.
         images: number of images.
         positions: number J of windows in an image.
         kernel_size: k.
         channels: c.
         stride: distance between neighbouring windows.
         centred: whether the mean patch was removed before the eigendecomposition.
+
+    References:
+        Chowers & Weiss, "What do CNNs learn in the first layer and why?", ICML 2023, sections 2.1 and 4.1.
     """
 
     standard_deviations: Float64[Tensor, " d"]
@@ -102,13 +106,25 @@ def patch_covariance(
         kernel_size: side k of the square window.
         stride: distance between neighbouring windows in pixels.
         centred: remove the mean patch.
-        normalization: applied to the pixels first; None takes the numbers as they are.
+        normalization: applied to the pixels first; None takes the numbers as they are, and standard deviations are in
+            units of these.
 
     Raises:
         InputError: a kernel that does not fit, a stride below 1, or images that are empty or not finite.
 
+    Example:
+        One image of stripes, 1 and -1 in turn: a patch is (1, -1, 1, -1) or its negative, of length 2, whatever its
+        place.
+
+        >>> stripes = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0]).expand(1, 1, 5, 5)
+        >>> found = patch_covariance(stripes, kernel_size=2)
+        >>> found.standard_deviations.round(decimals=6).tolist(), found.positions
+        ([2.0, 0.0, 0.0, 0.0], 16)
+        >>> found.components[0].round(decimals=6).tolist()
+        [[[0.5, -0.5], [0.5, -0.5]]]
+
     References:
-        Chowers & Weiss, "What do CNNs Learn in the First Layer and Why?", ICML 2023, sections 2.1, 4.1.
+        Chowers & Weiss, "What do CNNs learn in the first layer and why?", ICML 2023, sections 2.1 and 4.1.
     """
     seen, positions = 0, 0
     moment = mean = average_moment = torch.zeros((), dtype=torch.float64)

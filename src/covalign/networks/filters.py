@@ -18,7 +18,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float32
@@ -30,17 +30,27 @@ from torch.nn import functional
 from covalign.arrays import ArrayLike, as_float64
 from covalign.encoding.signs import canonical_signs
 from covalign.errors import InputError
+from covalign.showing import Shown
 from covalign.storage.atomic import write_durably
 
 
-@dataclass(frozen=True, eq=False)
-class FilterBank:
+@dataclass(frozen=True, eq=False, repr=False)
+class FilterBank(Shown):
     """Spatial filters with fixed order and sign.
 
     Attributes:
         filters: shape ``[count, k, k]``, unit norm.
         provenance: where they come from, JSON-serializable.
+
+    Example:
+        `of` gives filters unit norm and the sign that the library uses everywhere:
+
+        >>> bank = FilterBank.of([[[0.0] * 3, [-3.0, 0.0, 3.0], [0.0] * 3]], {"name": "a derivative"})
+        >>> (bank.filters[0, 1, ::2] * 2**0.5).round(decimals=4).tolist(), tuple(bank.signed.shape)
+        ([1.0, -1.0], (2, 3, 3))
     """
+
+    PICTURES: ClassVar[str] = "filters"
 
     filters: Float32[Tensor, "count k k"]
     provenance: dict[str, Any]

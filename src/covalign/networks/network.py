@@ -64,6 +64,12 @@ class Layer:
             directly.
         part_of: the stored product of several layers whose rows the weight is (queries, keys and values in one);
             "" for a product of its own.
+
+    Example:
+        >>> from torch import zeros
+        >>> layer = Layer("conv", "convolution", zeros(4, 3, 5, 5))
+        >>> layer.neurons, layer.dimension, layer.matrix.shape
+        (4, 75, torch.Size([4, 75]))
     """
 
     name: str

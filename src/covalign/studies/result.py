@@ -7,29 +7,34 @@ here.
 
 import base64
 import html
-import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.report.page import Page, Spark, Table
 from covalign.report.rendering import encoded, write_page
+from covalign.showing import Shown
 from covalign.storage.results import Stored, load, save
 
 REPORT = "report.html"
-TEXT, WIDTH, ROWS = 40, 100, 12
+ROWS, COLUMNS = 12, 16
+"""Of the table that a notebook shows."""
+
+SENTENCE, CELL = 600, 120
+"""Characters of a sentence and of a cell in a notebook."""
+
+PICTURE = 120_000
+"""Bytes of a picture in a notebook; a larger one is drawn again at half the resolution."""
+
 Kept = TypeVar("Kept", bound="Result")
 
 
-class Result(ABC):
+class Result(Shown, ABC):
     """What was measured, kept on disk and shown.
 
     Attributes:
@@ -103,42 +108,31 @@ class Result(ABC):
         """Return the fields, from what version 0.1 wrote."""
         return stored.values(cls.PARTS)
 
-    def __repr__(self) -> str:
-        """Return what it holds, in a few lines."""
-        held = ((each.name, described(getattr(self, each.name))) for each in fields(self))  # type: ignore[arg-type]
-        text = f"{type(self).__name__}({'; '.join(f'{name}: {what}' for name, what in held if what)})"
-        return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False))
-
     def _repr_html_(self) -> str:
         """Return the answers, a figure and the first table of the page, for notebooks."""
         page, figure = self.page(), self.figure()
         tables = [part for section in page.sections for part in section.parts if isinstance(part, Table)]
         said = [*(answer for _, answer in page.answers), *page.remaining[:1]]
-        parts = [f"<h4>{html.escape(page.title)}</h4>"]
-        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in said]
+        parts = [f"<h4>{html.escape(shortened(page.title, SENTENCE))}</h4>"]
+        parts += [f"<p>{html.escape(shortened(sentence, SENTENCE))}</p>" for sentence in said]
         parts += [picture(figure)] if figure is not None else []
         parts += [table_html(table) for table in tables[:1]]
         return "\n".join(parts)
 
 
-def described(value: Any) -> str:
-    """Return a field's value in a few words; nothing for nothing."""
-    if isinstance(value, pd.DataFrame):
-        return f"{len(value)} rows x {len(value.columns)} columns"
-    if isinstance(value, Tensor):
-        return "x".join(map(str, value.shape))
-    if is_dataclass(value):
-        return type(value).__name__
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
-        return f"{len(value)} entries" if value else ""
-    return "" if value in (None, "") else textwrap.shorten(str(value), TEXT, placeholder="…")
-
-
 def picture(figure: Figure) -> str:
-    """Return a figure as an HTML image."""
+    """Return a figure as an HTML image of bounded size."""
+    drawn, dpi = _drawn(figure, 110.0), 110.0
+    while len(drawn) > PICTURE:
+        dpi /= 2
+        drawn = _drawn(figure, dpi)
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(drawn).decode()}">'
+
+
+def _drawn(figure: Figure, dpi: float) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def table_html(table: Table) -> str:
@@ -147,4 +141,16 @@ def table_html(table: Table) -> str:
     kept = [
         not any(isinstance(cell, Spark) for cell in frame.iloc[:, index]) for index in range(frame.shape[1])
     ]
-    return str(frame.loc[:, kept].to_html(index=False, max_rows=ROWS, float_format="{:.4g}".format))
+    return frame_html(frame.loc[:, kept])
+
+
+def frame_html(frame: pd.DataFrame) -> str:
+    """Return the head of a data frame as HTML: at most `ROWS` rows and `COLUMNS` columns, long texts shortened."""
+    brief = frame.map(lambda cell: shortened(cell, CELL) if isinstance(cell, str) else cell)
+    options = {"max_rows": ROWS, "max_cols": COLUMNS, "float_format": "{:.4g}".format}
+    return str(brief.to_html(index=False, **options))
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text that is at most so long, also where it is one word."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -107,6 +107,19 @@ def population_from_toml(path: str | Path) -> Population:
 
     Raises:
         InputError: the file cannot be read or is not TOML, and what `population_of` raises, with the file's name.
+
+    Example:
+        >>> import tempfile
+        >>> text = '''
+        ... seeds = 3
+        ... recipe = { preset = "demo" }
+        ... grid = { images = ["photos:a", "photos:b"] }
+        ... '''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "grid.toml").write_text(text)
+        ...     population = population_from_toml(Path(folder, "grid.toml"))
+        >>> population.axes, len(population.specs)
+        ({'images': ('photos:a', 'photos:b')}, 6)
     """
     return from_toml(path, population_of)
 

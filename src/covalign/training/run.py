@@ -23,6 +23,7 @@ from covalign.networks.architectures.vgg import vgg
 from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
 from covalign.networks.readers.opening import read_network
+from covalign.showing import Shown
 from covalign.storage.folder import Folder
 from covalign.storage.metadata import metadata_of
 from covalign.training.facts import RunFacts
@@ -93,8 +94,8 @@ class Epoch:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Shown):
     """A training: finished, or as far as its last checkpoint.
 
     Attributes:

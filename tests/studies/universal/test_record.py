@@ -29,6 +29,14 @@ def test_what_is_saved_is_loaded_bit_by_bit(encoding, tmp_path):
     assert found.reference.weights.keys() == encoding.reference.weights.keys()
 
 
+def test_a_notebook_shows_layers_and_how_far_members_agree(encoding):
+    shown = encoding._repr_html_()
+    assert encoding.rows[0].layer in shown
+    assert "<table" in shown
+    assert "<svg" in shown
+    assert len(shown.encode()) < 200_000
+
+
 def test_a_fresh_process_initializes_from_the_file_alone(encoding, tmp_path):
     path = encoding.save(tmp_path / "one.safetensors")
     program = (

@@ -42,6 +42,7 @@ agree as often as the simulated ones do (see docs/results/calibration).
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -63,6 +64,7 @@ from covalign.encoding.noise import bulk_check, noise_level
 from covalign.encoding.reasons import Reason, Remark, Remarks, in_words
 from covalign.encoding.spiked import eigenvector_overlap, population_spike
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 FLOOR = 0.25
 """Smallest variance of an estimate, as a share of its mean over all simulations."""
@@ -78,8 +80,8 @@ GRID = 101
 """Values of S* at which the misfit is looked for."""
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Shown):
     """Estimate of the similarity of two populations.
 
     Attributes:
@@ -93,6 +95,8 @@ class Calibration:
             least half of all samples.
         misfit: D² of the observed statistics from the simulated ones; NaN where withheld.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
 
     value: float
     low: float

@@ -23,6 +23,7 @@ that copy each other too small, and no statistic of a single network can tell: w
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from covalign.arrays import ArrayLike
 from covalign.encoding.debiased import chance
@@ -32,13 +33,14 @@ from covalign.encoding.debiased.pairing import Pair, Scales, aligned_pair, witho
 from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.reasons import Reason
 from covalign.encoding.debiased.statistics import NEURONS
+from covalign.showing import Shown
 
 COPY = 1e-12
 """Distance from 1 of the cosine of second moments up to which matched networks are copies, not relatives."""
 
 
-@dataclass(frozen=True)
-class DebiasedSimilarity:
+@dataclass(frozen=True, repr=False)
+class DebiasedSimilarity(Shown):
     """R of two layers, with what is needed to read it.
 
     Attributes:
@@ -59,7 +61,13 @@ class DebiasedSimilarity:
         dimension: number of columns compared.
         dropped: neurons of either network that were zero.
         matched: pairs of neurons that belong together and were left out of U_12.
+
+    References:
+        Hoeffding, "A class of statistics with asymptotically normal distribution", Annals of Mathematical
+        Statistics 19, 1948; R itself is our own, derived in ``docs/site/theory/debiased.md``.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
 
     value: float
     low: float
@@ -92,6 +100,11 @@ def debiased_similarity(
 ) -> DebiasedSimilarity:
     """Estimate R of two layers, with a 95 % interval and an exact test against chance.
 
+        R = U_12 / sqrt(U_11 U_22),    U_ab = mean of (x . y)^2 - 1/d over neurons x of a and *other* neurons y of b,
+
+    of directions of neurons in common coordinates (see the head of the module for layers with more structure). R
+    has no unit: 0 for unrelated networks, 1 for the same learned weights; it is not clipped.
+
     Args:
         rows_1: ``[n1, d1]``, a row per neuron: what multiplies the layer input.
         rows_2: ``[n2, d2]``; where widths differ, R is that inside the narrower network's inputs.
@@ -117,6 +130,10 @@ def debiased_similarity(
         >>> found = debiased_similarity(rows, 2 * rows.flip(0))
         >>> round(found.value, 6), found.reason.value, found.matched
         (1.0, 'related', 20)
+
+    References:
+        Hoeffding, "A class of statistics with asymptotically normal distribution", Annals of Mathematical
+        Statistics 19, 1948; R itself is our own, derived in ``docs/site/theory/debiased.md``.
     """
     pair = aligned_pair(
         rows_1,

@@ -13,6 +13,7 @@ Networks that share their initial weights are never a pair: NaN marks what is to
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -22,13 +23,14 @@ from covalign.arrays import ArrayLike
 from covalign.encoding.debiased.interval import student_quantile
 from covalign.encoding.debiased.reasons import Reason
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 SEEDS = 3
 """Fewest seeds a side whose spread is measured."""
 
 
-@dataclass(frozen=True)
-class GroupSimilarity:
+@dataclass(frozen=True, repr=False)
+class GroupSimilarity(Shown):
     """Q of two conditions.
 
     Attributes:
@@ -38,7 +40,13 @@ class GroupSimilarity:
         reason: why the value or its interval is withheld.
         seeds_a: number of networks of the first condition that are in a pair.
         seeds_b: of the second.
+
+    References:
+        Our own measure, derived in ``docs/site/theory/debiased.md``; its interval is the jackknife of Tukey, "Bias
+        and confidence in not-quite large samples", Annals of Mathematical Statistics 29, 1958.
     """
+
+    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
 
     value: float
     low: float
@@ -51,6 +59,10 @@ class GroupSimilarity:
 def group_similarity(cross: ArrayLike, within_a: ArrayLike, within_b: ArrayLike) -> GroupSimilarity:
     """Estimate Q of two conditions from the cross averages of their networks.
 
+        Q = mean_ij U(A_i, B_j) / sqrt(mean_{i<j} U(A_i, A_j) mean_{i<j} U(B_i, B_j))
+
+    Q has no unit: 1 where conditions teach the same as seeds do, 0 where they have nothing in common; not clipped.
+
     Args:
         cross: U_12(A_i, B_j), shape ``[ma, mb]``; NaN where a pair is left out.
         within_a: U_12(A_i, A_j), shape ``[ma, ma]``; the diagonal is ignored, NaN left out.
@@ -62,10 +74,15 @@ def group_similarity(cross: ArrayLike, within_a: ArrayLike, within_b: ArrayLike)
     Example:
         Three seeds a side that share half of what seeds of one condition share:
 
+        >>> import torch
         >>> ones = torch.ones(3, 3)
         >>> found = group_similarity(ones / 2, ones, ones)
         >>> found.value, found.low, found.high
         (0.5, 0.5, 0.5)
+
+    References:
+        Our own measure, derived in ``docs/site/theory/debiased.md``; its interval is the jackknife of Tukey, "Bias
+        and confidence in not-quite large samples", Annals of Mathematical Statistics 29, 1958.
     """
     between, first, second = (_averages(*each) for each in _named(cross, within_a, within_b))
     if between.shape != (len(first), len(second)) or not first.shape[0] == first.shape[1]:

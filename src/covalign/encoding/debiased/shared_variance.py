@@ -37,26 +37,32 @@ from covalign.encoding.debiased.pairing import Pair, aligned_pair
 from covalign.encoding.debiased.products import Products
 from covalign.encoding.debiased.statistics import NEURONS
 from covalign.errors import InputError
+from covalign.showing import Shown
 
 POINTS = 16
 """Ranks at which a curve is given where none are asked for; our choice."""
 
 
-@dataclass(frozen=True, eq=False)
-class SharedVariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class SharedVariance(Shown):
     """Agreement of two layers as a function of the number r of leading directions; NaN where undefined.
 
     Attributes:
         ranks: numbers of directions.
-        forward: rho_r(1 -> 2).
-        forward_interval: its 95 % interval over neurons, ``[low, high]`` a rank; NaN where it has no bound.
-        backward: rho_r(2 -> 1).
-        backward_interval: its interval.
-        shared: their geometric mean, which no strength changes; with the sign of both, 0 where signs differ.
-        containment_1_in_2: share of network 1's variance found among network 2's directions.
-        containment_2_in_1: share of network 2's found among network 1's.
+        forward: rho_r(1 -> 2), ``[ranks]``.
+        forward_interval: its 95 % interval over neurons, ``[ranks, 2]``: low and high; NaN where it has no bound.
+        backward: rho_r(2 -> 1), ``[ranks]``.
+        backward_interval: its interval, ``[ranks, 2]``.
+        shared: their geometric mean ``[ranks]``, which no strength changes; with the sign of both, 0 where signs
+            differ.
+        containment_1_in_2: share ``[ranks]`` of network 1's variance found among network 2's directions.
+        containment_2_in_1: share ``[ranks]`` of network 2's found among network 1's.
         reproducible_1: number of directions that network 1 learned reproducibly, at least.
         reproducible_2: of network 2.
+
+    References:
+        Fieller, "Some problems in interval estimation", Journal of the Royal Statistical Society B 16, 1954, for the
+        intervals; the measure is our own, derived in ``docs/site/theory/debiased.md``.
     """
 
     ranks: tuple[int, ...]
@@ -83,6 +89,13 @@ def shared_variance(
 ) -> SharedVariance:
     """Compare two layers direction by direction.
 
+    With U_r the r leading eigenvectors of half of network 1's neurons, and excess(X) = mean ``|U_r^T x|^2`` - r / d
+    over neurons x of unit length,
+
+        rho_r(1 -> 2) = excess(network 2) / excess(the other half of network 1),    shared = sqrt(rho_12 rho_21).
+
+    All are shares, in no unit: 0 for unrelated layers, 1 for the same learned directions.
+
     Args:
         rows_1: ``[n1, d1]``, a row per neuron; lengths do not count.
         rows_2: ``[n2, d2]``; different widths meet in the narrower network's inputs.
@@ -94,6 +107,24 @@ def shared_variance(
 
     Raises:
         InputError: unusable rows, fewer than four neurons, ranks out of range, or no splits.
+
+    Example:
+        A layer that uses two of eight directions beside one that uses four, those two among them. What the first
+        learned is all found in the second, of which the first has a part:
+
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> few, many = (torch.randn(400, 8, generator=generator) for _ in range(2))
+        >>> few[:, :2] *= 4
+        >>> many[:, :4] *= 4
+        >>> found = shared_variance(few, many, ranks=[4])
+        >>> round(float(found.containment_1_in_2), 1), round(float(found.containment_2_in_1), 1)
+        (1.0, 0.3)
+        >>> found.reproducible_1, found.reproducible_2
+        (2, 4)
+
+    References:
+        Fieller, "Some problems in interval estimation", Journal of the Royal Statistical Society B 16, 1954, for the
+        intervals; the measure is our own, derived in ``docs/site/theory/debiased.md``.
     """
     pair = aligned_pair(rows_1, rows_2, rotation, spatial=spatial)
     products = Products.of(pair.first, pair.second)

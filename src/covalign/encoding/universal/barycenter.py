@@ -35,6 +35,7 @@ from torch import Tensor
 from covalign.arrays import ArrayLike, as_float64
 from covalign.errors import InputError
 from covalign.kernels.thin import FLOOR
+from covalign.showing import Shown
 
 ROUNDING = 1e-15
 """Eigenvalues of the joint Gram matrix below this share of the largest, times their number, are rounding."""
@@ -46,8 +47,8 @@ GAIN = 1e-3
 """Excess over 1 of the largest eigenvalue of T up to which K with fewer columns is taken to be the minimum."""
 
 
-@dataclass(frozen=True, eq=False)
-class Barycenter:
+@dataclass(frozen=True, eq=False, repr=False)
+class Barycenter(Shown):
     """A mean of covariances, as a factor.
 
     Attributes:
@@ -56,6 +57,11 @@ class Barycenter:
         spread: sum_i w_i d^2(C, C_i), in units of variance.
         steps: iterations made.
         change: ||K' - K|| / ||K|| of the last one.
+
+    References:
+        Agueh & Carlier, "Barycenters in the Wasserstein space", SIAM Journal on Mathematical Analysis 43, 2011;
+        Álvarez-Esteban, del Barrio, Cuesta-Albertos & Matrán, "A fixed-point approach to barycenters in Wasserstein
+        space", Journal of Mathematical Analysis and Applications 441, 2016.
     """
 
     factor: Float64[Tensor, "d r"]
@@ -73,8 +79,11 @@ def bures_barycenter(
 ) -> Barycenter:
     """Average covariances in the Bures-Wasserstein geometry.
 
+    The C = K K^T that minimizes sum_i w_i d^2(C, C_i), by K <- sum_i w_i F_i polar(F_i^T K) with momentum.
+
     Args:
-        factors: F_i ``[d, r_i]`` with C_i = F_i F_i^T, for a layer of n neurons W ``[n, d]`` W^T / sqrt(n).
+        factors: F_i ``[d, r_i]`` with C_i = F_i F_i^T, in units of a standard deviation, as K is; for a layer of n
+            neurons W ``[n, d]`` W^T / sqrt(n).
         weights: one a factor, positive, of any sum; equal ones by default.
         tolerance: ||K' - K|| / ||K|| at which to stop; K itself is some times further from the limit.
         steps: at most so many iterations; ``change`` says where it stopped.
@@ -88,6 +97,11 @@ def bures_barycenter(
         >>> mean = bures_barycenter([[[1.0], [0.0]], [[3.0], [0.0]]])
         >>> (mean.factor @ mean.factor.T).round(decimals=6).tolist()
         [[4.0, 0.0], [0.0, 0.0]]
+
+    References:
+        Agueh & Carlier, "Barycenters in the Wasserstein space", SIAM Journal on Mathematical Analysis 43, 2011;
+        Álvarez-Esteban, del Barrio, Cuesta-Albertos & Matrán, "A fixed-point approach to barycenters in Wasserstein
+        space", Journal of Mathematical Analysis and Applications 441, 2016.
     """
     given = [as_float64(each, f"factors[{i}]", "d r") for i, each in enumerate(factors)]
     if not given or len({len(each) for each in given}) > 1:

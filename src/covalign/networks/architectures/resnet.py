@@ -85,6 +85,10 @@ def resnet20(classes: int = 10) -> ResNet:
 
     References:
         He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+
+    Example:
+        >>> sum(weight.numel() for weight in resnet20().parameters())
+        269722
     """
     return resnet(20, classes)
 
@@ -99,6 +103,10 @@ def resnet32(classes: int = 10) -> ResNet:
 
     References:
         He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+
+    Example:
+        >>> sum(weight.numel() for weight in resnet32().parameters())
+        464154
     """
     return resnet(32, classes)
 
@@ -113,6 +121,10 @@ def resnet44(classes: int = 10) -> ResNet:
 
     References:
         He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+
+    Example:
+        >>> sum(weight.numel() for weight in resnet44().parameters())
+        658586
     """
     return resnet(44, classes)
 
@@ -127,5 +139,9 @@ def resnet56(classes: int = 10) -> ResNet:
 
     References:
         He, Zhang, Ren & Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+
+    Example:
+        >>> sum(weight.numel() for weight in resnet56().parameters())
+        853018
     """
     return resnet(56, classes)

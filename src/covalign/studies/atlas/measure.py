@@ -79,6 +79,25 @@ def atlas(
 
     Raises:
         InputError: fewer than two conditions, and what `compare` raises.
+
+    Example:
+        Three conditions of two networks each, of one layer. The networks of "a" and "again" learned the same four
+        directions of 27, so that Q is 1; those of "b" four orthogonal ones, which makes it -4 / 23:
+
+        >>> import torch
+        >>> from covalign import load_images, load_network
+        >>> _ = torch.manual_seed(0)
+        >>> some, others = torch.linalg.qr(torch.randn(27, 8)).Q.T.split(4)
+        >>> def network(directions):
+        ...     module = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3))
+        ...     module[0].weight.data = (torch.randn(64, 4) @ directions).view(64, 3, 3, 3)
+        ...     return load_network(module, normalization="none")
+        >>> taught = {"a": some, "again": some, "b": others}
+        >>> networks = {f"{name} {seed}": network(taught[name]) for name in taught for seed in range(2)}
+        >>> images = load_images((torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.arange(40) % 2))
+        >>> found = atlas(networks, images, {name: name[:-2] for name in networks}, curves=False)
+        >>> found.table[["condition_a", "condition_b", "q"]].round(1).values.tolist()
+        [['a', 'again', 1.0], ['a', 'b', -0.2], ['again', 'b', -0.2]]
     """
     opened = subjects(networks)
     comparison = compare(

@@ -64,6 +64,16 @@ def layer_statistics(networks: Sequence[Source] | Mapping[str, Source]) -> pd.Da
 
     Raises:
         InputError: what cannot be read.
+
+    Example:
+        A layer of noise, to which three directions were added:
+
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> module = torch.nn.Sequential(torch.nn.Linear(64, 128))
+        >>> module[0].weight.data += torch.randn(128, 3) @ torch.randn(3, 64)
+        >>> layer_statistics([module])[["layer", "d", "neurons", "kept"]].values.tolist()
+        [['0', 64, 128, 3]]
     """
     rows = []
     for subject in subjects(networks):

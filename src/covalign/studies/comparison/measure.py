@@ -67,6 +67,26 @@ def align(
     Returns:
         One alignment per layer, by the layer's name in network a. The first layers see the images
         themselves: their alignment is known where normalization and frozen filters agree.
+
+    Raises:
+        InputError: networks that do not correspond, or of which one has no forward pass, no known normalization, or
+            does not take these images.
+
+    Example:
+        A network and the same one with its two hidden channels swapped, which the alignment finds out:
+
+        >>> import copy, torch
+        >>> from covalign import load_images, load_network
+        >>> _ = torch.manual_seed(0)
+        >>> one = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Conv2d(2, 4, 3))
+        >>> other = copy.deepcopy(one)
+        >>> other[0].weight.data, other[0].bias.data = one[0].weight.flip(0).data, one[0].bias.flip(0).data
+        >>> other[2].weight.data = one[2].weight.flip(1).data
+        >>> images = load_images((torch.randint(256, (60, 3, 8, 8), dtype=torch.uint8), torch.arange(60) % 2))
+        >>> networks = (load_network(each, normalization="none") for each in (one, other))
+        >>> found = align(*networks, images)["2"]
+        >>> found.rotation.round().int().tolist(), round(found.correlation, 3)
+        ([[0, 1], [1, 0]], 1.0)
     """
     one, other = (each.as_read for each in subjects([network_a, network_b]))
     links = couple(one, other, layers, images).links

@@ -59,6 +59,16 @@ def diff(
 
     Raises:
         InputError: fewer than 2 draws, no layers in common, or networks that do not share a basis.
+
+    Example:
+        A fine-tune that made the weights of one layer half as large again, and left the other alone:
+
+        >>> import copy, torch
+        >>> base = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+        >>> other = copy.deepcopy(base)
+        >>> other[0].weight.data *= 1.5
+        >>> diff(base, other).table[["layer", "relative_change"]].round(6).values.tolist()
+        [['0', 0.5], ['2', 0.0]]
     """
     if draws < 2:
         raise InputError(f"diff: got {draws} draws, expected at least 2 for a range; 10 is the default")

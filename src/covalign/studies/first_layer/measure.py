@@ -73,6 +73,21 @@ def first_layer_summary(
 
     Raises:
         InputError: a network whose first layer does not read these images, and what the parts raise.
+
+    Example:
+        Without a network: stripes of one frequency, at random phases. Two components of their patches have variance,
+        and the prediction is 0 for all others.
+
+        >>> import numpy as np
+        >>> from covalign import load_images
+        >>> columns = np.arange(16) + np.random.default_rng(0).integers(4, size=(80, 1, 1))
+        >>> stripes = np.array([228, 128, 28, 128], np.uint8)[columns % 4]
+        >>> images = load_images((np.broadcast_to(stripes, (80, 16, 16)), np.arange(80) % 2))
+        >>> found = first_layer_summary(images=images, kernel_size=4)
+        >>> int((found.patches.standard_deviations > 1e-3).sum())
+        2
+        >>> int((found.predictions["formula"].energy > 1e-3).sum())
+        2
     """
     network, images = _in_order(network, images)
     subject = None if network is None else open_subject(network)

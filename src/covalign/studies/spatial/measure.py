@@ -48,6 +48,16 @@ def spatial_summary(
 
     Raises:
         InputError: no networks, an unknown layer, or no layer with kernels larger than 1x1.
+
+    Example:
+        A network whose kernels are all one edge detector, at some strength: the first pattern has all the variance.
+
+        >>> import torch
+        >>> module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3))
+        >>> edge = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
+        >>> module[0].weight.data = torch.randn(8, 3, 1, 1) * edge
+        >>> spatial_summary([module]).layers["share_1"].round(6).tolist()
+        [1.0]
     """
     named = {each.name: each.network for each in subjects(networks)}
     if not named:

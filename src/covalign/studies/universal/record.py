@@ -8,6 +8,7 @@ trained network's weights are in the file, and any images can be shown to the re
 is aligned to it on its user's images.
 """
 
+import html
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from covalign.networks.filters import FilterBank
 from covalign.networks.network import Network
 from covalign.networks.readers.opening import read_network
 from covalign.report.columns import frame
+from covalign.showing import curve
+from covalign.studies.result import SENTENCE, frame_html, shortened
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.columns import LayerRow, MemberRow
 from covalign.studies.universal.storing import read, write
@@ -161,6 +164,13 @@ class UniversalEncoding:
         """Return numbers of layers and members, and the conditions."""
         conditions = ", ".join(dict.fromkeys(member.condition for member in self.members))
         return f"UniversalEncoding({len(self.layers)} layers of {len(self.members)} networks of {conditions})"
+
+    def _repr_html_(self) -> str:
+        """Return the table of layers, and how far the members agree at each, for notebooks."""
+        agreement = curve("agreement of members, first to last layer", self.table["agreement"].tolist())
+        return (
+            f"<h4>{html.escape(shortened(repr(self), SENTENCE))}</h4>\n{frame_html(self.table)}\n{agreement}"
+        )
 
 
 def load_encoding(path: str | Path) -> UniversalEncoding:
