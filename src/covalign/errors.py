@@ -38,7 +38,9 @@ ADVICE = {
 """What to do about an error of the operating system."""
 
 
-def unwritable(what: str | os.PathLike[str], error: OSError, remedy: str = "give a writable folder") -> InputError:
+def unwritable(
+    what: str | os.PathLike[str], error: OSError, remedy: str = "give a writable folder"
+) -> InputError:
     """Return the error about a place that cannot be written.
 
     Args:

@@ -247,7 +247,10 @@ def test_weights_beside_the_graph_are_read_and_used(tmp_path):
 
 def exported(folder):
     """A graph whose numbers lie beside it, and the same in one file."""
-    nodes, stored = [conv("x", "v", out="h"), conv("h", "w")], [tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)]
+    nodes, stored = (
+        [conv("x", "v", out="h"), conv("h", "w")],
+        [tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)],
+    )
     whole = graph(folder, nodes, stored)
     parted = folder / "parted.onnx"
     onnx.save(onnx.load(whole), parted, save_as_external_data=True, location="numbers", size_threshold=0)
@@ -290,7 +293,9 @@ def test_a_link_that_leaves_the_folder_is_refused(tmp_path, through):
     onnx.external_data_helper.set_external_data(weight, place, 0, 48)
     weight.ClearField("raw_data")
     weight.data_location = TensorProto.EXTERNAL
-    with pytest.raises(InputError, match=r"tensor 'w': .* is a link that leaves .*; keep the files of an export"):
+    with pytest.raises(
+        InputError, match=r"tensor 'w': .* is a link that leaves .*; keep the files of an export"
+    ):
         read_network(graph(home, [conv("x", "w")], [weight]))
 
 
