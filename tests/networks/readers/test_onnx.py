@@ -245,20 +245,20 @@ def test_weights_beside_the_graph_are_read_and_used(tmp_path):
     torch.testing.assert_close(external.source.inputs(x, [name]), embedded.source.inputs(x, [name]))
 
 
-def exported(folder):
+def parted(folder):
     """A graph whose numbers lie beside it, and the same in one file."""
     nodes, stored = (
         [conv("x", "v", out="h"), conv("h", "w")],
         [tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)],
     )
     whole = graph(folder, nodes, stored)
-    parted = folder / "parted.onnx"
-    onnx.save(onnx.load(whole), parted, save_as_external_data=True, location="numbers", size_threshold=0)
-    return read_network(whole), parted
+    path = folder / "parted.onnx"
+    onnx.save(onnx.load(whole), path, save_as_external_data=True, location="numbers", size_threshold=0)
+    return read_network(whole), path
 
 
 def test_links_of_a_cache_to_the_files_of_one_network_are_followed(tmp_path):
-    embedded, path = exported(tmp_path)
+    embedded, path = parted(tmp_path)
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "revision"
     blobs.mkdir()
     snapshot.mkdir(parents=True)
@@ -274,7 +274,7 @@ def test_links_of_a_cache_to_the_files_of_one_network_are_followed(tmp_path):
 
 
 def test_a_link_within_the_folder_is_followed(tmp_path):
-    embedded, path = exported(tmp_path)
+    embedded, path = parted(tmp_path)
     (tmp_path / "numbers").rename(tmp_path / "stored")
     (tmp_path / "numbers").symlink_to("stored")
     assert torch.equal(read_network(path).layers[0].weight, embedded.layers[0].weight)

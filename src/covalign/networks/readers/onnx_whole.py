@@ -29,8 +29,8 @@ def inlined(model: Any) -> Any:
 def follow_links(model: Any, path: Path) -> None:
     """Take numbers that lie behind a link beside the graph into the graph, as caches of hubs keep them.
 
-    Libraries refuse links. Here those are followed that end in the folder of the graph, or where the graph itself lies
-    if it is a link too: a cache holds all files of a network in one folder, and links to them in another.
+    Libraries refuse links. Here those are followed that end in the folder of the graph, or where the graph itself
+    lies if it is a link too: a cache holds all files of a network in one folder, and links to them in another.
 
     Args:
         model: whose stored tensors name their files.
