@@ -47,6 +47,5 @@ def test_wide_networks_on_large_images_stay_within_their_memory(tmp_path):
     assert ran.returncode == 0, ran.stderr
     peak = int(ran.stdout.split()[-1]) / 1024
     stated = 0.6 * 1024 + LIBRARIES
-    print(peak)
     assert peak < stated
     assert at_once / 2**20 > stated  # so that without a budget the test would fail

@@ -6,7 +6,6 @@ import pwd
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 
 import pytest
@@ -110,14 +109,14 @@ def test_a_file_system_without_locks_is_named_with_what_to_do(run, monkeypatch, 
 
 
 SCHEDULER = """
-import sys, time
+import sys
 from distributed import LocalCluster
 if __name__ == "__main__":
     cluster = LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
     )
     print(cluster.scheduler_address, flush=True)
-    time.sleep(300)
+    sys.stdin.read()
 """
 
 
@@ -132,6 +131,7 @@ def test_a_scheduler_that_is_lost_is_one_line(run, tmp_path):
     with subprocess.Popen(
         [sys.executable, "scheduler.py"],
         cwd=tmp_path,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -143,7 +143,7 @@ def test_a_scheduler_that_is_lost_is_one_line(run, tmp_path):
 
         def end() -> None:
             while not over.is_set() and not [*tmp_path.glob("runs/*/manifest.json")]:
-                time.sleep(0.05)
+                over.wait(0.05)
             scheduler.kill()
 
         killer = threading.Thread(target=end)
