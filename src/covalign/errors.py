@@ -4,6 +4,8 @@ Every message says three things: what was received, what was expected, and what 
 The command line prints it as one line and exits with status 2.
 """
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
@@ -35,6 +37,30 @@ class InputError(ValueError):
 
 class UncheckedWarning(UserWarning):
     """Results were read whose files carry no checksums: damage to them would not be noticed."""
+
+
+ADVICE = {
+    errno.ENOSPC: "free some space, or give a folder on another disk",
+    errno.EDQUOT: "free some of your quota, or give a folder on another disk",
+    errno.ENOLCK: "its file system has no locks: give a folder on a local disk",
+    errno.EACCES: "give a folder that you may read and write",
+    errno.EROFS: "give a writable folder",
+}
+"""What to do about an error of the operating system."""
+
+
+def unwritable(
+    what: str | os.PathLike[str], error: OSError, remedy: str = "give a writable folder"
+) -> InputError:
+    """Return the error about a place that cannot be written.
+
+    Args:
+        what: the place, or how it was given.
+        error: of the operating system.
+        remedy: what to do where the kind of error does not say it.
+    """
+    said = f"{os.fspath(what)}: cannot be written ({error.strerror or error})"
+    return InputError(f"{said}; {ADVICE.get(error.errno or 0, remedy)}")
 
 
 def unknown(what: str, got: str, known: Iterable[str], more: str = "") -> InputError:

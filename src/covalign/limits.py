@@ -71,8 +71,9 @@ NODES = Limit("COVALIGN_MAX_NODES", 10**5, "nodes")
 NETWORKS = Limit("COVALIGN_MAX_NETWORKS", 10**5, "networks")
 FORWARD_SECONDS = Limit("COVALIGN_MAX_FORWARD_SECONDS", 20, "seconds of one core for an image")
 FORWARD_BYTES = Limit("COVALIGN_MAX_FORWARD_BYTES", 2**33, "bytes in a forward pass")
+PAIRS = Limit("COVALIGN_MAX_PAIRS", 10**5, "pairs of layers")
 LIMITS = (
     *(PIXELS, DECODED, CLASSES, ROWS, UNPACKED, TENSORS, KEYS, NODES, NETWORKS),
-    *(FORWARD_SECONDS, FORWARD_BYTES),
+    *(FORWARD_SECONDS, FORWARD_BYTES, PAIRS),
 )
 """All of them."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from covalign.errors import InputError
 from fuzz.mutations import mutated
-from fuzz.targets import TARGETS
+from fuzz.targets import RUN, TARGETS
 
 SLOWEST, LARGEST = 20.0, 2 * 2**30
 
@@ -25,7 +25,7 @@ SLOWEST, LARGEST = 20.0, 2 * 2**30
 def attacked(index: int, first: int, count: int, seconds: float) -> dict[str, Any]:
     """Read so many mutants of a target, or as many as the time allows."""
     warnings.simplefilter("ignore")
-    target, tally, faults = TARGETS[index], collections.Counter[str](), list[str]()
+    target, tally, faults = (*TARGETS, *RUN)[index], collections.Counter[str](), list[str]()
     slowest, begun = 0.0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / target.name
@@ -43,7 +43,10 @@ def attacked(index: int, first: int, count: int, seconds: float) -> dict[str, An
                 tally["tracebacks"] += 1
                 faults.append(f"{target.name} seed {seed}: {traceback.format_exc(limit=-2)}")
             slowest = max(slowest, time.monotonic() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = (
+        max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        * 1024
+    )
     return {"tally": tally, "slowest": slowest, "peak": peak, "faults": faults[:5]}
 
 
@@ -56,7 +59,7 @@ def main() -> None:
     options.add_argument("--only", default="")
     stated = options.parse_args()
     bad = False
-    for index, target in enumerate(TARGETS):
+    for index, target in enumerate((*TARGETS, *RUN)):
         if stated.only and stated.only != target.name:
             continue
         with multiprocessing.get_context("fork").Pool(1) as pool:

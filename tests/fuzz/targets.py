@@ -1,6 +1,6 @@
 """One target a reader: a whole file, and what reads it to the end."""
 
-import os
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,13 +13,17 @@ import safetensors.torch
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from torch import nn
 
 from covalign.data.decoding import decode
 from covalign.data.loading import load_images
+from covalign.data.memory import images_from_arrays
 from covalign.networks.readers.opening import read_network
 from covalign.report.page import Page
 from covalign.storage.folder import Folder
+from covalign.studies.comparison.measure import align
 from covalign.studies.result import Result
+from covalign.studies.subjects import load_network
 from covalign.training.presets import spec_from_toml
 
 
@@ -81,12 +85,19 @@ def written(write: Callable[[BytesIO], Any]) -> bytes:
     return made.getvalue()
 
 
-def forward(path: Path) -> Any:
-    """Read a graph, and run it where `COVALIGN_FUZZ_FORWARD` says so: a process for each takes seconds."""
-    network = read_network(path)
-    if os.environ.get("COVALIGN_FUZZ_FORWARD"):
-        network.source.inputs(torch.zeros(2, 3, 8, 8), [layer.name for layer in network.layers])
-    return network
+def ran(path: Path) -> Any:
+    """Read a network and align its layers with themselves on some images, which runs it."""
+    architecture = None if path.suffix == ".onnx" else "fuzz.targets:architecture"
+    opened = load_network(path, architecture, normalization="cifar")
+    pixels = np.random.default_rng(0).integers(256, size=(6, 3, 8, 8), dtype=np.uint8)
+    return align(opened, opened, images_from_arrays(pixels, np.arange(6) % 2))
+
+
+def architecture() -> nn.Module:
+    """The module that `weights` belong to."""
+    parts = OrderedDict(first=nn.Conv2d(3, 8, 3), second=nn.Conv2d(8, 8, 3, bias=False))
+    parts |= OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), last=nn.Linear(8, 4, bias=False))
+    return nn.Sequential(parts)
 
 
 def table() -> bytes:
@@ -136,7 +147,7 @@ TARGETS = (
         written(lambda file: np.savez(file, **{k: v.numpy() for k, v in weights().items()})),
         read_network,
     ),
-    Target("net.onnx", graph(), forward),
+    Target("net.onnx", graph(), read_network),
     Target("images.parquet", table(), lambda path: load_images(path, cache=False)),
     Target("images.npz", arrays(), lambda path: load_images(path, cache=False)),
     Target("image.png", picture("PNG"), lambda path: decode(path.read_bytes(), str(path))),
@@ -153,3 +164,10 @@ TARGETS = (
         results,
     ),
 )
+
+RUN = (
+    Target("run.safetensors", safetensors.torch.save(weights()), ran),
+    Target("run.pt", written(lambda file: torch.save(weights(), file)), ran),
+    Target("run.onnx", graph(), ran),
+)
+"""Networks that are not only read: what is read of them is run."""

@@ -6,7 +6,7 @@ import pytest
 
 from covalign.errors import InputError
 from fuzz.mutations import mutated
-from fuzz.targets import TARGETS, Target
+from fuzz.targets import RUN, TARGETS, Target
 
 COUNT = 40
 
@@ -20,6 +20,21 @@ def test_a_mutant_is_read_or_refused_in_one_line(target: Target, tmp_path, monke
     path.write_bytes(target.whole)
     target.read(path)
     for seed in range(COUNT):
+        path.write_bytes(mutated(target.whole, seed))
+        with suppress(InputError):
+            target.read(path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("target", RUN, ids=lambda target: target.name)
+def test_a_mutant_that_is_read_is_run_or_refused_in_one_line(target: Target, tmp_path):
+    path = tmp_path / target.name
+    path.write_bytes(target.whole)
+    assert target.read(path)
+    for seed in range(
+        4 if path.suffix == ".onnx" else COUNT
+    ):  # a graph has a process of its own, which takes seconds
         path.write_bytes(mutated(target.whole, seed))
         with suppress(InputError):
             target.read(path)

@@ -161,6 +161,7 @@ def test_a_page_is_written_whole_into_a_new_folder(tmp_path):
 
 def test_a_folder_is_no_place_to_write(tmp_path):
     with pytest.raises(
-        InputError, match=r"report: cannot write .* \(Is a directory\); give a file in a writable folder"
+        InputError,
+        match=r"report: .*: cannot be written \(Is a directory\); give a file in a writable folder",
     ):
         write_page(page(), tmp_path)

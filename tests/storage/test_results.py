@@ -264,9 +264,7 @@ def test_a_write_that_fails_changes_nothing_and_is_named(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic, "stage", full)
-    with pytest.raises(
-        InputError, match=r"cannot be written \(No space left on device\); give a writable folder"
-    ):
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\); free some space"):
         save(whole(1.0), tmp_path, "whole")
     assert same(opened(tmp_path), whole())
 

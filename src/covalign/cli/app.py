@@ -4,7 +4,6 @@ Every command is one library call that a notebook could make, and one file, whic
 called, so that ``covalign --help`` answers at once. Bad input ends in one line on standard error and exit status 2.
 """
 
-import errno
 import os
 import sys
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 
 from covalign.cli.contents import COMMANDS
 from covalign.cli.overview import ready
-from covalign.errors import InputError, UncheckedWarning, printable
+from covalign.errors import ADVICE, InputError, UncheckedWarning, printable
 
 PARSING = "covalign.cli.commands"
 """Parses what was typed; imported when there is something to parse, since that takes longer than the first page."""
@@ -21,14 +20,6 @@ DEBUG = "--debug"
 """Shows where an error came from."""
 MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")
 """How libraries say that memory is exhausted."""
-ADVICE = {
-    errno.ENOSPC: "free some space, or give a folder on another disk",
-    errno.EDQUOT: "free some of your quota, or give a folder on another disk",
-    errno.ENOLCK: "its file system has no locks: give a folder on a local disk",
-    errno.EACCES: "give a folder that you may read and write",
-    errno.EROFS: "give a writable folder",
-}
-"""What to do about an error of the operating system."""
 
 PAIRS_KEPT = (
     "compared pairs are kept (without --no-cache): the same command goes on; an old result is as it was"

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from covalign.cli.saying import PLAIN, Manner
-from covalign.errors import InputError
+from covalign.errors import InputError, unwritable
 from covalign.progress import Told
 from covalign.report.page import Page
 from covalign.storage.folder import EARLIER, NEXT, Folder
@@ -83,9 +83,7 @@ def check_writable(folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(
-            f"--out: {folder} cannot be written ({error.strerror}); give a writable folder"
-        ) from error
+        raise unwritable(f"--out: {folder}", error) from error
 
 
 def _keep_others(out: Path, writing: Writing, manner: Manner) -> None:

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from covalign.errors import InputError
+from covalign.errors import unwritable
 from covalign.report.page import Download, Page, Panel, Spark
 from covalign.report.stills import still
 from covalign.storage.atomic import write_durably
@@ -67,9 +67,7 @@ def write_page(page: Page, path: str | os.PathLike[str], *, static: bool = False
     try:
         write_durably(target, encoded(page, static))
     except OSError as error:
-        raise InputError(
-            f"report: cannot write {str(path)!r} ({error.strerror}); give a file in a writable folder"
-        ) from error
+        raise unwritable(f"report: {path}", error, "give a file in a writable folder") from error
     return target
 
 

@@ -7,7 +7,7 @@ makes the names of a folder durable.
 import os
 from pathlib import Path
 
-from covalign.errors import InputError
+from covalign.errors import unwritable
 
 
 def write_durably(path: Path, content: bytes | memoryview) -> None:
@@ -25,9 +25,7 @@ def write_or_refuse(path: Path, content: bytes | memoryview) -> None:
     try:
         write_durably(path, content)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); give a path in a writable folder"
-        ) from error
+        raise unwritable(path, error, "give a path in a writable folder") from error
 
 
 def stage(path: Path, content: bytes | memoryview) -> Path:
@@ -39,8 +37,9 @@ def stage(path: Path, content: bytes | memoryview) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except OSError as error:
         discard(temporary)
+        error.filename = error.filename or str(path)  # a full disk is told without a name
         raise
     return temporary
 

@@ -1,10 +1,11 @@
 """Where does lie what could be made again, and only costs time to make?"""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from covalign.errors import InputError
 
 KINDS = {"images": ".safetensors", "pairs": ".pair"}
 """What is cached, and how its files end."""
@@ -25,13 +26,17 @@ def cache_folder(kind: str | None = None) -> Path:
 
 
 def cached_files() -> dict[str, list[Path]]:
-    """Return the files of each kind of cached things; none where there is no home.
+    """Return the files of each kind of cached things; what else lies in these folders is not ours and not returned.
 
-    What else lies in these folders is not ours and not returned.
+    Raises:
+        InputError: there is no home, and so no folder.
     """
-    with suppress(RuntimeError):
+    try:
         return {
             kind: sorted(path for path in cache_folder(kind).glob(f"*{end}") if path.is_file())
             for kind, end in KINDS.items()
         }
-    return {kind: [] for kind in KINDS}
+    except RuntimeError as error:
+        raise InputError(
+            "nothing is cached, since there is no home folder; set COVALIGN_CACHE to a folder that may be written"
+        ) from error

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from covalign.errors import InputError, UncheckedWarning
+from covalign.errors import InputError, UncheckedWarning, unwritable
 from covalign.storage import atomic
 
 MANIFEST = "manifest.json"
@@ -82,9 +82,7 @@ class Folder:
             with FileLock(self.path / LOCK):
                 self._write({}, new, self._replaceable(new) - new.keys())
         except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot be written ({error.strerror or error}); give a writable folder"
-            ) from error
+            raise unwritable(self.path, error) from error
 
     def refuse(self, names: Iterable[str]) -> None:
         """Raise what `replace` would raise of files of these names, before anything is computed.

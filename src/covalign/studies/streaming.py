@@ -138,6 +138,11 @@ def moment_budget(memory: int, control: bool = False) -> int:
     return memory // (6 if control else 4)
 
 
+def beside(images: Images, memory: int) -> int:
+    """Return the bytes that alignments may hold beside decoded images: what these leave, and a quarter at least."""
+    return max(memory // 4, memory - images.pixels.nbytes)
+
+
 def fitting_batch(links: Sequence[Link], images: Images, memory: int) -> int:
     """Return how many images a pass may have, so that what all layers receive fits the memory.
 

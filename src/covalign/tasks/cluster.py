@@ -92,6 +92,14 @@ def _named_when_lost() -> Iterator[None]:
         ) from error
 
 
+def _silence() -> None:
+    """Keep Dask from logging, some of whose parts state a level of their own: what matters is raised."""
+    optional("distributed", "cluster")
+    known = [name for name in logging.Logger.manager.loggerDict if name.startswith("distributed.")]
+    for name in ("distributed", *known):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def _found(future: Any) -> Any | Failure:
     if future.status == "finished":
         return pickle.loads(future.result())
@@ -124,7 +132,7 @@ def reached(scheduler: str) -> Iterator[Cluster]:
     Raises:
         InputError: Dask is not installed, or the scheduler cannot be used.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    _silence()
     with ExitStack() as open_ones:
         client = _client(scheduler, open_ones)
         if any(threads != 1 for threads in client.nthreads().values()):

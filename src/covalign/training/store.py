@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from covalign.data.images import Images
-from covalign.errors import InputError
+from covalign.errors import InputError, unwritable
 from covalign.networks.architectures.vgg import VGG_PLANS, map_sides
 from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.storage.folder import Folder
@@ -127,6 +127,9 @@ class RunStore(Shelf):
         """Keep other processes from training the same key; waits while another one does.
 
         The operating system frees the lock of a process that died, however it died.
+
+        Raises:
+            InputError: there can be no lock: a folder that may not be written, a file system without locks.
         """
         path = self.folder(key).path
         path.mkdir(parents=True, exist_ok=True)
@@ -136,6 +139,8 @@ class RunStore(Shelf):
         except Timeout:
             Console(stderr=True).print(f"run {key[:KEY_LENGTH]} is being trained by another process; waiting")
             lock.acquire()
+        except OSError as error:
+            raise unwritable(path / "lock", error) from error
         try:
             yield
         finally:

@@ -245,6 +245,60 @@ def test_weights_beside_the_graph_are_read_and_used(tmp_path):
     torch.testing.assert_close(external.source.inputs(x, [name]), embedded.source.inputs(x, [name]))
 
 
+def parted(folder):
+    """A graph whose numbers lie beside it, and the same in one file."""
+    nodes, stored = (
+        [conv("x", "v", out="h"), conv("h", "w")],
+        [tensor("v", 4, 3, 3, 3), tensor("w", 4, 4, 1, 1)],
+    )
+    whole = graph(folder, nodes, stored)
+    path = folder / "parted.onnx"
+    onnx.save(onnx.load(whole), path, save_as_external_data=True, location="numbers", size_threshold=0)
+    return read_network(whole), path
+
+
+def test_links_of_a_cache_to_the_files_of_one_network_are_followed(tmp_path):
+    embedded, path = parted(tmp_path)
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "revision"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    for name, digest in ((path.name, "1a2b"), ("numbers", "3c4d")):
+        (path.parent / name).rename(blobs / digest)
+        (snapshot / name).symlink_to(f"../../blobs/{digest}")
+    linked = read_network(snapshot / path.name)
+    assert [layer.name for layer in linked.layers] == [layer.name for layer in embedded.layers]
+    for one, other in zip(linked.layers, embedded.layers, strict=True):
+        assert torch.equal(one.weight, other.weight)
+    x, name = torch.randn(2, 3, 8, 8), embedded.layers[1].name
+    torch.testing.assert_close(linked.source.inputs(x, [name]), embedded.source.inputs(x, [name]))
+
+
+def test_a_link_within_the_folder_is_followed(tmp_path):
+    embedded, path = parted(tmp_path)
+    (tmp_path / "numbers").rename(tmp_path / "stored")
+    (tmp_path / "numbers").symlink_to("stored")
+    assert torch.equal(read_network(path).layers[0].weight, embedded.layers[0].weight)
+
+
+@pytest.mark.parametrize("through", ["file", "folder"])
+def test_a_link_that_leaves_the_folder_is_refused(tmp_path, through):
+    home = tmp_path / "net"
+    home.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "numbers").write_bytes(bytes(48))
+    place = "numbers" if through == "file" else "sub/numbers"
+    target = tmp_path / "elsewhere" / ("numbers" if through == "file" else "")
+    (home / place.split("/")[0]).symlink_to(target)
+    weight = tensor("w", 4, 3, 1, 1)
+    onnx.external_data_helper.set_external_data(weight, place, 0, 48)
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    with pytest.raises(
+        InputError, match=r"tensor 'w': .* is a link that leaves .*; keep the files of an export"
+    ):
+        read_network(graph(home, [conv("x", "w")], [weight]))
+
+
 @pytest.mark.parametrize(
     ("location", "offset", "length"),
     [

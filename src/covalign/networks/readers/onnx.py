@@ -57,7 +57,7 @@ def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Netwo
 def _network(onnx: Any, model: Any, path: Path, name: str, channels_last: bool | None) -> Network:
     NODES.check(len(model.graph.node), "the graph")
     model = inlined(model)
-    follow_links(model, path.parent)
+    follow_links(model, path)
     _check_order(model.graph)
     constants = _constants(onnx, model.graph, path.parent)
     layers, received, made, skipped = _layers(onnx, model.graph, constants)

@@ -26,21 +26,36 @@ def inlined(model: Any) -> Any:
         ) from error
 
 
-def follow_links(model: Any, folder: Path) -> None:
+def follow_links(model: Any, path: Path) -> None:
     """Take numbers that lie behind a link beside the graph into the graph, as caches of hubs keep them.
 
-    Libraries refuse links, which may lead anywhere; whoever keeps the folder made them, the graph only names them.
+    Libraries refuse links. Here those are followed that end in the folder of the graph, or where the graph itself
+    lies if it is a link too: a cache holds all files of a network in one folder, and links to them in another.
+
+    Args:
+        model: whose stored tensors name their files.
+        path: of the graph, as it was given.
+
+    Raises:
+        InputError: a link that leads elsewhere, or to a file that is too short.
     """
+    homes = (path.parent.resolve(), path.resolve().parent)
     for tensor in model.graph.initializer:
         stated = {entry.key: entry.value for entry in tensor.external_data}
         place = Path(stated.get("location", ""))
-        if not stated or place.is_absolute() or ".." in place.parts or not (folder / place).is_symlink():
+        found = (homes[0] / place).resolve()
+        if not stated or place.is_absolute() or ".." in place.parts or found == homes[0] / place:
             continue
+        if not any(found.is_relative_to(home) for home in homes):
+            raise InputError(
+                f"tensor {tensor.name!r}: {str(place)!r} is a link that leaves {path.parent}; keep the files of an "
+                "export together"
+            )
         offset, length = int(stated.get("offset", 0)), int(stated.get("length", -1))
-        size = (folder / place).stat().st_size
-        if not (folder / place).is_file() or not 0 <= offset <= offset + max(0, length) <= size:
+        size = found.stat().st_size
+        if not found.is_file() or not 0 <= offset <= offset + max(0, length) <= size:
             raise InputError(f"tensor {tensor.name!r}: {str(place)!r} is too short; get the files again")
-        with (folder / place).open("rb") as file:
+        with found.open("rb") as file:
             file.seek(offset)
             tensor.raw_data = file.read(length)
         del tensor.external_data[:]

@@ -37,7 +37,7 @@ from covalign.studies.comparison.sharing import (
     taking,
 )
 from covalign.studies.pairing import Choice
-from covalign.studies.streaming import MEMORY_BUDGET, fit_alignments
+from covalign.studies.streaming import MEMORY_BUDGET, beside, fit_alignments
 from covalign.studies.subjects import Source, Subject, subjects
 from covalign.tasks.executor import CarryOut, Executor
 from covalign.tasks.outcome import all_found
@@ -134,7 +134,8 @@ def compare(
         curves: also measure shared variance direction by direction, and R without leading directions.
         reference: align every network to what all have in common (`covalign.studies.comparison.reference`) instead of
             every pair, at a cost that grows with networks and not with pairs; without controls.
-        memory: bytes that alignments may hold at a time; the number of images a pass follows from it.
+        memory: bytes that decoded images and alignments may hold at a time; the number of images a pass follows from
+            it. Where images leave less than a quarter of it, alignments take a quarter all the same.
         workers: processes of this machine that pairs are dealt to, each with its share of the cores and so much
             memory. One works here, with all threads.
         scheduler: of a Dask cluster instead: "tcp://host:8786", a scheduler file, or "local".
@@ -158,7 +159,12 @@ def compare(
     with taking(executor.threads), executor.opened() as carry_out:
         couples = _couples(opened, layers, sample)
         encodings = encoded_layers(couples, settings, executor.threads, carry_out, progress)
-        passes = Passes.of(couples, sample, control=settings.controls, memory=memory)
+        passes = Passes.of(
+            couples,
+            sample,
+            control=settings.controls,
+            memory=memory if sample is None else beside(sample, memory),
+        )
         known = Known.of(cache, couples, sample, settings, passes.batch)
         together = Together(sample, settings, known, executor.threads)
         found = _pairs(passes, encodings, together, executor, carry_out, progress)

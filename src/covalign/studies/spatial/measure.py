@@ -12,7 +12,9 @@ paper takes W).
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from covalign.encoding.spatial import SpatialCovariance, matched_cosines, spatial_covariance, subspace_overlap
 from covalign.errors import InputError
+from covalign.limits import PAIRS
 from covalign.networks.network import Layer, Network
 from covalign.studies.spatial.record import SpatialSummary
 from covalign.studies.subjects import Source, subjects
@@ -47,7 +50,7 @@ def spatial_summary(
         provenance: kept with the results.
 
     Raises:
-        InputError: no networks, an unknown layer, or no layer with kernels larger than 1x1.
+        InputError: no networks, an unknown layer, no layer with kernels larger than 1x1, or too many of them.
 
     Example:
         A network whose kernels are all one edge detector, at some strength: the first pattern has all the variance.
@@ -73,6 +76,7 @@ def spatial_summary(
             f"spatial: no layer of {', '.join(named)} has kernels larger than 1x1 that are not zero; give trained "
             "joint convolutional networks"
         )
+    _check_pairs(found.values())
     spatial = {key: spatial_covariance(kernels) for key, kernels in found.items()}
     rows = [
         _layer_row(named[name], layer, space, subtract_initial) for (name, layer), space in spatial.items()
@@ -110,6 +114,15 @@ PAIR_COLUMNS = (
     "lowest_cosine",
     "beyond_first",
 )
+
+
+def _check_pairs(weights: Collection[Tensor]) -> None:
+    """Refuse so many layers that comparing each with each would not end: pairs grow with their square."""
+    sizes = Counter(tuple(weight.shape[2:]) for weight in weights)
+    PAIRS.check(
+        sum(math.comb(layers, 2) for layers in sizes.values()),
+        f"spatial: {len(weights)} layers, each compared with each (choose some by --layers)",
+    )
 
 
 def _kernels(layer: Layer, subtract_initial: bool) -> Tensor:
