@@ -190,3 +190,13 @@ def test_processes_are_kept_for_the_next_items(executor):
         squares = [each.found for each in carry_out(squared, [3], {"plus": 1}, lambda *_: None)]
     assert len(processes[0] | processes[1]) <= 2
     assert squares == [10]
+
+
+def test_a_scheduler_that_writes_no_file_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("covalign.tasks.cluster.WRITTEN_WITHIN", 0)
+    named = str(tmp_path / "none.json")
+    with pytest.raises(
+        InputError, match=r"none.json': cannot be reached \(no such file was written within 0 s\)"
+    ):
+        list(carried_out(Executor(scheduler=named), squared, [1], {"plus": 0}, lambda *_: None))

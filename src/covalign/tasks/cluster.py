@@ -6,6 +6,7 @@ By a Dask scheduler that runs already, or by one that is started on this machine
 
 import logging
 import pickle
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -30,8 +31,8 @@ LOCAL = "local"
 """Names a scheduler that is started here, with a worker for every core."""
 AHEAD = 2
 """Items that a worker is sent at a time: the next one waits where the present one is worked on."""
-REACHED_WITHIN = 10
-"""Seconds in which a scheduler has to answer."""
+REACHED_WITHIN, WRITTEN_WITHIN = 10, 20
+"""Seconds in which a scheduler has to answer, and to write its file, where it was started just before."""
 
 
 class Cluster:
@@ -143,6 +144,21 @@ def reached(scheduler: str) -> Iterator[Cluster]:
         yield Cluster(client)
 
 
+def _is_file(scheduler: str) -> bool:
+    """Whether a scheduler is named by the file that it writes; a while is left to it for that.
+
+    Raises:
+        OSError: no such file.
+    """
+    if Path(scheduler).suffix != ".json":
+        return False
+    for _ in range(10 * WRITTEN_WITHIN):
+        if Path(scheduler).is_file():
+            return True
+        time.sleep(0.1)
+    raise OSError(f"no such file was written within {WRITTEN_WITHIN} s")
+
+
 def _client(scheduler: str, open_ones: ExitStack) -> Any:
     distributed = optional("distributed", "cluster")
     try:
@@ -150,7 +166,7 @@ def _client(scheduler: str, open_ones: ExitStack) -> Any:
             cluster = distributed.LocalCluster(threads_per_worker=1, dashboard_address=None)
             where = {"address": open_ones.enter_context(cluster)}
         else:
-            where = {"scheduler_file" if Path(scheduler).suffix == ".json" else "address": scheduler}
+            where = {"scheduler_file" if _is_file(scheduler) else "address": scheduler}
         return open_ones.enter_context(distributed.Client(**where, timeout=REACHED_WITHIN))
     except (OSError, ValueError) as error:
         raise InputError(
