@@ -21,7 +21,7 @@ from covalign.data.images import Images
 from covalign.data.normalization import Normalization
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "scale"
-COUNTS, BUDGETS = (4, 8, 16), (0.1, 1.0)
+COUNTS, BUDGETS = (4, 8, 16), (0.5,)
 IMAGES, WIDTH = 300, 0.125
 
 
@@ -48,7 +48,15 @@ def measured(count: int, budget: float) -> dict[str, float]:
         seconds[stage] = seconds.get(stage, 0.0) + now - last
         last = now
 
-    compare(networks, images, controls=False, calibrate=False, memory=int(budget * 2**30), progress=told)
+    compare(
+        networks,
+        images,
+        controls=False,
+        calibrate=False,
+        curves=False,
+        memory=int(budget * 2**30),
+        progress=told,
+    )
     pairs = count * (count - 1) / 2
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
     return {
