@@ -82,11 +82,11 @@ def build_encoding(
     manner.say(out, layers=encoding.table.to_dict("records"), card=encoding.card)
 
 
-def show_encoding(encoding: Path, /, *, manner: saying.Manner = saying.PLAIN) -> None:
+def show_encoding(encoding: str, /, *, manner: saying.Manner = saying.PLAIN) -> None:
     """Show what an encoding holds: its layers, its members and its card.
 
     Args:
-        encoding: a file that `covalign universal build` wrote.
+        encoding: a file that `covalign universal build` wrote, or the name of one that comes with covalign.
     """
     found = load_encoding(encoding)
     if manner.json:
@@ -99,7 +99,7 @@ def show_encoding(encoding: Path, /, *, manner: saying.Manner = saying.PLAIN) ->
 
 
 def init_network(
-    encoding: Path,
+    encoding: str,
     /,
     *,
     out: File,
@@ -125,7 +125,7 @@ def init_network(
     initialized as PyTorch does. Prints what each layer receives, so that scales can be checked.
 
     Args:
-        encoding: a file that `covalign universal build` wrote.
+        encoding: a file that `covalign universal build` wrote, or the name of one that comes with covalign.
         architecture: vgg11, vgg13, vgg16 or resnet20, or module.path:factory, which says everything below itself;
             that of the encoding by default.
         form: joint or factorized; that of the encoding by default.

@@ -139,8 +139,8 @@ def encoded_layer(
         low=score.low,
         high=score.high,
         explained=_explained(actual),
-        explained_rotated=_explained(rotated, actual),
-        explained_untrained=_explained(untrained, actual),
+        explained_rotated=_explained(rotated),
+        explained_untrained=_explained(untrained),
         shared_rank=_rank(actual),
         shared_rank_rotated=_rank(rotated),
         shared_rank_untrained=_rank(untrained),
@@ -188,11 +188,11 @@ def _curves(
         nothing = torch.zeros(0, dtype=torch.float64)
         return nothing, nothing.expand(members, 0), nothing.expand(members, 0), nothing, nothing, nothing
     before = torch.full_like(actual.shared, torch.nan) if untrained is None else untrained.shared
-    return actual.variances, actual.captured, actual.own, actual.shared, rotated.shared, before
+    return actual.variances, actual.captured, actual.most, actual.shared, rotated.shared, before
 
 
-def _explained(found: Sharing | None, of: Sharing | None = None) -> float:
-    return float("nan") if found is None else float(found.explained(of=of).mean())
+def _explained(found: Sharing | None) -> float:
+    return float("nan") if found is None else float(found.explained().mean())
 
 
 def _rank(found: Sharing | None) -> int:
