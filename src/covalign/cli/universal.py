@@ -41,6 +41,7 @@ def build_encoding(
     images: list[str] | None = None,
     split: options.Split = "train",
     max_images: int = 500,
+    columns: int | None = None,
     licence: list[str] | None = None,
     overwrite: Overwrite = False,
     seed: options.Seed = 0,
@@ -59,6 +60,7 @@ def build_encoding(
         population: finished trainings of one architecture: folders or keys of runs, or folders that hold runs.
         images: DATA to align the networks on, repeated sets in equal parts; the embedded photographs by default.
         max_images: at most this many images, drawn at random.
+        columns: of each covariance that are stored at most, the rest as one number; fewer make a smaller file.
         licence: terms of a data set, NAME=TERMS, for the card; may be repeated.
     """
     machine.ready()
@@ -71,6 +73,7 @@ def build_encoding(
             found,
             sample,
             max_images=max_images,
+            columns=columns,
             seed=seed,
             licences=terms,
             provenance=options.provenance(),

@@ -16,9 +16,9 @@ def test_moments_of_some_positions_estimate_those_of_all(members, monkeypatch):
     opened = subjects(members[:2])
     found = population(opened, {each.name: "x" for each in opened})
     images = corners(40, 3, "train")
-    full, _ = next(_moments(found, [1], images))
+    full, _ = next(_moments(found, [1], images, {}))
     monkeypatch.setattr(module, "FEWEST", 1)
-    few, _ = next(_moments(found, [1], images))
+    few, _ = next(_moments(found, [1], images, {}))
     assert float(few[0, 0].trace()) < 0.1 * float(full[0, 0].trace())
     for key, moment in full.items():
         scaled = few[key] * (float(full[key].trace()) / float(few[key].trace()))

@@ -26,11 +26,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float64
+from scipy.linalg import eigh
 from torch import Tensor
 
 from covalign.encoding.haar import haar_frame, normal
 from covalign.errors import InputError
-from covalign.kernels.thin import FLOOR, leading_factors, squared_factors, squared_values
+from covalign.kernels.symmetric import gram
+from covalign.kernels.thin import FLOOR, squared_factors, squared_values
 
 LEVEL = 0.95
 """Quantile of random directions above which a network counts as having learned one."""
@@ -122,11 +124,15 @@ def leading_directions(
 ) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "d r"]]:
     """Return leading eigenvalues and eigenvectors of the mean second moment of networks; signs are arbitrary."""
     together = torch.cat([each / (len(each) * len(rows)) ** 0.5 for each in rows])
-    values, vectors = leading_factors(together)
-    last = min(ranks, len(values)) - 1
-    if not bool(values[last] > FLOOR * values[0]):
+    n, d = together.shape
+    count = min(ranks, n, d)
+    small = gram(together if n <= d else together.T)
+    found, own = eigh(small.numpy(), subset_by_index=[len(small) - count, len(small) - 1])
+    values, vectors = torch.from_numpy(found).flip(0), torch.from_numpy(own).flip(1)
+    if not bool(values[-1] > FLOOR * values[0]):
         values, vectors = squared_factors(together)
-    return values[:ranks], vectors[:, :ranks]
+        return values[:ranks], vectors[:, :ranks]
+    return values, (together.T @ (vectors / values.sqrt()) if n <= d else vectors.contiguous())
 
 
 def turned_at_random(

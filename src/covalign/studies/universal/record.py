@@ -45,7 +45,9 @@ class EncodedLayer:
         form: factorized, joint or linear.
         channels: input coordinates c.
         kernel: height and width; d = c k_h k_w, columns ordered (channel, place).
-        factor: K ``[d, r]``, neurons have covariance K K^T in units of their initial variance 1 / (3 d).
+        factor: K ``[d, r]``, columns orthogonal, strongest first. Neurons have covariance K K^T + rest I in units of
+            their initial variance 1 / (3 d).
+        rest: variance of every coordinate that stands for the columns that are left out.
         directions: ``[d, q]``, leading directions of the mean of traceless second moments, strongest first.
         variances: ``[s]``, debiased, in units of a neuron's squared length (`covalign.encoding.universal.sharing`).
         captured: ``[m, s]``, of every member by the directions of the others.
@@ -62,6 +64,7 @@ class EncodedLayer:
     channels: int
     kernel: tuple[int, int]
     factor: Float[Tensor, "d r"]
+    rest: float
     directions: Float[Tensor, "d q"]
     variances: Float64[Tensor, " s"]
     captured: Float64[Tensor, "m s"]
@@ -75,6 +78,11 @@ class EncodedLayer:
     def places(self) -> int:
         """Number of taps of a kernel."""
         return self.kernel[0] * self.kernel[1]
+
+    @property
+    def variance(self) -> float:
+        """Mean variance of a neuron's coordinates, tr C / d."""
+        return float(self.factor.double().square().sum()) / len(self.factor) + self.rest
 
 
 @dataclass(frozen=True, eq=False)
