@@ -1,8 +1,8 @@
 """In which directions of a wide input is there anything to align?
 
 Layers receive many coordinates and little in most of them: 256 principal directions of the 1,280 inputs of deep
-layers carry 82 to 94 % of the energy (factorized VGG-11 of width .25, six epochs). In the others a Procrustes rotation
-is fitted to few samples a dimension, and takes hours where there are thousands. Of network i the leading principal
+layers carry 82 to 94 % of the energy (factorized VGG-11 of width .25, six epochs). In the others a rotation is
+fitted to few samples a dimension, and takes hours where there are thousands. Of network i the leading principal
 directions V_i ``[d_i, k]`` of E[phi_i phi_i^T] are therefore aligned,
 
     A_i = (R_i V_i^T ; N_i^T),      R_i ``[k, k]`` from V_i^T phi_i alone, N_i an orthonormal basis of the rest,
