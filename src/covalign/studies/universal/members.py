@@ -102,7 +102,7 @@ def bases(found: Population, images: Images, progress: Told) -> list[CommonBasis
     groups = list(within_budget(range(1, len(sizes)), sizes.__getitem__, MEMORY_BUDGET))
     for done, group in enumerate(groups, 1):
         leading = _leading(found, group, images)
-        for index, (moments, means) in zip(group, _moments(found, group, images, leading), strict=True):
+        for index, (moments, means) in zip(group, moments_of(found, group, images, leading), strict=True):
             basis = common_basis(moments, means, SETTLED)
             chosen.append(completed(basis, leading[index]) if index in leading else basis)
         progress("common coordinates", done / len(groups))
@@ -154,11 +154,11 @@ def _rows(
 ) -> list[Float32[Tensor, "m _"]]:
     """Return what every network receives at a layer, at corresponding positions; of many images only some."""
     maps = met([inputs[id(n), found.layers[index][i].name] for i, n in enumerate(found.networks)])
-    stride = _stride(images * maps[0][0, 0].numel(), max(each.shape[1] for each in maps))
+    stride = stride_of(images * maps[0][0, 0].numel(), max(each.shape[1] for each in maps))
     return [rows_of(each)[::stride].contiguous() for each in maps]
 
 
-def _moments(
+def moments_of(
     found: Population, group: Sequence[int], images: Images, leading: Mapping[int, Sequence[Principal]]
 ) -> Iterator[tuple[dict[tuple[int, int], Float64[Tensor, "_ _"]], list[Float64[Tensor, " _"]]]]:
     """Accumulate the moments of all pairs of networks at some layers, in one pass over the images.
@@ -193,7 +193,7 @@ def _moments(
         yield moments, [means[index, i] for i in range(count)]
 
 
-def _stride(positions: int, d: int) -> int:
+def stride_of(positions: int, d: int) -> int:
     """Return every how many positions one is taken."""
     enough = max(FEWEST, SAMPLES * d)
     return 1 if positions <= enough else -(-positions // enough) // 2 * 2 + 1
