@@ -94,6 +94,19 @@ def test_an_installed_wheel_writes_reports(installed):
     assert "</html>" in (installed / "report.html").read_text(encoding="utf-8")[-100:]
 
 
+def test_an_encoding_comes_along_by_its_name(installed):
+    python = next(installed.glob("empty/bin/python"))
+    code = "import covalign; print(len(covalign.load_encoding('vgg11-natural').members), covalign.__file__)"
+    members, path = run(python, "-c", code, folder=installed).split(maxsplit=1)
+    assert members == "10"
+    assert Path(path.strip()).is_relative_to(installed)
+
+
+def test_the_wheel_is_small(installed):
+    (wheel,) = installed.glob("dist/covalign-*.whl")
+    assert wheel.stat().st_size < 10e6
+
+
 def test_an_installed_command_needs_no_extra(installed):
     program = next(installed.glob("empty/bin/python")), "-m", "covalign.cli"
     said = run(*program, "spatial", "covalign:resnet20", "--out", "patterns", "--quiet", folder=installed)

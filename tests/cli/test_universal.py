@@ -25,6 +25,13 @@ def test_show_prints_layers_members_and_card(capsys, trained):
     assert '"licence": "not stated"' in out
 
 
+def test_show_takes_the_name_of_an_encoding_that_comes_along(capsys):
+    status, out, _ = covalign(capsys, "universal", "show", "vgg11-natural")
+    assert status == 0
+    assert "tiny-imagenet-40a seed 14" in out
+    assert "non-commercial research" in out
+
+
 def test_init_writes_a_checkpoint_of_another_width_kernel_and_number_of_channels(capsys, trained, tmp_path):
     images = corners(40, 4, "train", 4)
     np.savez(tmp_path / "four.npz", images=images.pixels.movedim(1, -1).numpy(), labels=images.labels.numpy())
@@ -52,6 +59,8 @@ def test_init_writes_a_checkpoint_of_another_width_kernel_and_number_of_channels
     ("arguments", "said"),
     [
         (("show", "none.safetensors"), "no such file"),
+        (("show", "vgg12"), "or one of vgg11-natural"),
+        (("init", "vgg12", "--out", "x.safetensors"), "or one of vgg11-natural"),
         (("build", "nowhere", "--out", "x.safetensors"), "nowhere"),
         (("build", "nowhere", "--licence", "mine", "--out", "x.safetensors"), "expected NAME=TERMS"),
     ],

@@ -41,6 +41,7 @@ def build_encoding(
     images: list[str] | None = None,
     split: options.Split = "train",
     max_images: int = 500,
+    columns: int | None = None,
     licence: list[str] | None = None,
     overwrite: Overwrite = False,
     seed: options.Seed = 0,
@@ -59,6 +60,7 @@ def build_encoding(
         population: finished trainings of one architecture: folders or keys of runs, or folders that hold runs.
         images: DATA to align the networks on, repeated sets in equal parts; the embedded photographs by default.
         max_images: at most this many images, drawn at random.
+        columns: of each covariance that are stored at most, the rest as one number; fewer make a smaller file.
         licence: terms of a data set, NAME=TERMS, for the card; may be repeated.
     """
     machine.ready()
@@ -71,6 +73,7 @@ def build_encoding(
             found,
             sample,
             max_images=max_images,
+            columns=columns,
             seed=seed,
             licences=terms,
             provenance=options.provenance(),
@@ -82,11 +85,11 @@ def build_encoding(
     manner.say(out, layers=encoding.table.to_dict("records"), card=encoding.card)
 
 
-def show_encoding(encoding: Path, /, *, manner: saying.Manner = saying.PLAIN) -> None:
+def show_encoding(encoding: str, /, *, manner: saying.Manner = saying.PLAIN) -> None:
     """Show what an encoding holds: its layers, its members and its card.
 
     Args:
-        encoding: a file that `covalign universal build` wrote.
+        encoding: a file that `covalign universal build` wrote, or the name of one that comes with covalign.
     """
     found = load_encoding(encoding)
     if manner.json:
@@ -99,7 +102,7 @@ def show_encoding(encoding: Path, /, *, manner: saying.Manner = saying.PLAIN) ->
 
 
 def init_network(
-    encoding: Path,
+    encoding: str,
     /,
     *,
     out: File,
@@ -125,7 +128,7 @@ def init_network(
     initialized as PyTorch does. Prints what each layer receives, so that scales can be checked.
 
     Args:
-        encoding: a file that `covalign universal build` wrote.
+        encoding: a file that `covalign universal build` wrote, or the name of one that comes with covalign.
         architecture: vgg11, vgg13, vgg16 or resnet20, or module.path:factory, which says everything below itself;
             that of the encoding by default.
         form: joint or factorized; that of the encoding by default.

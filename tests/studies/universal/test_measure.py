@@ -5,8 +5,9 @@ import torch
 
 from covalign.errors import InputError
 from covalign.networks.architectures.vgg import vgg
-from covalign.studies.universal.measure import universal_encoding
+from covalign.studies.universal.measure import shortened, universal_encoding
 from samples.pictures import corners
+from samples.planted import orthonormal
 from samples.trainings import run_of
 
 
@@ -55,3 +56,18 @@ def test_what_is_no_population_is_refused(members):
         universal_encoding([members[0], run_of(5, "joint")], images, by=["x", "y"])
     with pytest.raises(InputError, match="at least one training"):
         universal_encoding([], images)
+
+
+def test_columns_that_are_left_out_keep_their_variance_as_one_number(members):
+    factor = orthonormal(12, 5, 0) * torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0]).double()
+    kept, rest = shortened(factor, 2)
+    assert torch.equal(kept, factor[:, :2])
+    assert 12 * rest == pytest.approx(9 + 4 + 1)
+    whole, nothing = shortened(factor, None)
+    assert (whole.shape[1], nothing) == (5, 0.0)
+    found = universal_encoding(members[:1], corners(40, 3, "train"), columns=1)
+    for layer in found.layers:
+        assert layer.factor.shape[1] == 1
+        assert layer.rest > 0
+    with pytest.raises(InputError, match="columns: got 0, expected at least 1"):
+        universal_encoding(members[:1], columns=0)

@@ -51,13 +51,16 @@ class CommonBasis:
 
 
 def common_basis(
-    moments: Mapping[tuple[int, int], Float64[Tensor, "_ _"]], means: Sequence[Float64[Tensor, " _"]]
+    moments: Mapping[tuple[int, int], Float64[Tensor, "_ _"]],
+    means: Sequence[Float64[Tensor, " _"]],
+    gain: float = GAIN,
 ) -> CommonBasis:
     """Turn networks towards each other.
 
     Args:
         moments: E[phi_i phi_j^T] for all i <= j, shape ``[d_i, d_j]``; a common factor does not matter.
         means: E phi_i, which fix the signs.
+        gain: relative gain of f in a sweep below which it is taken to have arrived.
 
     Raises:
         InputError: moments that are missing, or inputs that are zero.
@@ -69,10 +72,10 @@ def common_basis(
     if not min(energies, default=0) > 0:
         raise InputError("moments: a network receives nothing but zeros; its inputs cannot be aligned")
     scaled = {(i, j): each / (energies[i] * energies[j]) ** 0.5 for (i, j), each in moments.items()}
-    placed, sweeps = _placed(scaled, [len(mean) for mean in means])
+    placed, reached, sweeps = _placed(scaled, [len(mean) for mean in means], gain)
     axes, variances = _axes(placed, scaled, [m / e**0.5 for m, e in zip(means, energies, strict=True)])
     pairs = count * (count - 1) / 2
-    agreement = objective(placed, scaled) / pairs if pairs else float("nan")
+    agreement = reached / pairs if pairs else float("nan")
     return CommonBasis(tuple(axes @ each for each in placed), variances, agreement, sweeps)
 
 
@@ -86,36 +89,44 @@ def objective(
 
 
 def _placed(
-    moments: Mapping[tuple[int, int], Tensor], widths: Sequence[int]
-) -> tuple[list[Float64[Tensor, "d _"]], int]:
-    """Return the rotations before axes are fixed, and the number of sweeps."""
+    moments: Mapping[tuple[int, int], Tensor], widths: Sequence[int], gain: float
+) -> tuple[list[Float64[Tensor, "d _"]], float, int]:
+    """Return the rotations before axes are fixed, f there, and the number of sweeps.
+
+    With T_i = sum_{j != i} A_j C_ji the part of f that network i has is tr(A_i^T T_i), so that f is known at every
+    turn without being summed again.
+    """
     order = sorted(range(len(widths)), key=lambda i: -widths[i])
     rotations: dict[int, Tensor] = {order[0]: torch.eye(widths[order[0]], dtype=torch.float64)}
+    reached, sweeps = 0.0, 0
     for i in order[1:]:
-        rotations[i] = _turned(i, rotations, moments)
-    reached, sweeps = -torch.inf, 0
+        pull = _pull(i, rotations, moments)
+        rotations[i] = procrustes(pull).rotation
+        reached += float((rotations[i] * pull).sum())
     while len(order) > 2 and sweeps < SWEEPS:
+        before = reached
         for i in order:
-            rotations[i] = _turned(i, rotations, moments)
+            pull = _pull(i, rotations, moments)
+            turned = procrustes(pull).rotation
+            reached += float(((turned - rotations[i]) * pull).sum())
+            rotations[i] = turned
         sweeps += 1
-        now = objective([rotations[i] for i in range(len(order))], moments)
-        if now - reached <= GAIN * abs(now):
+        if reached - before <= gain * abs(reached):
             break
-        reached = now
-    return [rotations[i] for i in range(len(order))], sweeps
+    return [rotations[i] for i in range(len(order))], reached, sweeps
 
 
-def _turned(
+def _pull(
     i: int, rotations: Mapping[int, Tensor], moments: Mapping[tuple[int, int], Tensor]
 ) -> Float64[Tensor, "d d_i"]:
-    """Return polar(sum_j A_j C_ji) over the other networks that are placed."""
+    """Return T_i = sum_j A_j C_ji over the other networks that are placed."""
     total: Tensor | None = None
     for j, rotation in rotations.items():
         if j != i:
             part = rotation @ (moments[j, i] if j < i else moments[i, j].T)
-            total = part if total is None else total + part
+            total = part if total is None else total.add_(part)
     assert total is not None
-    return procrustes(total).rotation
+    return total
 
 
 def _axes(

@@ -9,10 +9,11 @@ no neuron of network i has a part in the directions that it is judged by. From t
 
     debiased eigenvalues   mean_i x_ir - 1/d, of the mean of the traceless second moments: products of different
                            networks alone, where the eigenvalues of the mean itself count every neuron with itself
-    captured_i(r)          sum_{s<=r} x_is, beside r/d (chance) and own_i(r), what half of network i's own neurons
-                           capture of the other half
-    explained_i            (captured_i - r/d) / (own_i - r/d); above 1 where many networks say more of a network than
-                           half of its own neurons
+    captured_i(r)          sum_{s<=r} x_is, beside r/d (chance) and most_i(r), the sum of the r largest eigenvalues of
+                           S_i: what no r directions can exceed (Fan 1949)
+    explained_i            (captured_i - r/d) / (most_i - r/d): 0 at chance, 1 where the others' directions are
+                           network i's own. Few neurons fall short of 1 for their noise alone, which is most_i's own
+                           and no one else's: hold it against the nulls.
     shared(r)              share of networks whose x_ir exceeds the `LEVEL` quantile of a direction turned at random
 
 "At random" means channels turned by a Haar rotation, places kept: all networks use space alike in joint convolutions,
@@ -25,11 +26,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float64
+from scipy.linalg import eigh
 from torch import Tensor
 
 from covalign.encoding.haar import haar_frame, normal
 from covalign.errors import InputError
-from covalign.kernels.thin import squared_factors
+from covalign.kernels.symmetric import gram
+from covalign.kernels.thin import FLOOR, squared_factors, squared_values
 
 LEVEL = 0.95
 """Quantile of random directions above which a network counts as having learned one."""
@@ -48,16 +51,14 @@ class Sharing:
     Attributes:
         variances: debiased eigenvalues ``[r]``, in units of a neuron's squared length.
         captured: ``[m, r]``, share of each network's variance along the leading directions of the others.
-        own: ``[m, r]``, the same of half of its neurons along the leading directions of the other half; NaN beyond
-        half
-            the number of its neurons.
+        most: ``[m, r]``, the largest share that any r directions capture of it.
         shared: ``[r]``, share of networks that learned the r-th direction.
         dimension: d, so that chance captures r / d.
     """
 
     variances: Float64[Tensor, " r"]
     captured: Float64[Tensor, "m r"]
-    own: Float64[Tensor, "m r"]
+    most: Float64[Tensor, "m r"]
     shared: Float64[Tensor, " r"]
     dimension: int
 
@@ -67,19 +68,17 @@ class Sharing:
         fewer = (self.shared < 0.5).nonzero()
         return int(fewer[0, 0]) if len(fewer) else len(self.shared)
 
-    def explained(self, rank: int | None = None, of: "Sharing | None" = None) -> Float64[Tensor, " m"]:
-        """Share of what a network learned along its own strongest directions that the others' directions explain.
+    def explained(self, rank: int | None = None) -> Float64[Tensor, " m"]:
+        """Share of what any directions can capture of a network, beyond chance, that the others' directions do.
 
         Args:
-            rank: number of directions; by default as many as half of every network's neurons allow.
-            of: whose own strength is the measure; for a null, that of the networks it is the null of.
+            rank: number of directions, below d; by default the fewest that carry half of what a network has beyond
+                chance, in the mean over networks.
         """
-        own = (of or self).own
-        r = min(rank or own.shape[1], int((~own.isnan()).all(0).sum()))
-        if r < 1:
-            return torch.full((len(own),), torch.nan, dtype=torch.float64)
-        chance = r / self.dimension
-        return (self.captured[:, r - 1] - chance) / (own[:, r - 1] - chance)
+        levels = torch.arange(1, self.most.shape[1] + 1, dtype=torch.float64) / self.dimension
+        beyond = self.most - levels
+        r = rank or int((beyond.mean(0) < beyond.mean(0).max() / 2).sum()) + 1
+        return (self.captured - levels)[:, r - 1] / beyond[:, r - 1]
 
 
 def sharing(
@@ -103,16 +102,20 @@ def sharing(
     d = rows[0].shape[1]
     generator = torch.Generator().manual_seed(seed)
     most = min(ranks, d, *(sum(map(len, rows)) - len(each) for each in rows))
-    seen, exceeded, own = [], [], []
+    seen, exceeded, largest = [], [], []
     for i, each in enumerate(rows):
         directions = leading_directions([other for j, other in enumerate(rows) if j != i], most)[1]
         along = (each @ directions).square().mean(0)
         seen.append(along)
         exceeded.append(along > _random_level(each, directions, places, generator))
-        own.append(_own(each, most, generator))
+        largest.append(_most(each, most))
     along = torch.stack(seen)
     return Sharing(
-        along.mean(0) - 1 / d, along.cumsum(1), torch.stack(own), torch.stack(exceeded).double().mean(0), d
+        along.mean(0) - 1 / d,
+        along.cumsum(1),
+        torch.stack(largest),
+        torch.stack(exceeded).double().mean(0),
+        d,
     )
 
 
@@ -120,8 +123,16 @@ def leading_directions(
     rows: Sequence[Float64[Tensor, "_ d"]], ranks: int
 ) -> tuple[Float64[Tensor, " r"], Float64[Tensor, "d r"]]:
     """Return leading eigenvalues and eigenvectors of the mean second moment of networks; signs are arbitrary."""
-    values, vectors = squared_factors(torch.cat([each / (len(each) * len(rows)) ** 0.5 for each in rows]))
-    return values[:ranks], vectors[:, :ranks]
+    together = torch.cat([each / (len(each) * len(rows)) ** 0.5 for each in rows])
+    n, d = together.shape
+    count = min(ranks, n, d)
+    small = gram(together if n <= d else together.T)
+    found, own = eigh(small.numpy(), subset_by_index=[len(small) - count, len(small) - 1])
+    values, vectors = torch.from_numpy(found).flip(0), torch.from_numpy(own).flip(1)
+    if not bool(values[-1] > FLOOR * values[0]):
+        values, vectors = squared_factors(together)
+        return values[:ranks], vectors[:, :ranks]
+    return values, (together.T @ (vectors / values.sqrt()) if n <= d else vectors.contiguous())
 
 
 def turned_at_random(
@@ -158,8 +169,7 @@ def _random_level(
 
 def _plain_level(rows: Float64[Tensor, "n d"], generator: torch.Generator) -> Float64[Tensor, ""]:
     """Return the quantile of u . S u over uniform directions u: sum_k lambda_k g_k^2 / |g|^2, g standard normal."""
-    values, _ = squared_factors(rows)
-    values = values / len(rows)
+    values = squared_values(rows) / len(rows)
     rest = rows.shape[1] - len(values)
     squares = normal(DRAWS, len(values), generator=generator).square()
     half = torch.full((DRAWS,), max(rest, 1) / 2, dtype=torch.float64)
@@ -168,16 +178,9 @@ def _plain_level(rows: Float64[Tensor, "n d"], generator: torch.Generator) -> Fl
     return level
 
 
-def _own(rows: Float64[Tensor, "n d"], ranks: int, generator: torch.Generator) -> Float64[Tensor, " r"]:
-    """Return what leading directions of one half of a network's neurons capture of the other, mean of both ways."""
-    order, half = torch.randperm(len(rows), generator=generator), len(rows) // 2
-    found = torch.full((ranks,), torch.nan, dtype=torch.float64)
-    curves = []
-    for used, held in (
-        (order[:half], order[half:]),
-        (order[len(order) - half :], order[: len(order) - half]),
-    ):
-        directions = leading_directions([rows[used]], min(ranks, half))[1]
-        curves.append((rows[held] @ directions).square().mean(0).cumsum(0))
-    found[: len(curves[0])] = (curves[0] + curves[1]) / 2
-    return found
+def _most(rows: Float64[Tensor, "n d"], ranks: int) -> Float64[Tensor, " r"]:
+    """Return the sums of leading eigenvalues of the mean second moment; those beyond the number of neurons are 0."""
+    values = squared_values(rows / len(rows) ** 0.5)
+    found = torch.zeros(ranks, dtype=torch.float64)
+    found[: len(values)] = values[:ranks]
+    return found.cumsum(0)

@@ -9,6 +9,13 @@ from covalign.studies.universal.columns import MemberRow
 from covalign.studies.universal.members import Population
 from covalign.training.run import Run
 
+HOLDS = (
+    "averages over all members (covariances of weights, their leading directions, how far members agree) and one "
+    "network of random draws from them, whose norms hold means and variances over the images it was aligned on; no "
+    "image, and of no trained network a weight, a norm or a readout"
+)
+"""What of its members and its data is in a file."""
+
 PUBLIC_DOMAIN = "public domain (the photographs that come with covalign)"
 
 
@@ -43,13 +50,13 @@ def _plain(condition: str) -> str:
 def card(
     found: Population,
     images: Images,
-    max_images: int,
-    seed: int,
+    options: Mapping[str, Any],
     licences: Mapping[str, str],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return where an encoding comes from and what terms hold."""
-    sets = sorted({run.facts.images for run in found.runs} | {images.name})
+    seen = {run.facts.images for run in found.runs}
+    sets = sorted(seen | set(images.name.split(" + ")))
     recipe = asdict(found.runs[0].spec)
     return {
         "data": {
@@ -63,7 +70,8 @@ def card(
         "recipe": {
             name: value for name, value in recipe.items() if name not in ("images", "seed", "filters")
         },
-        "options": {"max_images": max_images, "seed": seed},
-        "coordinates": "inputs of a reference network that was drawn from the encoding itself; no images are kept",
+        "options": dict(options),
+        "coordinates": "inputs of a reference network that was drawn from the encoding itself",
+        "holds": HOLDS,
         "provenance": dict(provenance),
     }

@@ -24,7 +24,7 @@ class LayerRow:
     low: float = column("lower end of its 95 % interval over networks", digits=2)
     high: float = column("upper end", digits=2)
     explained: float = column(
-        "mean over networks: share of what half of its own neurons show that the other networks' directions explain",
+        "variance of a network beyond chance along the others' directions / the most that any can capture, mean",
         digits=2,
     )
     explained_rotated: float = column("the same of networks turned at random", digits=2)

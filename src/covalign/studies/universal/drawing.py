@@ -1,6 +1,7 @@
 """How are the neurons of a new layer drawn?
 
-A row is K g with K K^T the covariance of the encoding and g standard normal: neurons are independent Gaussian draws
+A row is K g + sqrt(rest) h with K K^T + rest I the covariance of the encoding and g, h standard normal: neurons are
+independent Gaussian draws
 (Guth, Menard, Rochette & Mallat 2023, "A rainbow in deep network black boxes"). With A ``[d, d_new]`` the alignment
 of the new network's inputs with the reference's, E |phi - A phi_new|^2 smallest, the row acts on the new inputs as
 A^T w. Kernels of another size are interpolated (bicubic), as filter banks are. Where the new layer is narrower than
@@ -57,12 +58,14 @@ def drawn_rows(
         )
     factor = layer.factor.double()
     rows = normal(neurons, factor.shape[1], generator=generator) @ factor.T
+    if layer.rest:
+        rows += math.sqrt(layer.rest) * normal(*rows.shape, generator=generator)
     blocks = rows.reshape(neurons, layer.channels, layer.places)
     turned = torch.einsum("ncs,ck->nks", blocks, rotation)
     whole = float(rows.square().sum())
     coverage = float(turned.square().sum()) / whole if whole > 0 else math.nan
     weight = _with_kernel(turned.unflatten(2, layer.kernel), kernel)
-    target = float(factor.square().sum()) / len(factor) / (3 * weight[0].numel())
+    target = layer.variance / (3 * weight[0].numel())
     return weight * math.sqrt(target / float(weight.square().mean())), coverage
 
 

@@ -6,6 +6,7 @@ frozen filter banks and the statistics of batch norms; the readout stays as it i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ class Initialization:
 
 def init_(
     module: nn.Module,
-    encoding: UniversalEncoding | str,
+    encoding: UniversalEncoding | str | Path,
     images: Images | ArrayLike | None = None,
     *,
     layers: Sequence[str] | None = None,
@@ -94,7 +95,7 @@ def init_(
 
     Args:
         module: factorized or joint, as the encoding's networks are.
-        encoding: the record, or the path of its file.
+        encoding: the record, the path of its file, or the name of one that comes with the package.
         images: unlabelled images that the module will see, uint8 ``[n, c, h, w]``; a few hundred suffice. None takes
             the embedded photographs, which are RGB. The reference network sees their first three channels, or their
             only one three times.
@@ -116,7 +117,7 @@ def init_(
     """
     if first not in ("auto", "encoding", "images"):
         raise InputError(f"first: got {first!r}, expected auto, encoding or images")
-    encoding = load_encoding(encoding) if isinstance(encoding, str) else encoding
+    encoding = encoding if isinstance(encoding, UniversalEncoding) else load_encoding(encoding)
     given = load_images(PHOTOGRAPHS) if images is None else images
     pixels, name = _pixels(given, max_images, seed)
     reference = encoding.reference.network()

@@ -41,8 +41,11 @@ from covalign.studies.universal.record import EncodedLayer, UniversalEncoding
 from covalign.studies.universal.reference import built, carried, drawn_reference
 from covalign.training.run import Run
 
+ARRIVED = 1e-5
+"""Relative change at which a barycenter is taken as found; files keep half precision, 5e-4. Our choice."""
+
 KEPT = 0.999
-"""Share of the barycenter's trace that its stored factor keeps; our choice."""
+"""Share of the barycenter's trace that its stored factor keeps; the rest is spread evenly. Our choice."""
 
 
 def universal_encoding(
@@ -52,6 +55,7 @@ def universal_encoding(
     by: Mapping[str, str] | Sequence[str] | str = BY_TRAINING,
     max_images: int = 500,
     ranks: int = RANKS,
+    columns: int | None = None,
     seed: int = 0,
     licences: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -67,14 +71,18 @@ def universal_encoding(
         by: condition of every network; what its training states by default.
         max_images: at most this many, drawn with ``seed``.
         ranks: directions at most that are followed.
+        columns: of each covariance that are stored at most; the rest is one number, of all coordinates alike. Fewer
+            make the file smaller.
         seed: of everything random.
         licences: terms of data sets by name, for the card.
         provenance: kept on the card.
         progress: told the stage and the share of it that is done.
 
     Raises:
-        InputError: networks that make no population, or images that they cannot take.
+        InputError: networks that make no population, images that they cannot take, or fewer columns than one.
     """
+    if columns is not None and columns < 1:
+        raise InputError(f"columns: got {columns}, expected at least 1")
     opened = subjects(networks)
     if not opened:
         raise InputError("universal build: got no network, expected at least one training")
@@ -83,18 +91,19 @@ def universal_encoding(
     common = bases(found, sample, progress)
     parts, rows = [], []
     for index, basis in enumerate(common):
-        part, row = encoded_layer(found, index, basis, ranks, seed)
+        part, row = encoded_layer(found, index, basis, ranks, seed, columns)
         parts.append(part)
         rows.append(row)
         progress("layers of the encoding", (index + 1) / len(common))
     reference, rotations = drawn_reference(found, parts, common, sample, seed, progress)
     layers = tuple(carried(part, rotation) for part, rotation in zip(parts, rotations, strict=True))
-    origin = card(found, sample, max_images, seed, licences or {}, provenance or {})
+    options = {"max_images": max_images, "columns": columns, "seed": seed}
+    origin = card(found, sample, options, licences or {}, provenance or {})
     return UniversalEncoding(layers, tuple(rows), member_rows(found), reference, origin)
 
 
 def encoded_layer(
-    found: Population, index: int, basis: CommonBasis, ranks: int, seed: int
+    found: Population, index: int, basis: CommonBasis, ranks: int, seed: int, columns: int | None = None
 ) -> tuple[EncodedLayer, LayerRow]:
     """Return what the members have in common at one layer, in common coordinates."""
     layers = found.layers[index]
@@ -104,9 +113,10 @@ def encoded_layer(
         MemberLayer(layer.matrix, layer.initial, rotation, kernel[0] * kernel[1], 1 / (3 * layer.dimension))
         for layer, rotation in zip(layers, basis.rotations, strict=True)
     ]
-    mean = bures_barycenter([member.factor for member in members], _weights(found.conditions), tolerance=1e-7)
-    share = mean.factor.square().sum(0).cumsum(0) / mean.factor.square().sum()
-    factor = mean.factor[:, : int((share < KEPT).sum()) + 1]
+    mean = bures_barycenter(
+        [member.factor for member in members], _weights(found.conditions), tolerance=ARRIVED
+    )
+    factor, rest = shortened(mean.factor, columns)
     rows = [member.rows for member in members]
     places = members[0].places
     cross = cross_averages(members, found)
@@ -124,6 +134,7 @@ def encoded_layer(
         first.channels,
         kernel,
         factor,
+        rest,
         directions,
         *_curves(actual, rotated, untrained, len(members)),
         cross,
@@ -139,8 +150,8 @@ def encoded_layer(
         low=score.low,
         high=score.high,
         explained=_explained(actual),
-        explained_rotated=_explained(rotated, actual),
-        explained_untrained=_explained(untrained, actual),
+        explained_rotated=_explained(rotated),
+        explained_untrained=_explained(untrained),
         shared_rank=_rank(actual),
         shared_rank_rotated=_rank(rotated),
         shared_rank_untrained=_rank(untrained),
@@ -148,6 +159,13 @@ def encoded_layer(
         reason=score.reason.value,
     )
     return part, row
+
+
+def shortened(factor: Float64[Tensor, "d r"], columns: int | None) -> tuple[Float64[Tensor, "d q"], float]:
+    """Return leading columns, at most so many, and the variance that the rest has per coordinate."""
+    squares = factor.square().sum(0)
+    count = min(columns or len(squares), int((squares.cumsum(0) < KEPT * squares.sum()).sum()) + 1)
+    return factor[:, :count], float(squares[count:].sum()) / len(factor)
 
 
 def cross_averages(members: Sequence[MemberLayer], found: Population) -> Float64[Tensor, "m m"]:
@@ -188,11 +206,11 @@ def _curves(
         nothing = torch.zeros(0, dtype=torch.float64)
         return nothing, nothing.expand(members, 0), nothing.expand(members, 0), nothing, nothing, nothing
     before = torch.full_like(actual.shared, torch.nan) if untrained is None else untrained.shared
-    return actual.variances, actual.captured, actual.own, actual.shared, rotated.shared, before
+    return actual.variances, actual.captured, actual.most, actual.shared, rotated.shared, before
 
 
-def _explained(found: Sharing | None, of: Sharing | None = None) -> float:
-    return float("nan") if found is None else float(found.explained(of=of).mean())
+def _explained(found: Sharing | None) -> float:
+    return float("nan") if found is None else float(found.explained().mean())
 
 
 def _rank(found: Sharing | None) -> int:

@@ -28,6 +28,7 @@ from covalign.showing import curve
 from covalign.studies.result import SENTENCE, frame_html, shortened
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.columns import LayerRow, MemberRow
+from covalign.studies.universal.shipped import file_of
 from covalign.studies.universal.storing import read, write
 from covalign.training.run import build
 from covalign.training.spec import TrainingSpec
@@ -44,11 +45,13 @@ class EncodedLayer:
         form: factorized, joint or linear.
         channels: input coordinates c.
         kernel: height and width; d = c k_h k_w, columns ordered (channel, place).
-        factor: K ``[d, r]``, neurons have covariance K K^T in units of their initial variance 1 / (3 d).
+        factor: K ``[d, r]``, columns orthogonal, strongest first. Neurons have covariance K K^T + rest I in units of
+            their initial variance 1 / (3 d).
+        rest: variance of every coordinate that stands for the columns that are left out.
         directions: ``[d, q]``, leading directions of the mean of traceless second moments, strongest first.
         variances: ``[s]``, debiased, in units of a neuron's squared length (`covalign.encoding.universal.sharing`).
         captured: ``[m, s]``, of every member by the directions of the others.
-        own: ``[m, s]``, of half of every member by the directions of its other half; NaN beyond half its neurons.
+        most: ``[m, s]``, the largest share of every member that so many directions can capture.
         shared: ``[s]``, share of members that learned each direction; chance is 0.05.
         shared_rotated: the same of members turned at random.
         shared_untrained: the same of the untrained members; NaN where these are not known.
@@ -61,10 +64,11 @@ class EncodedLayer:
     channels: int
     kernel: tuple[int, int]
     factor: Float[Tensor, "d r"]
+    rest: float
     directions: Float[Tensor, "d q"]
     variances: Float64[Tensor, " s"]
     captured: Float64[Tensor, "m s"]
-    own: Float64[Tensor, "m s"]
+    most: Float64[Tensor, "m s"]
     shared: Float64[Tensor, " s"]
     shared_rotated: Float64[Tensor, " s"]
     shared_untrained: Float64[Tensor, " s"]
@@ -74,6 +78,11 @@ class EncodedLayer:
     def places(self) -> int:
         """Number of taps of a kernel."""
         return self.kernel[0] * self.kernel[1]
+
+    @property
+    def variance(self) -> float:
+        """Mean variance of a neuron's coordinates, tr C / d."""
+        return float(self.factor.double().square().sum()) / len(self.factor) + self.rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,13 +161,14 @@ class UniversalEncoding:
 
     @classmethod
     def load(cls, path: str | Path) -> "UniversalEncoding":
-        """Read what `save` wrote; nothing in the file is run.
+        """Read what `save` wrote, or an encoding that comes with the package by its name; nothing in a file is run.
 
         Raises:
-            InputError: no such file, another kind of file, or one that is damaged or does not fit together.
+            InputError: no such file or name, another kind of file, or one that is damaged or does not fit together.
         """
         parts = (EncodedLayer, LayerRow, MemberRow, Reference)
-        return checked(read(cls, Path(path), KIND, parts), Path(path))
+        file = file_of(path)
+        return checked(read(cls, file, KIND, parts), file)
 
     def __repr__(self) -> str:
         """Return numbers of layers and members, and the conditions."""
@@ -177,10 +187,11 @@ def load_encoding(path: str | Path) -> UniversalEncoding:
     """Read a universal encoding.
 
     Args:
-        path: what `UniversalEncoding.save` wrote.
+        path: what `UniversalEncoding.save` wrote, or the name of an encoding that comes with the package
+            (`covalign.studies.universal.shipped`).
 
     Raises:
-        InputError: no such file, another kind of file, or one that is damaged or does not fit together.
+        InputError: no such file or name, another kind of file, or one that is damaged or does not fit together.
     """
     return UniversalEncoding.load(path)
 
