@@ -4,6 +4,7 @@ python docs/examples/track_a_training.py
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(*parts, nn.Flatten(), nn.Linear(32 * 16, len(images.classes)))
 
 
-def train(module, track) -> None:
+def train(module: nn.Module, track: Callable[..., object]) -> None:
     """Train as anybody would; the tracker is one line of the loop."""
     optimizer = torch.optim.AdamW(module.parameters(), 2e-3)
     for step in range(STEPS):
