@@ -23,7 +23,17 @@ torch.set_num_threads(1)
 settings.register_profile("covalign", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("covalign")
 
-SLOW_FIXTURES = {"cross", "exported", "installed", "keys", "opened", "predictions", "smoke", "trained"}
+SLOW_FIXTURES = {
+    "built",
+    "cross",
+    "exported",
+    "installed",
+    "keys",
+    "opened",
+    "predictions",
+    "smoke",
+    "trained",
+}
 """Fixtures that take seconds: tests that ask for one are slow."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -1,11 +1,9 @@
 """The documentation says what the library does: every name, command, link, setting and example is held against it."""
 
 import ast
-import importlib.util
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -145,50 +143,3 @@ def test_every_example_runs(example, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(example), "--smoke"])
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path):
-    missing = [
-        name
-        for name in ("sphinx", "pydata_sphinx_theme", "myst_parser", "sphinxcontrib.bibtex")
-        if not found(name)
-    ]
-    if missing:
-        pytest.skip(f"the site is built by `make docs`; not installed here: {', '.join(missing)}")
-    options = ["--builder", "html", "--nitpicky", "--fail-on-warning", "--keep-going", "--quiet"]
-    command = [sys.executable, "-m", "sphinx", *options, str(SITE), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    pages = {
-        path: path.read_text(encoding="utf-8")
-        for path in sorted(tmp_path.rglob("*.html"))
-        if "_static" not in path.parts
-    }
-    assert not [path for path, text in pages.items() if re.search(ELSEWHERE, text)]
-    assert not [(path.name, link) for path in pages for link in broken(path, pages)]
-
-
-ELSEWHERE = r'<(?:script|link|img)[^>]+(?:src|href)="https?://'
-"""What a page would fetch from another host."""
-
-
-def broken(page: Path, pages: dict[Path, str]) -> list[str]:
-    """Links of a built page to files, or places in pages, that are not there."""
-    found = []
-    for link in re.findall(r'(?:href|src)="(?!https?:|mailto:|data:)([^"]+)"', pages[page]):
-        path, _, place = link.partition("#")
-        target = (page.parent / path.partition("?")[0]).resolve() if path else page
-        there = target.is_file() and (
-            target.suffix != ".html" or not place or f'id="{place}"' in pages[target]
-        )
-        found += [] if there else [link]
-    return found
-
-
-def found(name: str) -> bool:
-    """Whether a module can be imported, without importing it."""
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False

@@ -61,6 +61,9 @@ from covalign.studies.lineage.record import Lineage as Lineage
 from covalign.studies.spatial.measure import spatial_summary as spatial_summary
 from covalign.studies.spatial.record import SpatialSummary as SpatialSummary
 from covalign.studies.subjects import load_network as load_network
+from covalign.studies.tracking.lightning import lightning_callback as lightning_callback
+from covalign.studies.tracking.tracker import Tracker as Tracker
+from covalign.studies.tracking.trainer import trainer_callback as trainer_callback
 from covalign.studies.universal.initialize import Initialization as Initialization
 from covalign.studies.universal.initialize import init_ as init_
 from covalign.studies.universal.measure import universal_encoding as universal_encoding

@@ -83,12 +83,13 @@ def nearest(got: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def optional(library: str, extra: str) -> ModuleType:
-    """Import a library of an optional extra.
+def optional(library: str, extra: str = "", *, package: str = "") -> ModuleType:
+    """Import a library that nothing here requires.
 
     Args:
         library: the module's name.
         extra: of covalign, that brings it.
+        package: that brings it, where no extra does.
 
     Raises:
         InputError: whatever goes wrong, with the line that installs it.
@@ -99,5 +100,5 @@ def optional(library: str, extra: str) -> ModuleType:
         said = " ".join(str(error).split())
         raise InputError(
             f"{library} cannot be imported ({type(error).__name__}: {said}); install it, in a version that fits "
-            f"your torch, with: pip install 'covalign[{extra}]'"
+            f"your torch, with: pip install '{package or f'covalign[{extra}]'}'"
         ) from error

@@ -27,7 +27,7 @@ class Executor:
 
     Attributes:
         workers: processes of this machine; one works here.
-        scheduler: of a Dask cluster instead: "tcp://host:8786", a scheduler file, or "local".
+        scheduler: of a Dask cluster instead: ``tcp://host:8786``, a scheduler file, or "local".
         threads: that numerical libraries take in each process beside this one; None leaves that to them, or to those
             who started a cluster's workers.
 

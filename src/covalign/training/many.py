@@ -33,8 +33,8 @@ def train_population(
         specs: what to train; paths in them, and the store's, must mean the same on every worker.
         store: where the runs are kept.
         workers: processes; None takes as many as the cores allow. One trains here.
-        scheduler: address ("tcp://host:8786") or file of a running Dask scheduler, whose workers must have one thread
-            each, or "local" for one that is started here; None trains in processes of this machine.
+        scheduler: address (``tcp://host:8786``) or file of a running Dask scheduler, whose workers must have one
+            thread each, or "local" for one that is started here; None trains in processes of this machine.
         progress: what is told, or whether to show it; see `covalign.progress.shown`.
 
     Raises:

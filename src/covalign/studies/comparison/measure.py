@@ -138,7 +138,7 @@ def compare(
             it. Where images leave less than a quarter of it, alignments take a quarter all the same.
         workers: processes of this machine that pairs are dealt to, each with its share of the cores and so much
             memory. One works here, with all threads.
-        scheduler: of a Dask cluster instead: "tcp://host:8786", a scheduler file, or "local".
+        scheduler: of a Dask cluster instead: ``tcp://host:8786``, a scheduler file, or "local".
         cache: folder in which pairs of networks are kept as they are measured and found again, by what was
             measured, of what and how: a comparison that was interrupted goes on, one of more networks measures the
             new pairs alone. None keeps nothing.
