@@ -1,9 +1,10 @@
 """How is R logged by the ``Trainer`` of Lightning?"""
 
 import sys
+from importlib import import_module
 from typing import Any
 
-from covalign.errors import optional
+from covalign.errors import InputError
 from covalign.studies.tracking.tracker import Tracker
 
 OLDER = "pytorch_lightning"
@@ -24,7 +25,13 @@ def lightning_callback(tracker: Tracker, part: str = "") -> Any:
         InputError: Lightning is not installed.
     """
     library = OLDER if OLDER in sys.modules else "lightning.pytorch"
-    base = optional(library, package="lightning").Callback
+    try:
+        base = import_module(library).Callback
+    except ImportError as error:
+        raise InputError(
+            f"lightning_callback: {library} cannot be imported ({error}); it is for trainings that have it already: "
+            "in a plain loop call tracker(module, step)"
+        ) from error
 
     def told(trainer: Any, module: Any, now: bool = False) -> None:
         if trainer.is_global_zero:
