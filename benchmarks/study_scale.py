@@ -7,9 +7,9 @@ Operations are counted (by PyTorch's counter for passes, by formula for the rest
 coefficients that cannot be negative (non-negative least squares on relative errors):
 
     training, an image:      a * three passes of the literal form
-    comparison, a network:   b * sum n^2 d (Gram matrices) + c * sum n^3 (eigenvectors, chance)
-    alignment of a pair:     e * two passes of M images + f * sum M P d^2 (cross-moments) + g * sum d^3 (Procrustes)
-    similarity of a pair:    h * sum n d^2 (rotated neurons) + i * sum n^2 d (R)
+    comparison, a network:   b + c * sum n^3 (eigenvectors, chance)
+    a pair, its moments:     e * two passes of M images + f * sum M P d^2 (cross-moments)
+    a pair, its numbers:     g + h * sum d^3 (Procrustes) + i * sum n d^2 (rotated neurons, R)
 
 n neurons, d inputs, P positions of a layer, M images. One width is left out of the fit and predicted.
 """
@@ -169,12 +169,10 @@ def measure(out: Path) -> None:
 
 FITTED = {
     "step_s": lambda r: {"step": r.step},
-    "network_s": lambda r: {"gram": r.gram, "eigen": r.eigen},
-    "alignment_s": lambda r: {
-        "passes": 2 * r.images * r.forward, "moments": 2 * r.images * r.moments, "procrustes": r.procrustes
-    },
-    "similarity_s": lambda r: {"rotated": r.rotated, "R": r.gram},
-}  # fmt: skip
+    "network_s": lambda r: {"constant": 1.0, "eigen": r.eigen},
+    "alignment_s": lambda r: {"passes": 2 * r.images * r.forward, "moments": 2 * r.images * r.moments},
+    "similarity_s": lambda r: {"constant": 1.0, "procrustes": r.procrustes, "rotated": r.rotated},
+}
 """Terms of each stage, of a row of measurements."""
 
 
@@ -233,7 +231,7 @@ def predict(out: Path) -> None:
     check.to_csv(out / "check.csv", index=False)
     fitted = fit(rows)
     rates = {
-        f"{stage[:-2]}, {name}": 1e-9 / value if value else None
+        f"{stage[:-2]}, {name}": (value if name == "constant" else 1e-9 / value) if value else None
         for stage, each in fitted.items()
         for name, value in each.items()
     }
@@ -256,22 +254,28 @@ def predictions(fitted: dict[str, dict[str, float]]) -> pd.DataFrame:
             if cores
             else (device.single / own_single, device.double / own_double)
         )
+        alone = device.single if cores else 1  # what is not arithmetic runs on a core
         one = {
-            stage: sum(
-                fitted[stage][name] * count / faster[name not in SINGLE] for name, count in terms(row).items()
-            )
+            stage: {
+                name: fitted[stage][name]
+                * count
+                / (alone if name == "constant" else faster[name not in SINGLE])
+                for name, count in terms(row).items()
+            }
             for stage, terms in FITTED.items()
         }
+        turning = one["similarity_s"]["procrustes"]
+        moments, numbers = sum(one["alignment_s"].values()), sum(one["similarity_s"].values()) - turning
         for size in SIZES:
             pairs = size * (size - 1) / 2
             rows.append(
                 {
                     "networks": size,
                     "on": device.name,
-                    "training, h": size * IMAGES * EPOCHS * one["step_s"] / 3600,
-                    "alignment pair by pair, h": pairs * one["alignment_s"] / 3600,
-                    "alignment in common, h": 2 * size * one["alignment_s"] / 3600,
-                    "R of all pairs, h": (size * one["network_s"] + pairs * one["similarity_s"]) / 3600,
+                    "training, h": size * IMAGES * EPOCHS * one["step_s"]["step"] / 3600,
+                    "alignment pair by pair, h": pairs * (moments + turning) / 3600,
+                    "alignment in common, h": 2 * size * (moments + turning) / 3600,
+                    "R of all pairs, h": (size * sum(one["network_s"].values()) + pairs * numbers) / 3600,
                     "weights, GB": size * 2 * 4 * full.weights / 1e9,
                     "pairs kept, GB": pairs * PAIR_BYTES / 1e9,
                 }

@@ -42,7 +42,7 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_sidebars: dict[str, list[str]] = {
-    page: [] for page in ("index", "tutorial", "gallery", "beside-other-tools", "promises")
+    page: [] for page in ("index", "tutorial", "gallery", "beside-other-tools", "promises", "scale")
 }
 html_copy_source = False
 html_theme_options = {
