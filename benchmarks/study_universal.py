@@ -391,6 +391,11 @@ def missing(found: pd.DataFrame) -> list[str]:
     ]
 
 
+def between(low: float, high: float, digits: str) -> str:
+    """Return an interval in words; nothing where one seed has none."""
+    return "" if pd.isna(low) else f" ({low:{digits}} to {high:{digits}})"
+
+
 def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
     """Return the page."""
     lines = [
@@ -406,11 +411,11 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
     for row in found.itertuples():
         apart = (
             "" if pd.isna(row.beyond_default) else
-            f"{row.beyond_default:+.3f} ({row.beyond_low:+.3f} to {row.beyond_high:+.3f})"
+            f"{row.beyond_default:+.3f}{between(row.beyond_low, row.beyond_high, '+.3f')}"
         )  # fmt: skip
         lines.append(
             f"| {row.part} | {row.per_class or '450 (all)'} | {row.method} | {row.seeds} | "
-            f"{row.accuracy:.3f} ({row.low:.3f} to {row.high:.3f}) | {apart} |"
+            f"{row.accuracy:.3f}{between(row.low, row.high, '.3f')} | {apart} |"
         )
     lines += ["", "![Accuracies](transfer.png)", ""]
     rates = table[table["seed"] == 0]
