@@ -12,7 +12,6 @@ identical populations S stays below 1, because C_2 is noisy too: the calibrated 
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -58,7 +57,7 @@ class Similarity(Shown):
         Guth & Ménard, "On the universality of neural encodings in CNNs", 2024, equation 6.
     """
 
-    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("calibrated", "low", "high")
+    INTERVAL = ("calibrated", "low", "high")
 
     value: float
     cosine: float = math.nan

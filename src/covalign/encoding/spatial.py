@@ -13,7 +13,6 @@ they come from the smaller of the two second moments, of taps or of kernels, and
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -48,7 +47,7 @@ class SpatialCovariance(Shown):
         Willmott & Kolter, "Understanding the covariance structure of convolutional filters", ICLR 2023.
     """
 
-    PICTURES: ClassVar[str] = "pictures"
+    PICTURES = "pictures"
 
     eigenvalues: Float64[Tensor, " values"]
     eigenvectors: Float64[Tensor, "area rank"]

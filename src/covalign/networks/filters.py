@@ -18,7 +18,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float32
@@ -50,7 +50,7 @@ class FilterBank(Shown):
         ([1.0, -1.0], (2, 3, 3))
     """
 
-    PICTURES: ClassVar[str] = "filters"
+    PICTURES = "filters"
 
     filters: Float32[Tensor, "count k k"]
     provenance: dict[str, Any]

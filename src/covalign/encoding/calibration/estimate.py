@@ -42,7 +42,6 @@ agree as often as the simulated ones do (see docs/results/calibration).
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -96,7 +95,7 @@ class Calibration(Shown):
         misfit: D² of the observed statistics from the simulated ones; NaN where withheld.
     """
 
-    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
+    INTERVAL = ("value", "low", "high")
 
     value: float
     low: float

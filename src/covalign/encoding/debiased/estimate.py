@@ -23,7 +23,6 @@ that copy each other too small, and no statistic of a single network can tell: w
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from covalign.arrays import ArrayLike
 from covalign.encoding.debiased import chance
@@ -67,7 +66,7 @@ class DebiasedSimilarity(Shown):
         Statistics 19, 1948; R itself is our own, derived in ``docs/site/theory/debiased.md``.
     """
 
-    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
+    INTERVAL = ("value", "low", "high")
 
     value: float
     low: float

@@ -13,7 +13,6 @@ Networks that share their initial weights are never a pair: NaN marks what is to
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -46,7 +45,7 @@ class GroupSimilarity(Shown):
         and confidence in not-quite large samples", Annals of Mathematical Statistics 29, 1958.
     """
 
-    INTERVAL: ClassVar[tuple[str, str, str] | None] = ("value", "low", "high")
+    INTERVAL = ("value", "low", "high")
 
     value: float
     low: float
