@@ -43,7 +43,9 @@ def built(tmp_path_factory):
 
 def pages(folder: Path) -> dict[Path, str]:
     """Texts of all pages of a site."""
-    found = sorted(folder.rglob("*.html"))  # what is offered for download is a report, and no page of the site
+    found = sorted(
+        folder.rglob("*.html")
+    )  # what is offered for download is a report, and no page of the site
     paths = [path for path in found if not {"_static", "_downloads"} & set(path.parts)]
     return {path: path.read_text(encoding="utf-8") for path in paths}
 
