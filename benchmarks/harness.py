@@ -61,6 +61,24 @@ def seconds_of(method: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
+class Stages:
+    """Told how far it is, it adds up the processor seconds of every stage.
+
+    Attributes:
+        seconds: by stage, since this was made.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = time.process_time()
+
+    def __call__(self, stage: str, share: float, note: str = "", /) -> None:
+        """Count what passed since the last call to the stage that is named."""
+        now = time.process_time()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
+        self.last = now
+
+
 def products(flops: float, dtype: torch.dtype = torch.float64) -> Limit:
     """Time for so many operations at this machine's rate of matrix products on one thread."""
     a = torch.randn(1024, 1024, dtype=dtype)

@@ -10,15 +10,14 @@ resident memory beyond what the process held before, beside the budget.
 import argparse
 import multiprocessing
 import resource
-import time
 from pathlib import Path
 
 import pandas as pd
 import torch
+from harness import Stages
+from study_scale import noise, opened
 
-from covalign import compare, load_network, vgg11
-from covalign.data.images import Images
-from covalign.data.normalization import Normalization
+from covalign import compare
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "scale"
 COUNTS, BUDGETS = (4, 8, 16), (0.5,)
@@ -28,26 +27,8 @@ IMAGES, WIDTH = 300, 0.125
 def measured(count: int, budget: float) -> dict[str, float]:
     """Compare in this process, and return what it took."""
     torch.set_num_threads(1)
-    networks = []
-    for seed in range(count):
-        torch.manual_seed(seed)
-        module = vgg11(form="factorized", width=WIDTH, classes=10).eval()
-        networks.append(
-            load_network(module, name=str(seed), normalization=Normalization("none", (0.5,), (0.25,)))
-        )
-    pixels = torch.randint(
-        256, (IMAGES, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-    images = Images(pixels, torch.zeros(IMAGES, dtype=torch.int64), ("any",), "noise", "test")
-    seconds: dict[str, float] = {}
-    before, last = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-
-    def told(stage: str, share: float, note: str = "") -> None:
-        nonlocal last
-        now = time.process_time()
-        seconds[stage] = seconds.get(stage, 0.0) + now - last
-        last = now
-
+    networks = [opened(WIDTH, seed) for seed in range(count)]
+    images, before, stages = noise(IMAGES), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, Stages()
     compare(
         networks,
         images,
@@ -55,7 +36,7 @@ def measured(count: int, budget: float) -> dict[str, float]:
         calibrate=False,
         curves=False,
         memory=int(budget * 2**30),
-        progress=told,
+        progress=stages,
     )
     pairs = count * (count - 1) / 2
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
@@ -63,8 +44,8 @@ def measured(count: int, budget: float) -> dict[str, float]:
         "networks": count,
         "budget, GB": budget,
         "peak beyond the start, GB": peak,
-        "alignment, s a pair": seconds["alignments"] / pairs,
-        "similarity, s a pair": seconds["similarities"] / pairs,
+        "alignment, s a pair": stages.seconds["alignments"] / pairs,
+        "similarity, s a pair": stages.seconds["similarities"] / pairs,
     }
 
 

@@ -8,10 +8,10 @@ networks, and of R, which every pair still takes.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import pandas as pd
+from harness import Stages
 from study_seeds import markdown, trained
 
 from covalign import compare
@@ -21,17 +21,10 @@ COUNTS = (4, 8, 16, 32)
 KEY = ["a", "b", "depth"]
 
 
-def measured(store: Path, count: int, seconds: dict[str, float]) -> pd.DataFrame:
-    """Return the table of ``count`` networks that are aligned in common, and note what each stage took."""
+def measured(store: Path, count: int) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Return the table of ``count`` networks that are aligned in common, and what each stage took."""
     networks, images = trained(store, count // 2, workers=1)
-    last = time.process_time()
-
-    def told(stage: str, share: float, note: str = "") -> None:
-        nonlocal last
-        now = time.process_time()
-        seconds[stage] = seconds.get(stage, 0.0) + now - last
-        last = now
-
+    stages = Stages()
     found = compare(
         networks,
         images,
@@ -41,9 +34,9 @@ def measured(store: Path, count: int, seconds: dict[str, float]) -> pd.DataFrame
         reference=True,
         max_images=None,
         memory=4 * 2**30,
-        progress=told,
+        progress=stages,
     )
-    return found.table
+    return found.table, stages.seconds
 
 
 def write(table: pd.DataFrame, out: Path) -> None:
@@ -78,8 +71,8 @@ def main() -> None:
     pairwise = pd.read_parquet(given.pairs)
     rows = []
     for count in given.counts:
-        seconds: dict[str, float] = {}
-        both = measured(given.store, count, seconds).merge(pairwise, on=KEY, suffixes=("", "_pair"))
+        table, seconds = measured(given.store, count)
+        both = table.merge(pairwise, on=KEY, suffixes=("", "_pair"))
         deep = both[(both["depth"] > 1) & both["debiased"].notna() & both["debiased_pair"].notna()]
         off = deep["debiased"] - deep["debiased_pair"]
         held = (deep["debiased_low_pair"] <= deep["debiased"]) & (

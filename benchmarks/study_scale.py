@@ -24,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from harness import Stages
 from scipy.optimize import nnls
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -110,6 +111,13 @@ def opened(width: float, seed: int = 0) -> Network:
     )
 
 
+def noise(count: int) -> Images:
+    """Return images of noise."""
+    drawn = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=drawn)
+    return Images(pixels, torch.zeros(count, dtype=torch.int64), ("any",), "noise", "test")
+
+
 def timed_step(width: float) -> float:
     """Return processor seconds of a training step, an image."""
     module = network(width).train()
@@ -124,28 +132,16 @@ def timed_step(width: float) -> float:
 
 def timed_comparison(width: float, images: int) -> dict[str, float]:
     """Return processor seconds of each stage of a comparison of three networks."""
-    pixels = torch.randint(
-        256, (images, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-    data = Images(pixels, torch.zeros(images, dtype=torch.int64), ("any",), "noise", "test")
-    seconds: dict[str, float] = {}
-    last = time.process_time()
-
-    def told(stage: str, share: float, note: str = "") -> None:
-        nonlocal last
-        now = time.process_time()
-        seconds[stage] = seconds.get(stage, 0.0) + now - last
-        last = now
-
+    stages = Stages()
     compare(
         [opened(width, seed) for seed in range(3)],
-        data,
+        noise(images),
         controls=False,
         calibrate=False,
         curves=False,
-        progress=told,
+        progress=stages,
     )
-    return seconds
+    return stages.seconds
 
 
 def measure(out: Path) -> None:

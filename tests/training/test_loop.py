@@ -12,7 +12,8 @@ from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.storage.folder import Folder
 from covalign.training.loop import train
-from covalign.training.run import Run, checkpoint_name
+from covalign.training.run import Run
+from covalign.training.shelf import checkpoint_name
 from covalign.training.store import RunStore
 
 KILLED = """

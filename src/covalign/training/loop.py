@@ -33,12 +33,12 @@ from covalign.training.run import (
     Memory,
     Run,
     build,
-    checkpoint_name,
     epoch_name,
     packed,
     unpacked,
 )
 from covalign.training.schedule import learning_rate
+from covalign.training.shelf import checkpoint_name
 from covalign.training.spec import TrainingSpec
 from covalign.training.store import RunStore, filter_bank, identity
 

@@ -27,7 +27,7 @@ from covalign.showing import Shown
 from covalign.storage.folder import Folder
 from covalign.storage.metadata import metadata_of
 from covalign.training.facts import RunFacts
-from covalign.training.shelf import CHECKPOINT, history_of
+from covalign.training.shelf import history_of
 from covalign.training.spec import TrainingSpec
 
 Weights = dict[str, Tensor]
@@ -232,11 +232,6 @@ def unpacked(files: Files, name: str) -> tuple[Weights, dict[str, str]]:
         return safetensors.torch.load(content), metadata_of(content)
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{name}: not a safetensors file ({error})") from error
-
-
-def checkpoint_name(files: Files) -> str | None:
-    """Return the name of the committed checkpoint, if there is one."""
-    return next((name for name in files.files() if name.startswith(CHECKPOINT)), None)
 
 
 def epoch_name(epoch: int) -> str:

@@ -180,13 +180,16 @@ def document_of(state: Committed) -> dict[str, Any]:
 
 def history_of(folder: Any) -> list[dict[str, Any]]:
     """Return a row per epoch of a run: of its checkpoint, where it is not finished."""
-    names = folder.files()
-    begun = next((name for name in names if name.startswith(CHECKPOINT)), None)
-    if begun is not None:
+    if (begun := checkpoint_name(folder)) is not None:
         rows = json.loads(metadata_of(folder.read(begun))["position"])["history"]
     else:
-        rows = json.loads(folder.read(HISTORY)) if HISTORY in names else []
+        rows = json.loads(folder.read(HISTORY)) if HISTORY in folder.files() else []
     return list(rows)
+
+
+def checkpoint_name(folder: Any) -> str | None:
+    """Return the name of the committed checkpoint, if there is one."""
+    return next((name for name in folder.files() if name.startswith(CHECKPOINT)), None)
 
 
 @contextmanager

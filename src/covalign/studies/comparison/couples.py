@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from covalign.data.images import Images
+from covalign.networks.network import Layer
 from covalign.progress import Told
 from covalign.studies.coordinates import image_remarks, known_rotation
 from covalign.studies.pairing import Choice, Match, match_layers
@@ -38,6 +39,13 @@ class Couple:
     def names(self) -> tuple[str, str]:
         """Names of both networks."""
         return self.first.name, self.second.name
+
+    @property
+    def sides(self) -> Iterator[tuple[Subject, Layer]]:
+        """Both layers of each match, each with the network that it is of."""
+        for match in self.matches:
+            yield self.first, match.layer_a
+            yield self.second, match.layer_b
 
     @property
     def runs(self) -> bool:

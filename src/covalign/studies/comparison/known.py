@@ -75,10 +75,11 @@ class Known:
         layers: dict[str, dict[str, None]] = {}
         networks: dict[str, Network] = {}
         for each in couples:
-            for subject, side in ((each.first, "layer_a"), (each.second, "layer_b")):
+            for subject in (each.first, each.second):
                 networks[subject.name] = subject.network
-                names = [getattr(match, side).name for match in each.matches]
-                layers.setdefault(subject.name, {}).update(dict.fromkeys(names))
+                layers.setdefault(subject.name, {})
+            for subject, layer in each.sides:
+                layers[subject.name][layer.name] = None
         prints = {name: _digest_of(networks[name], list(layers[name]), images) for name in networks}
         place = [images and images.fingerprint, batch, code_digest(), torch.get_num_threads()]
         common = [asdict(settings), *place, list(prints.items()) if settings.reference else None]

@@ -76,11 +76,7 @@ def encoded_layers(
     order: dict[tuple[str, str], None] = {}
     for each in couples:
         networks |= {each.first.name: each.first.network, each.second.name: each.second.network}
-        for match in each.matches:
-            order |= {
-                (each.first.name, match.layer_a.name): None,
-                (each.second.name, match.layer_b.name): None,
-            }
+        order |= {(subject.name, layer.name): None for subject, layer in each.sides}
     names = list(networks)
     items = [(networks[name], [layer for of, layer in order if of == name]) for name in names]
     outcomes = carry_out(_encoded, items, (settings, threads), lambda *_: None)
@@ -144,8 +140,10 @@ def shared_out(passes: Passes, wanted: Set[int], encodings: Encodings, executor:
         chosen = [place for place in places if place in wanted]
         if not chosen:
             continue
-        several = max(1, min(SENT, len(wanted) // (PIECES * executor.workers)))
-        at_once = several if executor.elsewhere else len(chosen) ** 2
+        if not executor.elsewhere:
+            yield tile_of(passes, chosen, encodings)
+            continue
+        at_once = max(1, min(SENT, len(wanted) // (PIECES * executor.workers)))
         for part in tiles([passes.couples[place] for place in chosen], at_once):
             yield tile_of(passes, [chosen[index] for index in part], encodings)
 
@@ -161,8 +159,7 @@ def tile_of(
     used = {
         (subject.name, layer.name): encodings[subject.name, layer.name]
         for each in own.couples
-        for match in each.matches
-        for subject, layer in ((each.first, match.layer_a), (each.second, match.layer_b))
+        for subject, layer in each.sides
     }
     return Tile(own, places, used, fits)
 

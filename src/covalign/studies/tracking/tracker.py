@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization
-from covalign.errors import InputError
+from covalign.errors import InputError, unwritable
 from covalign.networks.network import Network
 from covalign.studies.comparison.measure import compare
 from covalign.studies.pairing import Choice
@@ -224,9 +224,7 @@ def append(path: Path, found: Sequence[Tracked]) -> None:
                 lines = lines if file.read(1) == b"\n" else "\n" + lines
             file.write(lines.encode())
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); give a file in a writable folder"
-        ) from error
+        raise unwritable(path, error, "give a file in a writable folder") from error
 
 
 def draw(writer: Writer, found: Tracked) -> None:
