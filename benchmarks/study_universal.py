@@ -44,7 +44,7 @@ from covalign import UniversalEncoding, init_, load_encoding, vgg11
 from covalign.data.augmentation import augment
 from covalign.data.images import Images
 from covalign.data.loading import load_images
-from covalign.data.normalization import normalization
+from covalign.data.normalization import Normalization, normalization
 from covalign.encoding.haar import haar_frame
 from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, journal, series
@@ -64,14 +64,12 @@ HELD = 50
 """Training images of every class that choose ridge and rate."""
 ALIGNED_ON = 400
 SEEDS = 5
-RATES = {"member": (0.003, 0.01, 0.03)}
-"""Of fine-tuning; others take `USUAL`."""
-USUAL = (0.01, 0.03, 0.1)
+RATES = (0.003, 0.01, 0.03)
 SHOWN, BATCH = 8000, 40
 """Images that a training sees, whatever its budget, and those of a step."""
 READOUT = ("encoding", "default", "unaligned", "orthogonal", "member")
 STARTS = ("default", "encoding", "member", "whitening", "orthogonal")
-FEW = (10, 50)
+FEW = (50, 10)
 
 
 @dataclass(frozen=True, order=True)
@@ -209,7 +207,9 @@ def fitted(seen: dict[str, Tensor], few: Images, images: Data) -> dict[str, floa
     }
 
 
-def trained(module: nn.Module, cell: Cell, few: Images, images: Data) -> dict[str, float]:
+def trained(
+    module: nn.Module, cell: Cell, few: Images, images: Data, enter: Normalization = ENTER
+) -> dict[str, float]:
     """Train and judge."""
     steps = SHOWN // BATCH
     optimizer = torch.optim.SGD(module.parameters(), lr=cell.rate, momentum=0.9, nesterov=True)
@@ -223,7 +223,7 @@ def trained(module: nn.Module, cell: Cell, few: Images, images: Data) -> dict[st
         now, order = order[:BATCH], order[BATCH:]
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(
-            module(ENTER(augment(few.pixels[now], draw))), few.labels[now], label_smoothing=0.0
+            module(enter(augment(few.pixels[now], draw))), few.labels[now], label_smoothing=0.0
         )
         loss.backward()
         optimizer.step()
@@ -231,13 +231,13 @@ def trained(module: nn.Module, cell: Cell, few: Images, images: Data) -> dict[st
     module.eval()
     with torch.no_grad():
         scores = {
-            name: torch.cat([module(ENTER(part)) for part in each.pixels.split(200)])
+            name: torch.cat([module(enter(part)) for part in each.pixels.split(200)])
             for name, each in (("held", images.held), ("test", images.test))
         }
     return {
         "accuracy": right(scores["test"], images.test),
         "chosen_on": right(scores["held"], images.held),
-        "loss": float(loss),
+        "loss": float(loss.detach()),
     }
 
 
@@ -253,15 +253,10 @@ def readout(method: str, seed: int, sources: Sources, images: Data, budgets: lis
         yield Cell("readout", method, per_class, 0.0, seed), found
 
 
-def rates_of(method: str) -> tuple[float, ...]:
-    """Rates that are tried."""
-    return RATES.get(method, USUAL)
-
-
 def chosen_rate(cells: Path, method: str, per_class: int) -> float | None:
     """Return the best rate of seed 0 on held images; None where not all were tried."""
     scores = {}
-    for rate in rates_of(method):
+    for rate in RATES:
         path = cells / Cell("training", method, per_class, rate, 0).name
         if not path.exists():
             return None
@@ -280,19 +275,30 @@ def work(
     sources: Sources, images: Data, cells: Path, methods: tuple[str, ...]
 ) -> Iterator[Callable[[], None]]:
     """Yield what is still to be measured, in order."""
-    for budgets in ([50], [0]):
-        for seed in range(1, SEEDS + 1):
-            for method in READOUT:
-                missing = [
-                    b for b in budgets if not (cells / Cell("readout", method, b, 0.0, seed).name).exists()
-                ]
-                if method in methods and missing:
-                    yield lambda m=method, s=seed, b=missing: measure_readout(sources, images, cells, m, s, b)
+    yield from readouts(sources, images, cells, methods, 50)
+    yield from trainings(sources, images, cells, methods)
+    yield from readouts(sources, images, cells, methods, 0)
+
+
+def readouts(
+    sources: Sources, images: Data, cells: Path, methods: tuple[str, ...], budget: int
+) -> Iterator[Callable[[], None]]:
+    """Yield the readouts of one budget that are missing."""
+    for seed in range(1, SEEDS + 1):
+        for method in (each for each in READOUT if each in methods):
+            if not (cells / Cell("readout", method, budget, 0.0, seed).name).exists():
+                yield lambda m=method, s=seed: measure_readout(sources, images, cells, m, s, [budget])
+
+
+def trainings(
+    sources: Sources, images: Data, cells: Path, methods: tuple[str, ...]
+) -> Iterator[Callable[[], None]]:
+    """Yield the trainings that are missing: of every budget first those that choose its rates."""
     for per_class in FEW:
         for seed in range(SEEDS + 1):
             for method in (each for each in STARTS if each in methods):
                 best = chosen_rate(cells, method, per_class)
-                rates = rates_of(method) if seed == 0 else () if best is None else (best,)
+                rates = RATES if seed == 0 else () if best is None else (best,)
                 for rate in rates:
                     cell = Cell("training", method, per_class, rate, seed)
                     if not (cells / cell.name).exists():

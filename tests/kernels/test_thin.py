@@ -59,7 +59,7 @@ def test_zero_rows_have_zero_values_and_orthonormal_vectors():
 
 
 @pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 20)])
-@pytest.mark.parametrize("condition", [0.5, 8, 16])
+@pytest.mark.parametrize("condition", [0.5, 3, 5, 8, 16])
 def test_the_nuclear_norm_is_the_sum_of_singular_values(shape, condition):
     matrix = rows(*shape, condition)
     assert nuclear_norm(1e-150 * matrix) / 1e-150 == pytest.approx(
@@ -69,7 +69,7 @@ def test_the_nuclear_norm_is_the_sum_of_singular_values(shape, condition):
 
 @pytest.mark.parametrize("shape", [(12, 60), (60, 12), (20, 20)])
 def test_nuclear_norms_of_many_are_those_of_each_whatever_their_condition(shape):
-    many = torch.stack([rows(*shape, condition) for condition in (0.5, 16, 8)])
+    many = torch.stack([rows(*shape, condition) for condition in (0.5, 16, 8, 5, 4)])
     expected = torch.linalg.svdvals(many).sum(1)
     torch.testing.assert_close(nuclear_norms(many), expected, rtol=1e-11, atol=0)
     assert nuclear_norms(torch.zeros(2, 3, 4, dtype=torch.float64)).tolist() == [0, 0]

@@ -92,8 +92,6 @@ def _channels(subject: Subject | None) -> int | None:
 
 
 def _say(summary: FirstLayerSummary) -> None:
-    """Print how well the formula fits, and whether the labels matter."""
+    """Print how well the formula fits; what its page says first was printed with the path."""
     if (fit := summary.fit) is not None:
         print(f"the formula fits at r = {fit.correlation:.2f}, random filters at {fit.baseline.mean:.2f}")
-    if summary.verdict is not None:
-        print(summary.verdict.sentence)

@@ -16,8 +16,8 @@ from covalign.kernels.symmetric import gram
 FLOOR = 1e-5
 """Smallest lambda_r / lambda_1 that is read from a Gram matrix: a relative error of some 1e-11 (n = 512)."""
 
-NORM_FLOOR = 1e-9
-"""The same for a sum of singular values, each wrong by at most eps / (2 sqrt(1e-9)) s_1, or 4e-12 s_1."""
+NORM_ERROR = 1e-11
+"""Relative error of a sum of singular values from which on it is not read from a Gram matrix."""
 
 
 TAME = 1e-100, 1e100
@@ -79,19 +79,25 @@ def squared_factors_by_svd(
 
 
 def nuclear_norm(matrix: Float64[Tensor, "n m"]) -> float:
-    """Return the sum of the singular values: from the smaller Gram matrix where its eigenvalues allow (`FLOOR`)."""
+    """Return the sum of the singular values: from the smaller Gram matrix where that is accurate (`NORM_ERROR`)."""
     return float(nuclear_norms(matrix[None])[0])
 
 
 def nuclear_norms(matrices: Float64[Tensor, "b n m"]) -> Float64[Tensor, " b"]:
-    """Return the sum of the singular values of each matrix, with one call for all that it takes."""
+    """Return the sum of the singular values of each matrix, with one call for all that it takes.
+
+    Eigenvalues of a Gram matrix are wrong by about eps lambda_1, hence s_i by eps s_1^2 / (2 s_i), and a value that
+    vanishes by sqrt(eps) s_1; singular values are taken where these add up to more than `NORM_ERROR` of the sum.
+    """
     count, n, m = matrices.shape
     if not (n and m):
         return matrices.new_zeros(count)
     scaled, size = _scaled(matrices)
     squares = torch.linalg.eigvalsh(gram(scaled if n <= m else scaled.mT))
     norms = squares.clamp(min=0).sqrt().sum(1)
-    poor = ~(squares[:, 0] > NORM_FLOOR * squares[:, -1])
+    rounding = torch.finfo(squares.dtype).eps * squares[:, -1:]
+    errors = (rounding / squares.clamp(min=rounding).sqrt()).sum(1) / 2
+    poor = ~(errors < NORM_ERROR * norms)
     if bool(poor.any()):
         norms[poor] = torch.linalg.svdvals(scaled[poor]).sum(1)
     whole: Tensor = norms * size

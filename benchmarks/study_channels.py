@@ -1,0 +1,268 @@
+"""A network for another number of input channels: sum the kernels, average them, or draw from the encoding?
+
+    python benchmarks/study_channels.py run --images DATA --store STORE --members KEY [KEY ...] [--minutes 60]
+    python benchmarks/study_channels.py report
+
+Data, budget and training are those of `study_universal.py` with 50 images a class; rates are those that it chose for
+three channels. Images have 1 channel (grey), 4 (RGB and an infrared-like one, 2 G - B) or 8 (RGB, the same a pixel
+later, infrared-like and grey), each in units of its own deviation.
+
+Starts: PyTorch's default; all layers drawn from the encoding, the first from the closed form on 400 unlabelled
+images;
+one member trained on RGB of other data, its norms measured anew on the same 400 images, its first layer
+
+- "sum": the kernels of one channel are the sum over RGB (timm's rule for one channel),
+- "average": those of every channel are the mean over RGB,
+- "repeat": those of RGB in turn, times 3 / channels (timm's rule for more than three),
+- "copy": those of RGB as they are, zero for what is new.
+
+A norm stands behind the first layer, so that sum and average are the same network of one channel but for
+the size of steps.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from study_universal import Cell as Trained
+from study_universal import Data, Sources, chosen_rate, data, interval, trained
+from torch import Tensor, nn
+
+from covalign import init_, load_encoding, vgg11
+from covalign.data.images import Images
+from covalign.data.normalization import Normalization
+from covalign.figures.saving import save_figure
+from covalign.figures.style import GREY, journal, series
+from covalign.networks.readers.opening import read_network
+from covalign.storage.atomic import write_or_refuse
+from covalign.storage.provenance import environment
+from covalign.studies.structure import hidden_layers
+from covalign.studies.universal.filling import Target, settle_norms
+from covalign.training.store import RunStore, load_run
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "universal" / "channels"
+PER_CLASS, SEEDS = 50, 3
+CHANNELS = (4, 1, 8)
+MEMBER = {1: ("sum", "average"), 4: ("repeat", "average", "copy"), 8: ("repeat", "average", "copy")}
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One training."""
+
+    channels: int
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.channels}-{self.method}-{self.seed}.json"
+
+
+def seen(pixels: Tensor, channels: int) -> Tensor:
+    """Return RGB images as a sensor of other channels would show them."""
+    red, green, blue = (pixels[:, c].float() for c in range(3))
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    infrared = 2 * green - blue
+    later = pixels.float().roll(1, -1)
+    rgb = [red, green, blue]
+    kinds = {1: [grey], 4: [*rgb, infrared], 8: [*rgb, *later.unbind(1), infrared, grey]}
+    return torch.stack(kinds[channels], 1).round().clamp(0, 255).to(torch.uint8)
+
+
+def with_channels(images: Data, channels: int) -> Data:
+    """Return the same images with other channels."""
+
+    def turned(part: Images) -> Images:
+        return replace(part, pixels=seen(part.pixels, channels))
+
+    return Data(turned(images.train), turned(images.held), turned(images.test))
+
+
+def own_normalization(pixels: Tensor) -> Normalization:
+    """Mean and deviation of every channel."""
+    values = pixels.double() / 255
+    mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
+    return Normalization("own", tuple(mean), tuple(std))
+
+
+def first_layer(weight: Tensor, channels: int, rule: str) -> Tensor:
+    """Return the pointwise weights ``[c_out, channels k]`` that a rule makes of those of RGB, ``[c_out, 3 k]``."""
+    rgb = weight.flatten(1).reshape(len(weight), 3, -1)
+    if rule == "copy":
+        new = torch.cat([rgb, rgb.new_zeros(len(rgb), channels - 3, rgb.shape[2])], 1)
+    elif rule == "repeat":
+        new = rgb[:, torch.arange(channels) % 3] * 3 / channels
+    else:
+        one = rgb.sum(1) if rule == "sum" else rgb.mean(1)
+        new = one[:, None].expand(-1, channels, -1)
+    return new.reshape(len(weight), -1, 1, 1)
+
+
+def start(cell: Cell, sources: Sources, images: Data, enter: Normalization) -> nn.Module:
+    """Return a network, its norms settled; nothing of it has seen a label of this set."""
+    classes, sample = len(images.test.classes), images.unlabelled(cell.seed)
+    spec = sources.encoding.reference.spec
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(9_000_011 + cell.seed)
+        module = vgg11(form="factorized", width=spec["width"], classes=classes, in_channels=cell.channels)
+    if cell.method == "encoding":
+        init_(module, sources.encoding, sample, seed=cell.seed, normalization=enter)
+        return module
+    if cell.method != "default":
+        run = load_run(sources.members[cell.seed % len(sources.members)], sources.store)
+        fill_from(module, run.module(), cell)
+    network = read_network(module, normalization=enter)
+    settle_norms(Target(module, network, hidden_layers(network), (), own_first=True), sample.pixels)
+    return module
+
+
+def fill_from(module: nn.Module, member: nn.Module, cell: Cell) -> None:
+    """Give a network what a member learned, and a first layer by the cell's rule."""
+    name = hidden_layers(read_network(member))[0].name + ".weight"
+    new, own = module.state_dict(), member.state_dict()
+    kept = {k: v for k, v in own.items() if not k.startswith("head.") and v.shape == new[k].shape}
+    kept[name] = first_layer(own[name], cell.channels, cell.method)
+    module.load_state_dict({**new, **kept})
+
+
+def methods(channels: int) -> tuple[str, ...]:
+    """Return starts that are tried."""
+    return "encoding", "default", *MEMBER[channels]
+
+
+def measure(sources: Sources, images: Data, cell: Cell, rates: Path) -> dict[str, object]:
+    """Train one network and judge it."""
+    kind = cell.method if cell.method in ("encoding", "default") else "member"
+    rate = chosen_rate(rates, kind, PER_CLASS)
+    if rate is None:
+        raise SystemExit(f"no rate is chosen for {kind!r}: run study_universal.py first")
+    began = time.process_time()
+    enter = own_normalization(images.unlabelled(cell.seed).pixels)
+    module = start(cell, sources, images, enter)
+    as_there = Trained("channels", cell.method, PER_CLASS, rate, cell.seed)
+    found = trained(module, as_there, images.few(PER_CLASS, cell.seed), images, enter)
+    seconds = round(time.process_time() - began, 1)
+    return {**asdict(cell), "rate": rate, **found, "seconds": seconds, "torch": torch.__version__}
+
+
+def wanted() -> Iterator[Cell]:
+    """Yield all cells, those of every seed together."""
+    for seed in range(1, SEEDS + 1):
+        for channels in CHANNELS:
+            for method in methods(channels):
+                yield Cell(channels, method, seed)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Measure what is missing."""
+    torch.set_num_threads(1)
+    given.cells.mkdir(parents=True, exist_ok=True)
+    sources = Sources(load_encoding(given.encoding), RunStore(given.store), tuple(given.members))
+    rgb = data(given.images)
+    for cell in wanted():
+        if time.process_time() > 60 * given.minutes:
+            return
+        if not (given.cells / cell.name).exists():
+            document = measure(sources, with_channels(rgb, cell.channels), cell, given.rates)
+            write_or_refuse(given.cells / cell.name, json.dumps(document).encode())
+            print(document, flush=True)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return means over seeds with intervals, and how far the encoding is beyond each start, seed by seed."""
+    rows = []
+    for channels, cells in table.groupby("channels"):
+        by_seed = cells.pivot_table(index="seed", columns="method", values="accuracy")
+        for method in (each for each in methods(int(channels)) if each in by_seed):
+            mean, low, high = interval(by_seed[method].dropna())
+            apart = (by_seed["encoding"] - by_seed[method]).dropna()
+            beyond = interval(apart) if method != "encoding" and len(apart) else (float("nan"),) * 3
+            rows.append((channels, method, int(by_seed[method].count()), mean, low, high, *beyond))
+    names = ("channels", "method", "seeds", "accuracy", "low", "high")
+    return pd.DataFrame(rows, columns=[*names, "encoding_beyond", "beyond_low", "beyond_high"])
+
+
+def draw(found: pd.DataFrame) -> Figure:
+    """Accuracy with its interval, a panel a number of channels."""
+    with matplotlib.rc_context(journal(2.0, 0.42)):
+        figure = Figure(layout="constrained")
+        groups = list(found.groupby("channels"))
+        axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+        for ax, (channels, rows) in zip(axes, groups, strict=True):
+            arms = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+            style = {**series(0), "linestyle": "none"}
+            ax.errorbar(range(len(rows)), rows["accuracy"], yerr=arms, capsize=2, **style)
+            ax.axhline(1 / 40, color=GREY, linewidth=0.6)
+            ax.set_xticks(range(len(rows)), list(rows["method"]), rotation=30)
+            ax.set(title=f"{channels} channel{'s' if channels > 1 else ''}", ylim=(0, None))
+        axes[0].set_ylabel("accuracy")
+    return figure
+
+
+def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Return the page."""
+    lines = [
+        "# Another number of input channels",
+        "",
+        "Made by `benchmarks/study_channels.py`, whose head says how; 50 images a class of 40 classes of Tiny "
+        "ImageNet that no member saw. Chance is .025. Means over seeds with 95 % intervals (Student), and how far "
+        "the encoding is beyond each start, seed by seed.",
+        "",
+        "| channels | start | seeds | accuracy | encoding beyond it |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found.itertuples():
+        low = f" ({row.low:.3f} to {row.high:.3f})" if row.seeds > 1 else ""
+        apart = f" ({row.beyond_low:+.3f} to {row.beyond_high:+.3f})" if row.seeds > 1 else ""
+        beyond = "" if row.method == "encoding" else f"{row.encoding_beyond:+.3f}{apart}"
+        lines.append(f"| {row.channels} | {row.method} | {row.seeds} | {row.accuracy:.3f}{low} | {beyond} |")
+    lines += ["", "![Accuracies](channels.png)", ""]
+    lines.append(f"Processor seconds in all: {table['seconds'].sum():.0f}, one thread.")
+    return "\n".join(lines) + "\n"
+
+
+def report(cells: Path, out: Path) -> None:
+    """Write table, figure and page."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(cells.glob("*.json"))]
+    table = pd.DataFrame(rows).sort_values(["channels", "method", "seed"], ignore_index=True)
+    found = summary(table)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "cells.csv", index=False, float_format="%.5g", lineterminator="\n")
+    found.to_csv(out / "table.csv", index=False, float_format="%.4f", lineterminator="\n")
+    (out / "README.md").write_text(page(found, table), encoding="utf-8")
+    save_figure(draw(found), out / "channels", {"cells": len(table), "environment": environment()})
+    print(page(found, table))
+
+
+def main() -> None:
+    """Measure or report."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("--images", help="the set that no member saw")
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--members", nargs="+", default=[], help="keys of trainings on other data")
+    parser.add_argument("--encoding", default="vgg11-natural")
+    parser.add_argument(
+        "--rates", type=Path, default=Path("build/universal-transfer"), help="cells that chose"
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the processor, then no cell starts")
+    parser.add_argument("--cells", type=Path, default=Path("build/universal-channels"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    if given.what == "report":
+        report(given.cells, given.out)
+    else:
+        run(given)
+
+
+if __name__ == "__main__":
+    main()
