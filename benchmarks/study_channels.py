@@ -20,29 +20,25 @@ A norm stands behind the first layer, so that sum and average are the same netwo
 the size of steps.
 """
 
-import argparse
-import json
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import cells
 import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from study_universal import Cell as Trained
-from study_universal import Data, Sources, chosen_rate, data, interval, trained
+from study_universal import Data, Sources, chosen_rate, data, trained
 from torch import Tensor, nn
 
 from covalign import init_, load_encoding, vgg11
 from covalign.data.images import Images
 from covalign.data.normalization import Normalization
-from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, journal, series
 from covalign.networks.readers.opening import read_network
-from covalign.storage.atomic import write_or_refuse
-from covalign.storage.provenance import environment
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.filling import Target, settle_norms
 from covalign.training.store import RunStore, load_run
@@ -60,11 +56,6 @@ class Cell:
     channels: int
     method: str
     seed: int
-
-    @property
-    def name(self) -> str:
-        """Of its file."""
-        return f"{self.channels}-{self.method}-{self.seed}.json"
 
 
 def seen(pixels: Tensor, channels: int) -> Tensor:
@@ -139,19 +130,17 @@ def methods(channels: int) -> tuple[str, ...]:
     return "encoding", "default", *MEMBER[channels]
 
 
-def measure(sources: Sources, images: Data, cell: Cell, rates: Path) -> dict[str, object]:
+def measure(sources: Sources, rgb: Data, cell: Cell, rates: Path) -> dict[str, Any]:
     """Train one network and judge it."""
     kind = cell.method if cell.method in ("encoding", "default") else "member"
     rate = chosen_rate(rates, kind, PER_CLASS)
     if rate is None:
         raise SystemExit(f"no rate is chosen for {kind!r}: run study_universal.py first")
-    began = time.process_time()
+    images = with_channels(rgb, cell.channels)
     enter = own_normalization(images.unlabelled(cell.seed).pixels)
     module = start(cell, sources, images, enter)
     as_there = Trained("channels", cell.method, PER_CLASS, rate, cell.seed)
-    found = trained(module, as_there, images.few(PER_CLASS, cell.seed), images, enter)
-    seconds = round(time.process_time() - began, 1)
-    return {**asdict(cell), "rate": rate, **found, "seconds": seconds, "torch": torch.__version__}
+    return {"rate": rate, **trained(module, as_there, images.few(PER_CLASS, cell.seed), images, enter)}
 
 
 def wanted() -> Iterator[Cell]:
@@ -162,30 +151,15 @@ def wanted() -> Iterator[Cell]:
                 yield Cell(channels, method, seed)
 
 
-def run(given: argparse.Namespace) -> None:
-    """Measure what is missing."""
-    torch.set_num_threads(1)
-    given.cells.mkdir(parents=True, exist_ok=True)
-    sources = Sources(load_encoding(given.encoding), RunStore(given.store), tuple(given.members))
-    rgb = data(given.images)
-    for cell in wanted():
-        if time.process_time() > 60 * given.minutes:
-            return
-        if not (given.cells / cell.name).exists():
-            document = measure(sources, with_channels(rgb, cell.channels), cell, given.rates)
-            write_or_refuse(given.cells / cell.name, json.dumps(document).encode())
-            print(document, flush=True)
-
-
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return means over seeds with intervals, and how far the encoding is beyond each start, seed by seed."""
     rows = []
-    for channels, cells in table.groupby("channels"):
-        by_seed = cells.pivot_table(index="seed", columns="method", values="accuracy")
+    for channels, of_channels in table.groupby("channels"):
+        by_seed = of_channels.pivot_table(index="seed", columns="method", values="accuracy")
         for method in (each for each in methods(int(channels)) if each in by_seed):
-            mean, low, high = interval(by_seed[method].dropna())
+            mean, low, high = cells.interval(by_seed[method].dropna())
             apart = (by_seed["encoding"] - by_seed[method]).dropna()
-            beyond = interval(apart) if method != "encoding" and len(apart) else (float("nan"),) * 3
+            beyond = cells.interval(apart) if method != "encoding" and len(apart) else (float("nan"),) * 3
             rows.append((channels, method, int(by_seed[method].count()), mean, low, high, *beyond))
     names = ("channels", "method", "seeds", "accuracy", "low", "high")
     return pd.DataFrame(rows, columns=[*names, "encoding_beyond", "beyond_low", "beyond_high"])
@@ -208,7 +182,7 @@ def draw(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
+def page(found: pd.DataFrame) -> str:
     """Return the page."""
     lines = [
         "# Another number of input channels",
@@ -221,47 +195,35 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
         "|---|---|---|---|---|",
     ]
     for row in found.itertuples():
-        low = f" ({row.low:.3f} to {row.high:.3f})" if row.seeds > 1 else ""
-        apart = f" ({row.beyond_low:+.3f} to {row.beyond_high:+.3f})" if row.seeds > 1 else ""
+        reach = cells.between(row.low, row.high, ".3f")
+        apart = cells.between(row.beyond_low, row.beyond_high, "+.3f")
         beyond = "" if row.method == "encoding" else f"{row.encoding_beyond:+.3f}{apart}"
-        lines.append(f"| {row.channels} | {row.method} | {row.seeds} | {row.accuracy:.3f}{low} | {beyond} |")
-    lines += ["", "![Accuracies](channels.png)", ""]
-    lines.append(f"Processor seconds in all: {table['seconds'].sum():.0f}, one thread.")
-    return "\n".join(lines) + "\n"
-
-
-def report(cells: Path, out: Path) -> None:
-    """Write table, figure and page."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(cells.glob("*.json"))]
-    table = pd.DataFrame(rows).sort_values(["channels", "method", "seed"], ignore_index=True)
-    found = summary(table)
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "cells.csv", index=False, float_format="%.5g", lineterminator="\n")
-    found.to_csv(out / "table.csv", index=False, float_format="%.4f", lineterminator="\n")
-    (out / "README.md").write_text(page(found, table), encoding="utf-8")
-    save_figure(draw(found), out / "channels", {"cells": len(table), "environment": environment()})
-    print(page(found, table))
+        lines.append(
+            f"| {row.channels} | {row.method} | {row.seeds} | {row.accuracy:.3f}{reach} | {beyond} |"
+        )
+    return "\n".join([*lines, "", "![Accuracies](channels.png)", ""])
 
 
 def main() -> None:
     """Measure or report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["run", "report"])
-    parser.add_argument("--images", help="the set that no member saw")
+    parser = cells.arguments(__doc__.split("\n")[0], "universal-channels", RESULTS)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--members", nargs="+", default=[], help="keys of trainings on other data")
-    parser.add_argument("--encoding", default="vgg11-natural")
     parser.add_argument(
-        "--rates", type=Path, default=Path("build/universal-transfer"), help="cells that chose"
+        "--rates", type=Path, default=Path("build/universal-transfer"), help="what chose them"
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the processor, then no cell starts")
-    parser.add_argument("--cells", type=Path, default=Path("build/universal-channels"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    if given.what == "report":
-        report(given.cells, given.out)
+    if given.what == "run":
+        torch.set_num_threads(1)
+        sources = Sources(load_encoding(given.encoding), RunStore(given.store), tuple(given.members))
+        rgb = data(given.images)
+        cells.measure(
+            wanted(), given.cells, given.minutes, lambda cell: measure(sources, rgb, cell, given.rates)
+        )
     else:
-        run(given)
+        table = cells.table_of(given.cells, ["channels", "method", "seed"])
+        found = summary(table)
+        cells.write(given.out, "channels", table, found, draw(found), page(found))
 
 
 if __name__ == "__main__":

@@ -11,29 +11,25 @@ or as PyTorch's default seen through B at its full length; rates are those that 
 two starts where all weights are learned. A layer has at most as many directions as the encoding keeps.
 """
 
-import argparse
-import json
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cells
 import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from study_universal import ENTER, Data, chosen_rate, data, interval, trained
+from study_universal import ENTER, Data, chosen_rate, data, trained
 from study_universal import Cell as Trained
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from covalign import UniversalEncoding, load_encoding, vgg11
 from covalign.encoding.haar import haar_frame
-from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, journal, series
 from covalign.networks.readers.opening import read_network
-from covalign.storage.atomic import write_or_refuse
-from covalign.storage.provenance import environment
 from covalign.storage.streams import stream
 from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
@@ -53,11 +49,6 @@ class Cell:
     basis: str
     rank: int
     seed: int
-
-    @property
-    def name(self) -> str:
-        """Of its file."""
-        return f"{self.basis}-{self.rank}-{self.seed}.json"
 
 
 class InBasis(nn.Module):
@@ -131,18 +122,15 @@ def learned(module: nn.Module) -> int:
     return sum(each.numel() for each in module.parameters() if each.requires_grad)
 
 
-def measure(encoding: UniversalEncoding, images: Data, cell: Cell, rates: Path) -> dict[str, object]:
+def measure(encoding: UniversalEncoding, images: Data, cell: Cell, rates: Path) -> dict[str, Any]:
     """Train one network and judge it."""
     rate = chosen_rate(rates, BASES[cell.basis], PER_CLASS)
     if rate is None:
         raise SystemExit(f"no rate is chosen for {BASES[cell.basis]!r}: run study_universal.py first")
-    began = time.process_time()
     module = start(cell, encoding, images)
     as_there = Trained("frozen", cell.basis, PER_CLASS, rate, cell.seed)
     found = trained(module, as_there, images.few(PER_CLASS, cell.seed), images)
-    seconds = round(time.process_time() - began, 1)
-    numbers = {"rate": rate, "learned": learned(module), **found, "seconds": seconds}
-    return {**asdict(cell), **numbers, "torch": torch.__version__}
+    return {"rate": rate, "learned": learned(module), **found}
 
 
 def wanted() -> Iterator[Cell]:
@@ -153,25 +141,12 @@ def wanted() -> Iterator[Cell]:
                 yield Cell(basis, rank, seed)
 
 
-def run(given: argparse.Namespace) -> None:
-    """Measure what is missing."""
-    torch.set_num_threads(1)
-    given.cells.mkdir(parents=True, exist_ok=True)
-    encoding, images = load_encoding(given.encoding), data(given.images)
-    for cell in wanted():
-        if time.process_time() > 60 * given.minutes:
-            return
-        if not (given.cells / cell.name).exists():
-            document = measure(encoding, images, cell, given.rates)
-            write_or_refuse(given.cells / cell.name, json.dumps(document).encode())
-            print(document, flush=True)
-
-
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return means over seeds with intervals."""
     rows = []
-    for (rank, basis), cells in table.groupby(["rank", "basis"]):
-        rows.append((basis, rank, cells["learned"].iloc[0], len(cells), *interval(cells["accuracy"])))
+    for (rank, basis), alike in table.groupby(["rank", "basis"]):
+        reach = cells.interval(alike["accuracy"])
+        rows.append((basis, rank, alike["learned"].iloc[0], len(alike), *reach))
     return pd.DataFrame(rows, columns=["basis", "rank", "learned", "seeds", "accuracy", "low", "high"])
 
 
@@ -196,7 +171,7 @@ def draw(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
+def page(found: pd.DataFrame) -> str:
     """Return the page."""
     lines = [
         "# Directions preset and frozen, coefficients learned",
@@ -208,45 +183,30 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
         "|---|---|---|---|---|",
     ]
     for row in found.itertuples():
-        reach = f" ({row.low:.3f} to {row.high:.3f})" if row.seeds > 1 else ""
+        reach = cells.between(row.low, row.high, ".3f")
         lines.append(
             f"| {row.rank} | {row.basis} | {row.learned:,} | {row.seeds} | {row.accuracy:.3f}{reach} |"
         )
-    lines += ["", "![Accuracies](frozen.png)", ""]
-    lines.append(f"Processor seconds in all: {table['seconds'].sum():.0f}, one thread.")
-    return "\n".join(lines) + "\n"
-
-
-def report(cells: Path, out: Path) -> None:
-    """Write table, figure and page."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(cells.glob("*.json"))]
-    table = pd.DataFrame(rows).sort_values(["basis", "rank", "seed"], ignore_index=True)
-    found = summary(table)
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "cells.csv", index=False, float_format="%.5g", lineterminator="\n")
-    found.to_csv(out / "table.csv", index=False, float_format="%.4f", lineterminator="\n")
-    (out / "README.md").write_text(page(found, table), encoding="utf-8")
-    save_figure(draw(found), out / "frozen", {"cells": len(table), "environment": environment()})
-    print(page(found, table))
+    return "\n".join([*lines, "", "![Accuracies](frozen.png)", ""])
 
 
 def main() -> None:
     """Measure or report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["run", "report"])
-    parser.add_argument("--images", help="the set that no member saw")
-    parser.add_argument("--encoding", default="vgg11-natural")
+    parser = cells.arguments(__doc__.split("\n")[0], "universal-frozen", RESULTS)
     parser.add_argument(
-        "--rates", type=Path, default=Path("build/universal-transfer"), help="cells that chose"
+        "--rates", type=Path, default=Path("build/universal-transfer"), help="what chose them"
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the processor, then no cell starts")
-    parser.add_argument("--cells", type=Path, default=Path("build/universal-frozen"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    if given.what == "report":
-        report(given.cells, given.out)
+    if given.what == "run":
+        torch.set_num_threads(1)
+        encoding, images = load_encoding(given.encoding), data(given.images)
+        cells.measure(
+            wanted(), given.cells, given.minutes, lambda cell: measure(encoding, images, cell, given.rates)
+        )
     else:
-        run(given)
+        table = cells.table_of(given.cells, ["basis", "rank", "seed"])
+        found = summary(table)
+        cells.write(given.out, "frozen", table, found, draw(found), page(found))
 
 
 if __name__ == "__main__":

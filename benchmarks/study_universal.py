@@ -25,18 +25,16 @@ Not run, since batch norms take scales away: Kaiming's initialization, which is 
 instead of uniform entries, and LSUV, which is then orthogonal.
 """
 
-import argparse
 import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import cells
 import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 from study_universal_own import RIDGES, ridge
 from torch import Tensor, nn
 
@@ -46,11 +44,8 @@ from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.data.normalization import Normalization, normalization
 from covalign.encoding.haar import haar_frame
-from covalign.figures.saving import save_figure
 from covalign.figures.style import GREY, journal, series
 from covalign.networks.readers.opening import read_network
-from covalign.storage.atomic import write_or_refuse
-from covalign.storage.provenance import environment
 from covalign.storage.streams import stream
 from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
@@ -64,6 +59,8 @@ HELD = 50
 """Training images of every class that choose ridge and rate."""
 ALIGNED_ON = 400
 SEEDS = 5
+COLUMNS = ["part", "per_class", "method", "seeds", "accuracy", "low", "high"]
+COLUMNS += ["beyond_default", "beyond_low", "beyond_high"]
 RATES = (0.003, 0.01, 0.03)
 SHOWN, BATCH = 8000, 40
 """Images that a training sees, whatever its budget, and those of a step."""
@@ -81,11 +78,6 @@ class Cell:
     per_class: int
     rate: float
     seed: int
-
-    @property
-    def name(self) -> str:
-        """Of its file."""
-        return f"{self.part}-{self.method}-{self.per_class}-{self.rate:g}-{self.seed}.json"
 
 
 @dataclass(frozen=True)
@@ -241,98 +233,49 @@ def trained(
     }
 
 
-def readout(method: str, seed: int, sources: Sources, images: Data, budgets: list[int]) -> Iterator[tuple]:
-    """Measure one network at several budgets, its features taken once."""
-    module = start(method, sources, images, seed)
-    seen = {
-        name: features(module, each.pixels) for name, each in (("held", images.held), ("test", images.test))
-    }
-    for per_class in budgets:
-        few = images.few(per_class, seed)
-        found = fitted({**seen, "few": features(module, few.pixels)}, few, images)
-        yield Cell("readout", method, per_class, 0.0, seed), found
+def readout(cell: Cell, sources: Sources, images: Data) -> dict[str, float]:
+    """Fit the readout of one network."""
+    module, few = start(cell.method, sources, images, cell.seed), images.few(cell.per_class, cell.seed)
+    parts = {"few": few, "held": images.held, "test": images.test}
+    return fitted({name: features(module, each.pixels) for name, each in parts.items()}, few, images)
 
 
-def chosen_rate(cells: Path, method: str, per_class: int) -> float | None:
+def measured(cell: Cell, sources: Sources, images: Data) -> dict[str, float]:
+    """Return what is found of a cell."""
+    if cell.part == "readout":
+        return readout(cell, sources, images)
+    module = start(cell.method, sources, images, cell.seed)
+    return trained(module, cell, images.few(cell.per_class, cell.seed), images)
+
+
+def chosen_rate(folder: Path, method: str, per_class: int) -> float | None:
     """Return the best rate of seed 0 on held images; None where not all were tried."""
     scores = {}
     for rate in RATES:
-        path = cells / Cell("training", method, per_class, rate, 0).name
+        path = cells.file_of(folder, Cell("training", method, per_class, rate, 0))
         if not path.exists():
             return None
         scores[rate] = json.loads(path.read_text(encoding="utf-8"))["chosen_on"]
     return max(scores, key=scores.__getitem__)
 
 
-def keep(cells: Path, cell: Cell, found: dict[str, float], seconds: float) -> None:
-    """Write one cell, whole or not at all."""
-    document = {**asdict(cell), **found, "seconds": round(seconds, 1), "torch": torch.__version__}
-    write_or_refuse(cells / cell.name, json.dumps(document).encode())
-    print(document, flush=True)
-
-
-def work(
-    sources: Sources, images: Data, cells: Path, methods: tuple[str, ...]
-) -> Iterator[Callable[[], None]]:
-    """Yield what is still to be measured, in order."""
-    yield from readouts(sources, images, cells, methods, 50)
-    yield from trainings(sources, images, cells, methods)
-    yield from readouts(sources, images, cells, methods, 0)
-
-
-def readouts(
-    sources: Sources, images: Data, cells: Path, methods: tuple[str, ...], budget: int
-) -> Iterator[Callable[[], None]]:
-    """Yield the readouts of one budget that are missing."""
-    for seed in range(1, SEEDS + 1):
-        for method in (each for each in READOUT if each in methods):
-            if not (cells / Cell("readout", method, budget, 0.0, seed).name).exists():
-                yield lambda m=method, s=seed: measure_readout(sources, images, cells, m, s, [budget])
-
-
-def trainings(
-    sources: Sources, images: Data, cells: Path, methods: tuple[str, ...]
-) -> Iterator[Callable[[], None]]:
-    """Yield the trainings that are missing: of every budget first those that choose its rates."""
+def wanted(folder: Path, methods: tuple[str, ...]) -> Iterator[Cell]:
+    """Yield all cells, those that decide first; rates of a budget are known once its seed 0 is measured."""
+    yield from readouts(methods, FEW[0])
     for per_class in FEW:
-        for seed in range(SEEDS + 1):
+        for method in (each for each in STARTS if each in methods):
+            yield from (Cell("training", method, per_class, rate, 0) for rate in RATES)
+        for seed in range(1, SEEDS + 1):
             for method in (each for each in STARTS if each in methods):
-                best = chosen_rate(cells, method, per_class)
-                rates = RATES if seed == 0 else () if best is None else (best,)
-                for rate in rates:
-                    cell = Cell("training", method, per_class, rate, seed)
-                    if not (cells / cell.name).exists():
-                        yield lambda c=cell: measure_training(sources, images, cells, c)
+                if rate := chosen_rate(folder, method, per_class):
+                    yield Cell("training", method, per_class, rate, seed)
+    yield from readouts(methods, 0)
 
 
-def measure_readout(
-    sources: Sources, images: Data, cells: Path, method: str, seed: int, budgets: list[int]
-) -> None:
-    """Measure and keep the readouts of one network."""
-    began = time.process_time()
-    for cell, found in readout(method, seed, sources, images, budgets):
-        keep(cells, cell, found, time.process_time() - began)
-
-
-def measure_training(sources: Sources, images: Data, cells: Path, cell: Cell) -> None:
-    """Measure and keep one training."""
-    began = time.process_time()
-    module = start(cell.method, sources, images, cell.seed)
-    found = trained(module, cell, images.few(cell.per_class, cell.seed), images)
-    keep(cells, cell, found, time.process_time() - began)
-
-
-def table_of(cells: Path) -> pd.DataFrame:
-    """Return a row a cell."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(cells.glob("*.json"))]
-    return pd.DataFrame(rows).sort_values(["part", "per_class", "method", "rate", "seed"], ignore_index=True)
-
-
-def interval(values: pd.Series) -> tuple[float, float, float]:
-    """Mean and its 95 % interval (Student)."""
-    count, mean = len(values), float(values.mean())
-    reach = student.ppf(0.975, count - 1) * float(values.std()) / count**0.5 if count > 1 else float("nan")
-    return mean, mean - reach, mean + reach
+def readouts(methods: tuple[str, ...], per_class: int) -> Iterator[Cell]:
+    """Yield the readouts of one budget."""
+    for seed in range(1, SEEDS + 1):
+        yield from (Cell("readout", each, per_class, 0.0, seed) for each in READOUT if each in methods)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -342,10 +285,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     judged = table[table["seed"] > 0]
-    for (part, per_class), cells in judged.groupby(["part", "per_class"]):
-        by_seed = cells.pivot_table(index="seed", columns="method", values="accuracy")
+    for (part, per_class), alike in judged.groupby(["part", "per_class"]):
+        by_seed = alike.pivot_table(index="seed", columns="method", values="accuracy")
         for method in by_seed:
-            mean, low, high = interval(by_seed[method].dropna())
+            mean, low, high = cells.interval(by_seed[method].dropna())
             row = {
                 "part": part,
                 "per_class": per_class,
@@ -356,7 +299,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                 "high": high,
             }
             if "default" in by_seed and method != "default":
-                apart = interval((by_seed[method] - by_seed["default"]).dropna())
+                apart = cells.interval((by_seed[method] - by_seed["default"]).dropna())
                 row |= dict(zip(("beyond_default", "beyond_low", "beyond_high"), apart, strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
@@ -397,11 +340,6 @@ def missing(found: pd.DataFrame) -> list[str]:
     ]
 
 
-def between(low: float, high: float, digits: str) -> str:
-    """Return an interval in words; nothing where one seed has none."""
-    return "" if pd.isna(low) else f" ({low:{digits}} to {high:{digits}})"
-
-
 def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
     """Return the page."""
     lines = [
@@ -417,11 +355,11 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
     for row in found.itertuples():
         apart = (
             "" if pd.isna(row.beyond_default) else
-            f"{row.beyond_default:+.3f}{between(row.beyond_low, row.beyond_high, '+.3f')}"
+            f"{row.beyond_default:+.3f}{cells.between(row.beyond_low, row.beyond_high, '+.3f')}"
         )  # fmt: skip
         lines.append(
             f"| {row.part} | {row.per_class or '450 (all)'} | {row.method} | {row.seeds} | "
-            f"{row.accuracy:.3f}{between(row.low, row.high, '.3f')} | {apart} |"
+            f"{row.accuracy:.3f}{cells.between(row.low, row.high, '.3f')} | {apart} |"
         )
     lines += ["", "![Accuracies](transfer.png)", ""]
     rates = table[table["seed"] == 0]
@@ -433,57 +371,27 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
         lines.append("")
     if absent := missing(found):
         lines += ["Not measured, or not over all seeds:", "", *(f"- {each}" for each in absent), ""]
-    lines.append(f"Processor seconds in all: {table['seconds'].sum():.0f}, one thread.")
-    return "\n".join(lines) + "\n"
-
-
-def report(cells: Path, out: Path) -> None:
-    """Write table, figure and page."""
-    table = table_of(cells)
-    found = summary(table).reindex(
-        columns=[
-            *("part", "per_class", "method", "seeds", "accuracy", "low", "high"),
-            *("beyond_default", "beyond_low", "beyond_high"),
-        ]
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "cells.csv", index=False, float_format="%.5g", lineterminator="\n")
-    found.to_csv(out / "table.csv", index=False, float_format="%.4f", lineterminator="\n")
-    (out / "README.md").write_text(page(found, table), encoding="utf-8")
-    save_figure(draw(found), out / "transfer", {"cells": len(table), "environment": environment()})
-    print(page(found, table))
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Measure or report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["run", "report"])
-    parser.add_argument("--images", help="the set that no member saw")
+    parser = cells.arguments(__doc__.split("\n")[0], "universal-transfer", RESULTS)
     parser.add_argument("--store", type=Path)
     parser.add_argument(
         "--members", nargs="+", default=[], help="keys of trainings on other data, one a seed"
     )
-    parser.add_argument("--encoding", default="vgg11-natural")
     parser.add_argument("--methods", nargs="+", default=[*dict.fromkeys((*READOUT, *STARTS))])
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="of the processor, after which no cell starts"
-    )
-    parser.add_argument("--cells", type=Path, default=Path("build/universal-transfer"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    if given.what == "report":
-        report(given.cells, given.out)
-        return
-    torch.set_num_threads(1)
-    given.cells.mkdir(parents=True, exist_ok=True)
-    sources = Sources(load_encoding(given.encoding), RunStore(given.store), tuple(given.members))
-    images = data(given.images)
-    # Rates are known only after the cells of seed 0, so that what is left is asked for again after every cell.
-    while time.process_time() < 60 * given.minutes:
-        following = next(work(sources, images, given.cells, tuple(given.methods)), None)
-        if following is None:
-            break
-        following()
+    if given.what == "run":
+        torch.set_num_threads(1)
+        sources = Sources(load_encoding(given.encoding), RunStore(given.store), tuple(given.members))
+        images, asked = data(given.images), wanted(given.cells, tuple(given.methods))
+        cells.measure(asked, given.cells, given.minutes, lambda cell: measured(cell, sources, images))
+    else:
+        table = cells.table_of(given.cells, ["part", "per_class", "method", "rate", "seed"])
+        found = summary(table).reindex(columns=COLUMNS)
+        cells.write(given.out, "transfer", table, found, draw(found), page(found, table))
 
 
 if __name__ == "__main__":
