@@ -61,7 +61,7 @@ ALIGNED_ON = 400
 SEEDS = 5
 COLUMNS = ["part", "per_class", "method", "seeds", "accuracy", "low", "high"]
 COLUMNS += ["beyond_default", "beyond_low", "beyond_high"]
-RATES = (0.003, 0.01, 0.03)
+RATES = (0.003, 0.01, 0.03, 0.1)
 SHOWN, BATCH = 8000, 40
 """Images that a training sees, whatever its budget, and those of a step."""
 READOUT = ("encoding", "default", "unaligned", "orthogonal", "member")

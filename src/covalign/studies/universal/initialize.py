@@ -27,6 +27,7 @@ from covalign.networks.readers.module import factorized_stages
 from covalign.networks.readers.opening import read_network
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
+from covalign.showing import Shown
 from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.columns import FilledRow
@@ -39,8 +40,8 @@ FEWEST = 10
 """Images below which neither norms nor alignments can be measured; our choice."""
 
 
-@dataclass(frozen=True)
-class Initialization:
+@dataclass(frozen=True, repr=False)
+class Initialization(Shown):
     """What `init_` did.
 
     Attributes:
