@@ -16,8 +16,9 @@ from covalign.kernels.symmetric import gram
 FLOOR = 1e-5
 """Smallest lambda_r / lambda_1 that is read from a Gram matrix: a relative error of some 1e-11 (n = 512)."""
 
-NORM_ERROR = 1e-11
-"""Relative error of a sum of singular values from which on it is not read from a Gram matrix."""
+NORM_ERROR = 1e-10
+"""Bound on the relative error of a sum of singular values from which on it is not read from a Gram matrix; of 261
+random spectra below it none was off by more than a third of it."""
 
 
 TAME = 1e-100, 1e100
