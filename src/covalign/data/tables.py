@@ -129,11 +129,22 @@ def _read(
             continue
         for batch in _batches(part, column):
             stop = start + len(batch)
+            if stop > first:
+                raise _uneven(part, column, count, "more")
             inside = rows[bisect_left(rows, start) : bisect_left(rows, stop)]
             cells = batch.take(pa.array([row - start for row in inside], pa.int64())).to_pylist()
             for row, cell in zip(inside, cells, strict=True):
                 yield (where := f"{part.origin}, row {row - first + count}"), _bytes(cell, where)
             start = stop
+        if start < first:
+            raise _uneven(part, column, count, f"{count - first + start}")
+
+
+def _uneven(part: Part, column: str, count: int, found: str) -> InputError:
+    return InputError(
+        f"{part.origin}: column {column!r} holds {found} rows where there are {count} labels: the file is damaged; "
+        "restore it"
+    )
 
 
 def _bytes(cell: Any, where: str) -> bytes:
