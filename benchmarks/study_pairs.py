@@ -35,6 +35,7 @@ def measured(count: int, budget: float) -> dict[str, float]:
         controls=False,
         calibrate=False,
         curves=False,
+        layer_map=False,
         memory=int(budget * 2**30),
         progress=stages,
     )

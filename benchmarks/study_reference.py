@@ -31,6 +31,7 @@ def measured(store: Path, count: int) -> tuple[pd.DataFrame, dict[str, float]]:
         controls=False,
         calibrate=False,
         curves=False,
+        layer_map=False,
         reference=True,
         max_images=None,
         memory=4 * 2**30,

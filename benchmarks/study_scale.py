@@ -139,6 +139,7 @@ def timed_comparison(width: float, images: int) -> dict[str, float]:
         controls=False,
         calibrate=False,
         curves=False,
+        layer_map=False,
         progress=stages,
     )
     return stages.seconds

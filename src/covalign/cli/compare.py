@@ -29,6 +29,7 @@ def compare(
     controls: bool = True,
     calibrate: bool = True,
     curves: bool = True,
+    layer_map: bool = True,
     reference: options.Reference = False,
     memory: options.Memory = 2.0,
     workers: sharing.Workers = 1,
@@ -60,6 +61,7 @@ def compare(
         controls: also compare with alignments fitted to shuffled images, and to features centred at each position.
         calibrate: also estimate the calibrated similarity with its interval.
         curves: also measure shared variance direction by direction, and R without leading directions.
+        layer_map: also compare what every layer receives with what every other receives, of the first dozen pairs.
     """
     if population is None and dry_run:
         raise InputError("--dry-run: expected --population FILE, of which it says what is there")
@@ -106,6 +108,7 @@ def compare(
             controls=controls,
             calibrate=calibrate,
             curves=curves,
+            layer_map=layer_map,
             reference=reference,
             memory=options.in_bytes(memory),
             workers=workers,

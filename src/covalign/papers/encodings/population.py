@@ -165,6 +165,7 @@ def comparison(bench: Bench, block: Block) -> Comparison:
             seed=bench.seed,
             controls={pair.kind for pair in block.pairs} == {SAME},
             calibrate=False,
+            layer_map=False,
             progress=bench.progress,
         ).save(folder)
         return load_comparison(folder)

@@ -110,6 +110,7 @@ def atlas(
         controls=False,
         calibrate=False,
         curves=curves,
+        layer_map=False,
         reference=reference,
         memory=memory,
         workers=workers,

@@ -22,6 +22,7 @@ from covalign.studies.comparison.conditions import conditions_of
 from covalign.studies.comparison.couples import Couple, Passes, couple
 from covalign.studies.comparison.known import Known
 from covalign.studies.comparison.layers import layer_row
+from covalign.studies.comparison.received import layer_maps
 from covalign.studies.comparison.record import Comparison
 from covalign.studies.comparison.rows import LayerPair
 from covalign.studies.comparison.settings import Settings
@@ -109,6 +110,7 @@ def compare(
     controls: bool = True,
     calibrate: bool = True,
     curves: bool = True,
+    layer_map: bool = True,
     reference: bool = False,
     memory: int = MEMORY_BUDGET,
     workers: int = 1,
@@ -132,6 +134,8 @@ def compare(
         controls: also fit alignments to shuffled images.
         calibrate: also estimate the calibrated similarity.
         curves: also measure shared variance direction by direction, and R without leading directions.
+        layer_map: also compare what all layers receive with what all others receive, over 256 images at most, of the
+            first twelve pairs of networks (`covalign.studies.comparison.received`).
         reference: align every network to what all have in common (`covalign.studies.comparison.reference`) instead of
             every pair, at a cost that grows with networks and not with pairs; without controls.
         memory: bytes that decoded images and alignments may hold at a time; the number of images a pass follows from
@@ -168,6 +172,8 @@ def compare(
         known = Known.of(cache, couples, sample, settings, passes.batch)
         together = Together(sample, settings, known, executor.threads)
         found = _pairs(passes, encodings, together, executor, carry_out, progress)
+        mapped = couples if layer_map else ()
+        maps = layer_maps(mapped, sample, every=layers is None, seed=seed, memory=memory, progress=progress)
     pairs = [(each.names, layer) for place, each in enumerate(couples) for layer in found[place]]
     named = {each.name: each for each in opened}
     return Comparison(
@@ -181,6 +187,7 @@ def compare(
         curves={
             (*names, layer.row.layer_a): layer.curve for names, layer in pairs if layer.curve is not None
         },
+        layer_maps=maps,
         conditions=conditions,
         training={each.name: each.history for each in opened},
         skipped={each.name: [(s.name, s.reason) for s in each.network.skipped] for each in opened},

@@ -23,6 +23,8 @@ from covalign.report.tables import csv_bytes, frame_table, left_out
 from covalign.storage.plain import json_bytes
 from covalign.studies.comparison.answers import answers
 from covalign.studies.comparison.conditions import ConditionRow
+from covalign.studies.comparison.heats import layer_map_section, layer_map_table
+from covalign.studies.comparison.layer_map import LayerMap
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import group_places, pairs
 from covalign.studies.comparison.panels import (
@@ -57,6 +59,7 @@ def comparison_page(
     spatial: Mapping[tuple[str, str], SpatialCovariance],
     cosine_maps: Mapping[tuple[str, str, str], Tensor],
     curves: Mapping[tuple[str, str, str], SharedVariance],
+    layer_maps: Mapping[tuple[str, str], LayerMap],
     conditions: Mapping[str, str],
     by_condition: pd.DataFrame,
     training: Mapping[str, list[dict[str, Any]]],
@@ -76,6 +79,7 @@ def comparison_page(
     sections = (
         similarity_section(table, conditions),
         condition_section(by_condition),
+        layer_map_section(layer_maps, len(pairs(table))),
         layer_section(table, layers, spectra),
         direction_section(table, curves),
         map_section(table, cosine_maps),
@@ -84,7 +88,7 @@ def comparison_page(
         training_section(training),
         skipped_section(skipped),
         method_section(),
-        origin_section(files(table, layers, spectra, training, skipped, provenance), provenance),
+        origin_section(files(table, layers, spectra, layer_maps, training, skipped, provenance), provenance),
     )
     return Page(
         kicker="comparison report",
@@ -261,6 +265,7 @@ def files(
     table: pd.DataFrame,
     layers: pd.DataFrame,
     spectra: Mapping[tuple[str, str], Tensor],
+    layer_maps: Mapping[tuple[str, str], LayerMap],
     training: Mapping[str, list[dict[str, Any]]],
     skipped: Mapping[str, list[tuple[str, str]]],
     provenance: Mapping[str, Any],
@@ -279,6 +284,12 @@ def files(
             for (name, layer), values in spectra.items()
         ],
     }
+    mapped = Download(
+        "layer-maps.csv",
+        "text/csv",
+        csv_bytes(layer_map_table(layer_maps)) if layer_maps else b"",
+        "every layer against every layer: debiased CKA of what they receive",
+    )
     return (
         Download(
             "comparison.csv",
@@ -287,6 +298,7 @@ def files(
             "every pair at every layer, all columns",
         ),
         Download("layers.csv", "text/csv", csv_bytes(layers), "every network and layer, all columns"),
+        *((mapped,) if layer_maps else ()),
         Download(
             "results.json", "application/json", json_bytes(numbers), "spectra, training histories, provenance"
         ),

@@ -17,6 +17,7 @@ from covalign.report.page import Page
 from covalign.storage.results import Stored
 from covalign.studies.comparison.columns import PairRow
 from covalign.studies.comparison.conditions import condition_table
+from covalign.studies.comparison.layer_map import LayerMap
 from covalign.studies.comparison.page import comparison_page
 from covalign.studies.comparison.sheets import save_figures, similarity_figure
 from covalign.studies.result import Result
@@ -35,6 +36,8 @@ class Comparison(Result):
         spatial: spatial covariances by (network, layer), for kernels larger than 1x1.
         cosine_maps: aligned absolute eigenvector cosines by (a, b, layer of a).
         curves: shared variance by number of directions, by (a, b, layer of a).
+        layer_maps: how alike is what all layers receive, by (a, b), of the first pairs of networks, and by (a, a) of
+            these networks with themselves; of activations, not of weights.
         conditions: by network, the condition it stands for, where networks were grouped.
         training: history by network, a dictionary per epoch; empty where unknown.
         skipped: by network, what was not read as a layer, and why.
@@ -43,7 +46,7 @@ class Comparison(Result):
     """
 
     KIND: ClassVar[str] = "comparison"
-    PARTS: ClassVar[tuple[type, ...]] = (SpatialCovariance, SharedVariance)
+    PARTS: ClassVar[tuple[type, ...]] = (SpatialCovariance, SharedVariance, LayerMap)
 
     table: pd.DataFrame
     layers: pd.DataFrame
@@ -51,6 +54,7 @@ class Comparison(Result):
     spatial: dict[tuple[str, str], SpatialCovariance] = field(default_factory=dict)
     cosine_maps: dict[tuple[str, str, str], Float64[Tensor, "r1 r2"]] = field(default_factory=dict)
     curves: dict[tuple[str, str, str], SharedVariance] = field(default_factory=dict)
+    layer_maps: dict[tuple[str, str], LayerMap] = field(default_factory=dict)
     conditions: dict[str, str] = field(default_factory=dict)
     training: dict[str, list[dict[str, float | int]]] = field(default_factory=dict)
     skipped: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -77,6 +81,7 @@ class Comparison(Result):
             spatial=self.spatial,
             cosine_maps=self.cosine_maps,
             curves=self.curves,
+            layer_maps=self.layer_maps,
             by_condition=self.by_condition,
             training=self.training,
         )
@@ -90,6 +95,7 @@ class Comparison(Result):
             spatial=self.spatial,
             cosine_maps=self.cosine_maps,
             curves=self.curves,
+            layer_maps=self.layer_maps,
             conditions=self.conditions,
             by_condition=self.by_condition,
             training=self.training,

@@ -17,6 +17,7 @@ from covalign.encoding.debiased.shared_variance import SharedVariance
 from covalign.encoding.spatial import SpatialCovariance
 from covalign.figures.conditions import condition_matrix
 from covalign.figures.eigenvectors import cosine_map
+from covalign.figures.heat import CROWDED, cell, heat_map
 from covalign.figures.saving import save_figure
 from covalign.figures.spatial import spatial_eigenvectors
 from covalign.figures.spectra import spectrum
@@ -29,6 +30,7 @@ from covalign.studies.comparison.figures import (
     shared_against_rank,
     similarity_against_depth,
 )
+from covalign.studies.comparison.layer_map import LayerMap
 from covalign.studies.comparison.orders import pair_label, pairs, rows_of
 
 PANELS = 12
@@ -117,6 +119,40 @@ def cosine_map_figure(table: pd.DataFrame, maps: Mapping[tuple[str, str, str], T
     return figure
 
 
+def layer_map_figure(maps: Sequence[LayerMap]) -> Figure:
+    """Draw what every layer receives against what every other receives, a panel a map (at most 12, of deep ones 3).
+
+    Frames: layers whose weights were compared; points: in each row, the layer that is most alike.
+    """
+    deep = max(max(each.values.shape) for each in maps) > CROWDED
+    chosen = maps[: 3 if deep else PANELS]
+    columns = 1 if deep else min(3, len(chosen))
+    sides = [[cell(each.values.shape) * size for size in each.values.shape] for each in chosen]
+    rows = -(-len(chosen) // columns)
+    names = 0.062 * max(len(plain(name)) for each in chosen for name in (*each.layers_a, *each.layers_b))
+    wide = max(side[1] for side in sides) + names + 0.4
+    heights = [max(side[0] for side in sides[row * columns :][:columns]) + names + 0.4 for row in range(rows)]
+    figure = Figure(layout="constrained", figsize=(wide * columns + 0.7, sum(heights)))
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for each, ax in zip(chosen, grid.flat, strict=False):
+        ax.set_axis_on()
+        alone = each.a == each.b
+        image = heat_map(
+            each.values.numpy(),
+            ax,
+            rows=each.layers_a,
+            columns=each.layers_b,
+            framed=each.places,
+            pointed=() if alone else each.nearest,
+        )
+        ax.set(ylabel=plain(each.a), xlabel="itself" if alone else plain(each.b))
+    label = f"debiased CKA, {chosen[0].images:,} images"
+    figure.colorbar(image, ax=grid, label=label, shrink=min(1.0, 2.4 / sum(heights)), aspect=16)
+    return figure
+
+
 def spectra_figure(layers: pd.DataFrame, spectra: Mapping[tuple[str, str], Tensor]) -> Figure:
     """Draw every layer's spectrum over its bulk: a row a network, a column a layer (at most 12 of each)."""
     names = list(dict.fromkeys(layers["network"]))[:PANELS]
@@ -168,6 +204,7 @@ def comparison_figures(
     curves: Mapping[tuple[str, str, str], SharedVariance],
     by_condition: pd.DataFrame,
     training: Mapping[str, Sequence[dict[str, Any]]],
+    layer_maps: Mapping[tuple[str, str], LayerMap] | None = None,
 ) -> dict[str, Figure]:
     """Return the figures that the parts of a comparison can fill, by file name; see `Comparison`.
 
@@ -182,6 +219,7 @@ def comparison_figures(
         "shared-variance": (lambda: shared_figure(table, curves), bool(curves)),
         "cosine-levels": (lambda: level_figure(table), table["cosine"].notna().any()),
         "cosine-maps": (lambda: cosine_map_figure(table, cosine_maps), bool(cosine_maps)),
+        "layer-maps": (lambda: layer_map_figure(list((layer_maps or {}).values())), bool(layer_maps)),
         "spectra": (lambda: spectra_figure(layers, spectra), bool(spectra)),
         "spatial-eigenvectors": (lambda: spatial_figure(spatial), bool(spatial)),
         "training": (lambda: training_figure(training), any(training.values())),

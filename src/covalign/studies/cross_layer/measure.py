@@ -59,6 +59,7 @@ def cross_layer_map(
         seed=seed,
         controls=False,
         calibrate=calibrate,
+        layer_map=False,
         progress=progress,
     )
     table = found.table

@@ -26,7 +26,7 @@ def learned_alike(a: Subject, b: Subject, images: Images, seed: int) -> bool | N
     """
     if a.network.source is None or b.network.source is None or not _comparable(a, b):
         return None
-    table = compare([a, b], images, calibrate=False, seed=seed, max_images=None).table
+    table = compare([a, b], images, calibrate=False, layer_map=False, seed=seed, max_images=None).table
     rows = beyond_first(table, "debiased")
     rows = rows[rows["debiased_p"].notna()]
     if rows.empty:

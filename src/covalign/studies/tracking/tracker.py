@@ -163,6 +163,7 @@ class Tracker:
             controls=False,
             calibrate=False,
             curves=False,
+            layer_map=False,
         ).table
         return [tracked(step, row) for row in table.to_dict("records")]
 

@@ -96,6 +96,7 @@ def trajectory(
             seed=seed,
             controls=controls,
             calibrate=calibrate,
+            layer_map=False,
         )
         start = {"network": run.name, "epoch": epoch, "reference": name}
         rows += [start | row for row in _rows(checkpoint, comparison)]
