@@ -7,6 +7,7 @@ not here is imported from its module, such as `covalign.studies.trajectory.measu
 from covalign.data.images import Images as Images
 from covalign.data.loading import load_images as load_images
 from covalign.data.normalization import Normalization as Normalization
+from covalign.encoding.activations import debiased_cka as debiased_cka
 from covalign.encoding.alignment import Alignment as Alignment
 from covalign.encoding.alignment import alignment_distances as alignment_distances
 from covalign.encoding.alignment import leading_alignment as leading_alignment
@@ -47,6 +48,7 @@ from covalign.networks.network import Layer as Layer
 from covalign.networks.network import Network as Network
 from covalign.studies.atlas.measure import atlas as atlas
 from covalign.studies.atlas.record import Atlas as Atlas
+from covalign.studies.comparison.layer_map import LayerMap as LayerMap
 from covalign.studies.comparison.layers import layer_statistics as layer_statistics
 from covalign.studies.comparison.measure import align as align
 from covalign.studies.comparison.measure import compare as compare

@@ -207,6 +207,7 @@ def test_conditions_and_curves_make_figures_of_their_own(joint):
         spatial={},
         cosine_maps={},
         curves=curves,
+        layer_maps={},
         by_condition=conditions(("x", "y", "z")),
         training={},
     )
@@ -221,10 +222,11 @@ def test_a_comparison_fills_every_figure_it_can(joint, tmp_path):
         layers=joint.layers[joint.layers["depth"] < 3],
         spatial=dict(list(joint.spatial.items())[:2]),
     )
-    given = ("table", "layers", "spectra", "cosine_maps", "curves", "by_condition", "training")
+    given = ("table", "layers", "spectra", "cosine_maps", "curves", "layer_maps", "by_condition", "training")
     parts = {name: getattr(small, name) for name in given}
     figures = comparison_figures(**parts, spatial=small.spatial)
-    names = {"similarity", "cosine-levels", "cosine-maps", "spectra", "spatial-eigenvectors", "training"}
+    drawn = {"similarity", "cosine-levels", "cosine-maps", "layer-maps", "spectra", "spatial-eigenvectors"}
+    names = drawn | {"training"}
     assert set(figures) == names
     assert len(figures["cosine-levels"].axes) == 3
     assert len([ax for ax in figures["cosine-maps"].axes if ax.images]) == 6

@@ -14,6 +14,7 @@ from covalign.encoding.reasons import Reason, Remark, codes
 from covalign.encoding.spatial import spatial_covariance
 from covalign.report.columns import completed
 from covalign.studies.comparison.columns import PairRow
+from covalign.studies.comparison.layer_map import LayerMap
 from covalign.studies.comparison.record import Comparison
 
 NAMES = ("grey textures, seed 0", "grey textures, seed 1", "photographs, seed 0", "photographs, seed 1")
@@ -104,6 +105,18 @@ def pair_table(names, form, generator):
     return completed(table, PairRow)
 
 
+def layer_map(a, b, form, matched=True):
+    """Eight layers against eight: the nearer in depth the more alike, and the last of a most like the sixth of b."""
+    layers, places = tuple(layer_names(form)), torch.arange(8, dtype=torch.float64)
+    values = 1 - 0.1 * (places[:, None] - places).abs()
+    if matched:
+        values = values - 0.2
+        values[7, 5] = 0.9
+    depths = tuple(range(1, 9))
+    pairs = tuple(zip(layers, layers, strict=True)) if matched else ()
+    return LayerMap(a, b, layers, layers, depths, depths, values, pairs, 256)
+
+
 def comparison(names=NAMES, form="factorized"):
     """Return a comparison of networks called ``names``."""
     generator = torch.Generator().manual_seed(0)
@@ -159,6 +172,10 @@ def comparison(names=NAMES, form="factorized"):
         spectra=spectra,
         cosine_maps=maps,
         spatial=spatial,
+        layer_maps={
+            **{(a, b): layer_map(a, b, form) for a, b in combinations(names, 2)},
+            **{(name, name): layer_map(name, name, form, matched=False) for name in names},
+        },
         training=dict.fromkeys(names, history),
         skipped={names[0]: [("head.bias", "a bias has no weight covariance")]},
         provenance={

@@ -6,6 +6,7 @@ colour-blind readers too, and the map reads on grey paper. No value is grey.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -66,7 +67,7 @@ def heat_map(
     few = max(values.shape) <= PRINTED
     for row, column in pointed:
         at = (column + 0.36, row - 0.36) if few else (column, row)
-        style = {
+        style: dict[str, Any] = {
             "markersize": 2.2,
             "markerfacecolor": FRAME,
             "markeredgecolor": POINT,

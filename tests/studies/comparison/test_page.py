@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from covalign.encoding.debiased.shared_variance import shared_variance
-from covalign.report.page import Gallery, Plots, Table
+from covalign.report.page import Downloads, Gallery, Heats, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
 from covalign.report.sections import spatial_section
@@ -32,6 +32,7 @@ def test_the_page_tells_its_story_in_order(page):
     keys = [section.key for section in page.sections]
     assert keys == [
         "similarity",
+        "correspondence",
         "layers",
         "eigenvectors",
         "spectra",
@@ -45,10 +46,39 @@ def test_the_page_tells_its_story_in_order(page):
 
 def test_sections_without_content_are_left_out(joint):
     bare = dataclasses.replace(
-        joint, spectra=joint.spectra, spatial={}, cosine_maps={}, training={"a": []}, skipped={}
+        joint,
+        spectra=joint.spectra,
+        spatial={},
+        cosine_maps={},
+        layer_maps={},
+        training={"a": []},
+        skipped={},
     )
     keys = [section.key for section in bare.page().sections]
     assert keys == ["similarity", "layers", "spectra", "method", "origin"]
+
+
+def test_all_layers_against_all_are_drawn_first_pair_large(page):
+    (figure,) = parts(page, Heats)
+    first, *others = figure.maps
+    assert len(figure.maps) == 6 + 4
+    assert [first.small, *{each.small for each in others}] == [False, True]
+    assert first.texts[0][:2] == ((".80", "#ffffff"), (".70", "#ffffff"))
+    assert first.notes[7][5] == "stages.7.convolution – stages.5.convolution: 0.90"
+    assert first.framed == tuple((place, place) for place in range(8))
+    assert first.pointed == (*first.framed[:7], (7, 5))
+    assert {(each.across, each.framed, each.pointed) for each in figure.maps[6:]} == {("itself", (), ())}
+    assert len(set(map(tuple, first.pixels.reshape(-1, 3).tolist()))) == 9
+
+
+def test_maps_of_layers_are_among_the_downloads(page, joint):
+    (files,) = parts(page, Downloads)
+    (kept,) = [file for file in files.files if file.name == "layer-maps.csv"]
+    table = pd.read_csv(io.BytesIO(kept.content))
+    assert len(table) == 10 * 64
+    assert table["compared"].sum() == 6 * 8
+    one = joint.layer_maps[pairs(joint.table)[0]]
+    assert table["value"][:64].tolist() == pytest.approx(one.values.flatten().tolist())
 
 
 def test_every_plot_is_valid_plotly(page):

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from samples.networks import images, module, permuted, read
 
 def paired(*networks, layers=None, sample=None):
     found = [Subject(f"net {place}", network) for place, network in enumerate(networks)]
-    return [couple(one, other, layers, sample) for one, other in zip(found, found[1:], strict=False)]
+    return [couple(one, other, layers, sample) for one, other in pairwise(found)]
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,10 @@ def test_nothing_is_lost_on_the_way_to_disk_and_back(comparison, saved):
         assert torch.equal(again.spatial[key].eigenvalues, space.eigenvalues)
         assert torch.equal(again.spatial[key].eigenvectors, space.eigenvectors)
         assert again.spatial[key].kernel_size == space.kernel_size
+    assert list(again.layer_maps) == [("a", "b"), ("a", "a"), ("b", "b")] == list(comparison.layer_maps)
+    for key, found in comparison.layer_maps.items():
+        pd.testing.assert_frame_equal(again.layer_maps[key].table, found.table)
+        assert again.layer_maps[key].matched == found.matched
     assert (again.training, again.skipped) == (comparison.training, comparison.skipped)
     assert again.provenance == json.loads(json.dumps(comparison.provenance))
 

@@ -45,7 +45,10 @@ def _others(found: pd.DataFrame) -> str:
     ahead, steps = number(float((off["nearest_value"] - off["value"]).mean())), float(off["steps"].mean())
     if len(off) == 1:
         return f"In the other one a layer {count(round(steps), 'place')} away is more alike, by {ahead}."
-    return f"In the {len(off):,} others another layer is more alike, by {ahead} and {steps:.1f} places away on average."
+    return (
+        f"In the {len(off):,} others another layer is more alike, by {ahead} and {steps:.1f} places away "
+        "on average."
+    )
 
 
 def _neighbours(maps: Collection[LayerMap]) -> str:

@@ -202,9 +202,9 @@ def comparison_figures(
     spatial: Mapping[tuple[str, str], SpatialCovariance],
     cosine_maps: Mapping[tuple[str, str, str], Tensor],
     curves: Mapping[tuple[str, str, str], SharedVariance],
+    layer_maps: Mapping[tuple[str, str], LayerMap],
     by_condition: pd.DataFrame,
     training: Mapping[str, Sequence[dict[str, Any]]],
-    layer_maps: Mapping[tuple[str, str], LayerMap] | None = None,
 ) -> dict[str, Figure]:
     """Return the figures that the parts of a comparison can fill, by file name; see `Comparison`.
 
@@ -219,7 +219,7 @@ def comparison_figures(
         "shared-variance": (lambda: shared_figure(table, curves), bool(curves)),
         "cosine-levels": (lambda: level_figure(table), table["cosine"].notna().any()),
         "cosine-maps": (lambda: cosine_map_figure(table, cosine_maps), bool(cosine_maps)),
-        "layer-maps": (lambda: layer_map_figure(list((layer_maps or {}).values())), bool(layer_maps)),
+        "layer-maps": (lambda: layer_map_figure(list(layer_maps.values())), bool(layer_maps)),
         "spectra": (lambda: spectra_figure(layers, spectra), bool(spectra)),
         "spatial-eigenvectors": (lambda: spatial_figure(spatial), bool(spatial)),
         "training": (lambda: training_figure(training), any(training.values())),
