@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from covalign.encoding.debiased.shared_variance import shared_variance
-from covalign.report.page import Downloads, Gallery, Heats, Plots, Table
+from covalign.report.heat import Heats
+from covalign.report.page import Downloads, Gallery, Plots, Table
 from covalign.report.plots import by_rank, logarithmic
 from covalign.report.provenance import provenance_facts
 from covalign.report.sections import spatial_section

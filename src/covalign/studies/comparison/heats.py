@@ -8,8 +8,9 @@ from matplotlib.colors import to_hex
 
 from covalign.figures.heat import DARK, PRINTED, colors, shades
 from covalign.figures.style import shorten
-from covalign.report.page import Heat, Heats, Section
-from covalign.report.tables import left_out
+from covalign.report.heat import Heat, Heats
+from covalign.report.page import Download, Section
+from covalign.report.tables import csv_bytes, left_out
 from covalign.report.words import number
 from covalign.studies.comparison.layer_map import LayerMap
 from covalign.studies.comparison.layer_map_words import correspondence
@@ -99,6 +100,10 @@ def _notes(found: LayerMap) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def layer_map_table(maps: Maps) -> pd.DataFrame:
-    """Return all maps as one table, a row per two layers (`LayerMap.table`)."""
-    return pd.concat([each.table for each in maps.values()], ignore_index=True)
+def layer_map_files(maps: Maps) -> tuple[Download, ...]:
+    """Return all maps as one table, a row per two layers (`LayerMap.table`); nothing where there are none."""
+    if not maps:
+        return ()
+    table = pd.concat([each.table for each in maps.values()], ignore_index=True)
+    meaning = "every layer against every layer: debiased CKA of what they receive"
+    return (Download("layer-maps.csv", "text/csv", csv_bytes(table), meaning),)

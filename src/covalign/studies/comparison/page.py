@@ -23,7 +23,7 @@ from covalign.report.tables import csv_bytes, frame_table, left_out
 from covalign.storage.plain import json_bytes
 from covalign.studies.comparison.answers import answers
 from covalign.studies.comparison.conditions import ConditionRow
-from covalign.studies.comparison.heats import layer_map_section, layer_map_table
+from covalign.studies.comparison.heats import layer_map_files, layer_map_section
 from covalign.studies.comparison.layer_map import LayerMap
 from covalign.studies.comparison.maps import cosine_maps
 from covalign.studies.comparison.orders import group_places, pairs
@@ -284,12 +284,6 @@ def files(
             for (name, layer), values in spectra.items()
         ],
     }
-    mapped = Download(
-        "layer-maps.csv",
-        "text/csv",
-        csv_bytes(layer_map_table(layer_maps)) if layer_maps else b"",
-        "every layer against every layer: debiased CKA of what they receive",
-    )
     return (
         Download(
             "comparison.csv",
@@ -298,7 +292,7 @@ def files(
             "every pair at every layer, all columns",
         ),
         Download("layers.csv", "text/csv", csv_bytes(layers), "every network and layer, all columns"),
-        *((mapped,) if layer_maps else ()),
+        *layer_map_files(layer_maps),
         Download(
             "results.json", "application/json", json_bytes(numbers), "spectra, training histories, provenance"
         ),

@@ -5,8 +5,8 @@ every network is passed once, not once a pair. Of each layer only its distinctio
 networks as later pairs still need.
 
 Layers differ in resolution; what an image gives a layer is taken as its mean over positions (our choice). With all
-positions side by side, layers of networks that were trained alike found their counterparts no better: 36 of 96, against
-39 by means (``benchmarks/study_layer_map.py``).
+positions side by side, layers of networks that were trained alike found their counterparts no better: 36 of 96,
+against 39 by means (``benchmarks/study_layer_map.py``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
