@@ -1,178 +1,40 @@
-"""Are the layers that are found in a bare file those of the module that it was saved from?
+"""Are the layers that are read those of the module, whichever way it is read?
 
-Run by hand, in an environment that has `transformers` as well:
+Run by hand, in an environment that has `transformers`, timm and torchvision as well:
 
     python benchmarks/study_reading.py --out docs/results/reading
 
-Small untrained networks are built from configurations of published architectures, and from own definitions of others;
-each is saved as safetensors and as a PyTorch state dict, read without its architecture, and compared with the
-two-dimensional convolutions and linear layers that the module itself has (tied weights once). Counted are layers
-that are found with the right weight, layers that are missed, and tensors that are read and are none. Conv1D of GPT-2,
-which stores [c_in, c_out], is counted as a linear layer in either order; queries, keys and values that were cut out
-of one product are counted as that product. Fixed seeds; nothing is downloaded.
+Untrained networks of published architectures (`benchmarks/strangers.py`), small where their configuration allows
+it, and own definitions of others. Each is read as the module that it is, and without its architecture from a PyTorch
+state dict, from safetensors and from the arrays of NumPy; one in every few also from an ONNX graph. What is read is
+compared with the two-dimensional convolutions and linear layers that the module itself has (tied weights once):
+counted are layers that are found with the right weight, layers that are listed as left out, layers that are neither,
+and tensors that are read and are none. Conv1D of GPT-2, which stores [c_in, c_out], is counted as a linear layer in either order;
+queries, keys and values that were cut out of one product are counted as that product. Fixed seeds; nothing is
+downloaded.
 """
 
 import argparse
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from strangers import published
+from torch import Tensor, nn
 
 from covalign.errors import InputError
+from covalign.networks.network import Network
 from covalign.networks.readers.opening import read_network
 
-SMALL = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "num_layers": 2,
-    "d_model": 32, "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 120,
-    "encoder_layers": 2, "decoder_layers": 2,
-    "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
-    "d_ff": 48, "d_kv": 16, "num_heads": 2, "num_key_value_heads": 2, "image_size": 32, "patch_size": 8,
-    "max_position_embeddings": 64, "n_positions": 64, "embedding_size": 32, "pad_token_id": 0, "dim": 32,
-    "hidden_dim": 48, "n_heads": 2, "n_layers": 2, "embed_dim": 32, "head_dim": 16,
-}  # fmt: skip
-"""What makes any configuration small, as far as it has such an entry."""
-
-PUBLISHED = [
-    "Albert",
-    "Bart",
-    "Beit",
-    "Bert",
-    "BioGpt",
-    "BigBird",
-    "Blenderbot",
-    "Bloom",
-    "Canine",
-    "CLIPVision",
-    "CLIPText",
-    "ConvBert",
-    "ConvNext",
-    "ConvNextV2",
-    "CTRL",
-    "Cvt",
-    "Data2VecVision",
-    "Deberta",
-    "DebertaV2",
-    "DeiT",
-    "DistilBert",
-    "DPT",
-    "Dinov2",
-    "Electra",
-    "EfficientNet",
-    "Ernie",
-    "Falcon",
-    "FNet",
-    "FocalNet",
-    "Funnel",
-    "Gemma",
-    "GPT2",
-    "GPTNeo",
-    "GPTNeoX",
-    "GPTJ",
-    "GLPN",
-    "Hiera",
-    "IBert",
-    "ImageGPT",
-    "LayoutLM",
-    "LED",
-    "Levit",
-    "Llama",
-    "Longformer",
-    "M2M100",
-    "Marian",
-    "MBart",
-    "Mistral",
-    "Mixtral",
-    "MobileBert",
-    "MobileNetV1",
-    "MobileNetV2",
-    "MobileViT",
-    "MobileViTV2",
-    "MPNet",
-    "MPT",
-    "MT5",
-    "Nystromformer",
-    "OPT",
-    "Pegasus",
-    "Phi",
-    "PoolFormer",
-    "Pvt",
-    "PvtV2",
-    "Qwen2",
-    "RegNet",
-    "ResNet",
-    "Roberta",
-    "RoFormer",
-    "Segformer",
-    "SiglipVision",
-    "Splinter",
-    "SqueezeBert",
-    "SwiftFormer",
-    "Swin",
-    "Swin2SR",
-    "Swinv2",
-    "T5",
-    "TextNet",
-    "UperNet",
-    "ViT",
-    "ViTMAE",
-    "ViTMSN",
-    "VitDet",
-    "XGLM",
-    "XLM",
-    "XLNet",
-    "Yolos",
-    "YolosModel",
-    "ZoeDepth",
-]
-
-
-def published() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
-    """Return what builds each published architecture from its configuration, made small."""
-    import transformers
-
-    for name in PUBLISHED:
-        configuration = getattr(transformers, f"{name}Config", None)
-        model = getattr(transformers, f"{name}Model", None)
-        if configuration is not None and model is not None:
-            yield f"transformers {name}", lambda c=configuration, m=model: m(small(c))
-    yield from others()
-
-
-def others() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
-    """Return transformers of torchvision and timm, where these are installed."""
-    try:
-        import timm
-        import torchvision
-    except Exception as error:  # torchvision fails in its own way beside another torch
-        print(f"torchvision and timm are left out: {type(error).__name__}", flush=True)
-        return
-    make = torchvision.models.VisionTransformer
-    yield "torchvision VisionTransformer", lambda: make(32, 8, 2, 4, 32, 48, num_classes=10)
-    for name in ("vit_tiny_patch16_224", "deit_tiny_patch16_224", "beit_base_patch16_224", "cait_xxs24_224"):
-        yield (
-            f"timm {name}",
-            lambda n=name: timm.create_model(n, img_size=32, patch_size=8, depth=2, embed_dim=96),
-        )
-    yield "timm pvt_v2_b0", lambda: timm.create_model("pvt_v2_b0")
-    yield (
-        "timm swin",
-        lambda: timm.create_model(
-            "swin_tiny_patch4_window7_224", img_size=56, depths=(1, 1), embed_dim=24, num_heads=(2, 2)
-        ),
-    )
-
-
-def small(configuration: Any) -> Any:
-    """Return a configuration with small entries where it has them as plain numbers."""
-    default = configuration().to_dict()
-    chosen = {key: value for key, value in SMALL.items() if isinstance(default.get(key), int)}
-    return configuration(**chosen)
+EXPORTED = 3
+"""One of so many networks that take images of 224 pixels is exported to ONNX as well."""
+CLOSE = 1e-5
+"""Difference up to which numbers are those of the module: weights in parts are put together again."""
 
 
 class Residual(nn.Module):
@@ -362,9 +224,9 @@ def own() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
     yield "Inception", lambda: named(a=c(8, 4, 1), b=sequence(c(8, 4, 1), c(4, 6, 3)), first=c(3, 8, 3))
 
 
-def expected(module: nn.Module) -> dict[str, torch.Tensor]:
+def expected(module: nn.Module) -> dict[str, Tensor]:
     """Return the weights of the layers that a module has, by name, each once, neurons first."""
-    found: dict[str, torch.Tensor] = {}
+    found: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, part in module.named_modules():
         kind = type(part).__name__
@@ -383,62 +245,101 @@ def expected(module: nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def compared(module: nn.Module, source: Path | nn.Module) -> dict[str, object]:
-    """Read a file, or the module itself, and return what of the module's layers was found."""
-    wanted = expected(module)
-    try:
-        network = read_network(source)
-    except InputError as error:
-        return {
-            "layers": len(wanted),
-            "found": 0,
-            "missed": len(wanted),
-            "surplus": 0,
-            "listed": 0,
-            "remark": str(error)[-120:],
-        }
-    got: dict[str, torch.Tensor] = {}
+def compared(wanted: Mapping[str, Tensor], network: Network, named: bool) -> dict[str, object]:
+    """Return what of a module's layers a network has, by names where the file keeps them, and else by numbers."""
+    got: dict[str, Tensor] = {}
     for layer in network.layers:
         key = layer.part_of or layer.name
         got[key] = torch.cat([got[key], layer.weight]) if key in got else layer.weight
+    left = {entry.name.removesuffix(".weight") for entry in network.skipped}
     inside = network.details.get("inside", "")
-    right, missed = [], []
+    right: set[str] = set()
+    listed, missed = [], []
     for name, weight in wanted.items():
-        ending = name.removeprefix(f"{inside}.")
-        match = next(
-            (
-                key
-                for key in (name, ending, *got)
-                if key in got and (key in (name, ending) or name.endswith(f".{key}"))
-            ),
-            None,
+        endings = (name, name.removeprefix(f"{inside}."))
+        candidates = (
+            [key for key in got if key in endings or name.endswith(f".{key}")] if named else list(got)
         )
-        values = got.get(match) if match else None
-        same = (
-            values is not None
-            and values.numel() == weight.numel()
-            and any(
-                torch.allclose(values.reshape(-1), other.reshape(-1), atol=1e-5)
-                for other in (weight, weight.T if weight.ndim == 2 else weight)
-            )
-        )
-        (right if same else missed).append(match if same else name)
+        match = next((key for key in candidates if key not in right and is_same(got[key], weight)), None)
+        if match is not None:
+            right.add(match)
+        elif any(name == each or name.startswith(f"{each}.") or name.endswith(f".{each}") for each in left):
+            listed.append(name)
+        else:
+            missed.append(name)
     surplus = [key for key in got if key not in right]
+    remarks = [f"listed {name}" for name in listed[:3]] + [f"missed {name}" for name in missed[:3]]
     return {
-        "layers": len(wanted), "found": len(right), "missed": len(missed), "surplus": len(surplus),
-        "listed": len(network.skipped), "remark": "; ".join(
-            [f"missed {name}" for name in missed[:3]] + [f"surplus {name}" for name in surplus[:3]]
-        ),
-    }  # fmt: skip
+        "layers": len(wanted),
+        "found": len(right),
+        "listed": len(listed),
+        "missed": len(missed),
+        "surplus": len(surplus),
+        "left_out": len(network.skipped),
+        "remark": "; ".join(remarks + [f"surplus {name}" for name in surplus[:3]]),
+    }
+
+
+def is_same(read: Tensor, weight: Tensor) -> bool:
+    """Whether numbers are those of a weight, in either order of its axes where it has two."""
+    if read.numel() != weight.numel():
+        return False
+    orders = (weight, weight.T) if weight.ndim == 2 else (weight,)
+    return any(torch.allclose(read.reshape(-1), each.reshape(-1), atol=CLOSE) for each in orders)
+
+
+def files(module: nn.Module, folder: Path, exported: bool) -> Iterator[tuple[str, Path]]:
+    """Write a module's weights in every format and return kind and path of each."""
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()}
+    torch.save(module.state_dict(), folder / "net.pt")
+    yield ".pt", folder / "net.pt"
+    save_file(state, folder / "net.safetensors")
+    yield ".safetensors", folder / "net.safetensors"
+    np.savez(folder / "net.npz", **{name: tensor.numpy() for name, tensor in state.items()})
+    yield ".npz", folder / "net.npz"
+    if exported:
+        keep = torch.onnx.TrainingMode.PRESERVE  # evaluation mode would multiply batch norms into weights
+        torch.onnx.export(
+            module,
+            (torch.zeros(1, 3, 224, 224),),
+            folder / "net.onnx",
+            dynamo=False,
+            training=keep,
+            do_constant_folding=False,
+        )
+        yield ".onnx", folder / "net.onnx"
+
+
+def rows(name: str, module: nn.Module, exported: bool) -> Iterator[dict[str, object]]:
+    """Read a module in every way, and return a row for each."""
+    wanted = expected(module)
+    with tempfile.TemporaryDirectory() as folder:
+        sources: dict[str, Path | nn.Module] = {"module": module}
+        try:
+            for kind, path in files(module, Path(folder), exported):
+                sources[kind] = path
+        except Exception as error:  # an exporter may raise anything
+            print(f"{name}: not exported ({type(error).__name__}: {str(error)[:100]})", flush=True)
+        for kind, source in sources.items():
+            row: dict[str, object] = {"architecture": name, "read_from": kind}
+            try:
+                yield row | compared(wanted, read_network(source), named=kind != ".onnx")
+            except InputError as error:
+                counts = {"layers": len(wanted), "missed": len(wanted)}
+                nothing = dict.fromkeys(("found", "listed", "surplus", "left_out"), 0)
+                yield row | nothing | counts | {"remark": f"refused: {str(error)[-160:]}"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    out = parser.parse_args().out
+    parser.add_argument("--only", default="", help="a part of the names of those that are read")
+    given = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = []
-    for name, build in (*own(), *published()):
+    found: list[dict[str, object]] = []
+    for number, (name, build) in enumerate((*own(), *published())):
+        if given.only not in name:
+            continue
         torch.manual_seed(0)
         try:
             module = build().eval()
@@ -447,26 +348,19 @@ def main() -> None:
             continue
         for parameter in module.parameters():  # zeros and ones of initializers would hide confusions
             if parameter.ndim > 1:
-                nn.init.normal_(parameter)
-        with tempfile.TemporaryDirectory() as folder:
-            state = module.state_dict()
-            torch.save(state, Path(folder) / "net.pt")
-            save_file(
-                {key: value.clone().contiguous() for key, value in state.items()},
-                Path(folder) / "net.safetensors",
-            )
-            sources = {
-                "module": module,
-                **{end: Path(folder) / f"net.{end}" for end in ("pt", "safetensors")},
-            }
-            for suffix, source in sources.items():
-                rows.append({"architecture": name, "file": suffix, **compared(module, source)})
-        print(rows[-1], flush=True)
-    table = pd.DataFrame(rows)
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "reading.csv", index=False)
-    total = table[["layers", "found", "missed", "surplus"]].sum()
-    print(table["architecture"].nunique(), "architectures:", dict(total))
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        exported = name.startswith(("timm", "torchvision")) and number % EXPORTED == 0
+        for row in rows(name, module, exported):
+            found.append(row)
+            if row["missed"] or row["surplus"] or row["listed"]:
+                print(row, flush=True)
+        print(f"{name}: {found[-1]['layers']} layers", flush=True)
+        table = pd.DataFrame(found)
+        given.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(given.out / "reading.csv", index=False)
+    counts = ["layers", "found", "listed", "missed", "surplus"]
+    print(table.groupby("read_from")[counts].sum().to_string())
+    print(table["architecture"].nunique(), "architectures")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ An adapter has no layers: its factors are determined up to a rotation between th
     AdaLoRA  D = B diag(E) A                                         (Zhang et al. 2023)
     LoHa     D = (w1_a w1_b) * (w2_a w2_b), elementwise              (Hyeon-Woo et al. 2022)
     LoKr     D = w1 (x) w2, Kronecker, either of them a product      (Yeh et al. 2023)
+             products of convolutions with a core over space: sum_ij t_ij.. a_ip b_jr  (Tucker)
     W' = W + s D,   s = alpha / r, or alpha / sqrt(r) where the configuration says so
     DoRA     W' = m (W + s D) / ||W + s D||, for each neuron         (Liu et al. 2024)
 
 PEFT keeps modules that were trained whole beside the factors; they take the place of the base's.
 
 The names are those of PEFT, diffusers, kohya's scripts and loralib. alpha is stored beside the factors or in
-``adapter_config.json``; where neither is, s = 1, which is said.
+``adapter_config.json``; where neither is, s = 1, which is said. What starts by taking a part out of its base
+(PiSSA, OLoRA, CorDA, LoftQ) is no update of it, and is refused, as are kinds that are not read.
 """
 
 import json
@@ -36,6 +38,12 @@ from covalign.networks.readers.names import plain, says
 from covalign.networks.readers.torch_file import WeightFile
 
 CONFIGURATION = "adapter_config.json"
+READ = ("LORA", "ADALORA", "LOHA", "LOKR")
+"""Kinds that are read, by PEFT's names."""
+STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to start that change the base itself, by PEFT's names."""
+WITHIN = "base_model."
+"""What PEFT puts before every name."""
 _NAMED = r"(?:\.(?!weight$)\w+)?"
 ROLES = {
     re.compile(pattern): role
@@ -60,8 +68,11 @@ FORMS = (
     {"up", "down", "singular"},
     {"up", "down", "mid"},
     {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"},
+    {"hada_t1", "hada_w1_a", "hada_w1_b", "hada_t2", "hada_w2_a", "hada_w2_b"},
     {"lokr_w1", "lokr_w2"},
     {"lokr_w1", "lokr_w2_a", "lokr_w2_b"},
+    {"lokr_w1", "lokr_t2", "lokr_w2_a", "lokr_w2_b"},
+    {"lokr_w1_a", "lokr_w1_b", "lokr_t2", "lokr_w2_a", "lokr_w2_b"},
     {"lokr_w1_a", "lokr_w1_b", "lokr_w2"},
     {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"},
     {"diff"},
@@ -93,8 +104,11 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
     """Return the adapter that a file holds; None where it holds no factors, or layers beside them.
 
     Raises:
-        InputError: factors whose shapes do not belong together, or a damaged configuration.
+        InputError: factors whose shapes do not belong together, a damaged configuration, or a kind of adapter that
+            is not read.
     """
+    stated = _configuration(file)
+    _refuse_kind(file, stated)
     found: dict[str, dict[str, Tensor]] = {}
     skipped: list[Skipped] = []
     for key, tensor in file.tensors.items():
@@ -105,13 +119,16 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
             skipped.append(Skipped(key, "part of an adapter of a kind that is not read"))
         elif tensor.ndim > 1 and (trained := WHOLE.match(key)):
             found.setdefault(f"base_model.model.{trained[1]}", {})["whole"] = tensor
-        elif tensor.ndim > 1:
+        elif tensor.ndim > 1 and not key.startswith(WITHIN):
             return None
+        elif tensor.ndim > 1:
+            skipped.append(
+                Skipped(key, "a parameter of its own, as of an adapter of a kind that is not read")
+            )
     if any("whole" in parts and len(parts) > 1 for parts in found.values()):
         return None
-    if not any(says(part, ADAPTERS) for key in file.tensors for part in key.split(".")):
+    if not skipped and not any(says(part, ADAPTERS) for key in file.tensors for part in key.split(".")):
         return None
-    stated = _configuration(file)
     updates = []
     for target, parts in found.items():
         factors = {role: part for role, part in parts.items() if role not in ("alpha", "magnitude")}
@@ -120,7 +137,7 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
             continue
         for role, factor in factors.items():
             require_finite(f"{target} {role}", factor)
-        scale = _scale(target, parts.get("alpha"), _rank(factors), stated)
+        scale = _scale(target, parts.get("alpha"), _rank(target, factors, stated), stated)
         updates.append(Update(target, factors, scale, parts.get("magnitude")))
     if not updates:
         raise InputError(
@@ -186,22 +203,51 @@ def _role(key: str) -> tuple[str, str] | None:
     return None
 
 
-def _rank(factors: Mapping[str, Tensor]) -> int:
+def _refuse_kind(file: WeightFile, stated: Mapping[str, Any]) -> None:
+    """Refuse an adapter whose configuration says that it is no update of its base, or of a kind that is not read."""
+    if not (
+        Path(file.path).name.startswith("adapter") or all(key.startswith(WITHIN) for key in file.tensors)
+    ):
+        return  # another file beside the configuration
+    kind, start = str(stated.get("peft_type", READ[0])), str(stated.get("init_lora_weights", "")).lower()
+    if kind.upper() not in READ:
+        raise InputError(
+            f"{file.path}: an adapter of a kind that is not read ({kind}), expected LoRA, LoHa, LoKr or DoRA; merge "
+            "it into its base and compare the networks"
+        )
+    if start.startswith(STARTS):
+        raise InputError(
+            f"{file.path}: an adapter that starts by changing its base (init_lora_weights: {start}), expected an "
+            "update of the base as it is; merge it into its base and compare the networks"
+        )
+
+
+def _rank(target: str, factors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> int:
+    """Return the rank by which alpha is divided; 0 where no factor shows one, which is then no product."""
     for role in ("down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
         if role in factors:
-            return len(factors[role])
-    return 1
+            return factors[role].shape[0]
+    own = _of_target(stated.get("rank_pattern"), target)
+    rank = own if own is not None else stated.get("r")
+    return rank if isinstance(rank, int) else 0
 
 
 def _scale(target: str, alpha: Tensor | None, rank: int, stated: Mapping[str, Any]) -> float:
+    if rank == 0:
+        return 1.0  # makers set alpha to the rank then
     if alpha is not None and alpha.numel() == 1:
         return float(alpha) / rank
-    patterns = stated.get("alpha_pattern") or {}
-    own = next((value for key, value in patterns.items() if re.search(rf"(^|\.){key}$", target)), None)
+    own = _of_target(stated.get("alpha_pattern"), target)
     number = own if own is not None else stated.get("lora_alpha", stated.get("alpha"))
     if not isinstance(number, int | float):
         return 1.0
     return number / (math.sqrt(rank) if stated.get("use_rslora") else rank)
+
+
+def _of_target(patterns: Any, target: str) -> Any:
+    """Return what a configuration states for one module, by the endings of names; None where it states nothing."""
+    stated = patterns.items() if isinstance(patterns, dict) else ()
+    return next((value for key, value in stated if re.search(rf"(^|\.){key}$", target)), None)
 
 
 def _configuration(file: WeightFile) -> dict[str, Any]:

@@ -18,10 +18,13 @@ from torch import Tensor
 
 from covalign.errors import InputError, optional
 from covalign.limits import TENSORS
+from covalign.networks.network import Skipped
 from covalign.networks.readers.names import dotted
 from covalign.networks.readers.torch_file import WeightFile, one_line
 from covalign.storage.archive import check_entries, check_size
 
+NUMBERS = "fiubc"
+"""Kinds of arrays that tensors hold."""
 PLACES = ("model_weights", "params")
 """Where Keras and Flax keep the weights beside the state of an optimizer."""
 LOCAL_HEADER = 30
@@ -107,6 +110,8 @@ def _entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         shape, fortran, dtype = _npy_header(stream)
         if dtype.hasobject:
             return None
+        if dtype.kind not in NUMBERS:
+            return _unread(dtype)
         start = stream.tell()
         if start + math.prod(shape) * dtype.itemsize != entry.file_size:
             raise ValueError(f"{entry.filename} declares {list(shape)} {dtype} in {entry.file_size} bytes")
@@ -156,7 +161,8 @@ def _rank(name: str, order: list[str]) -> int:
 def _dataset(item: Any, mapped: Path | None) -> Any:
     """Return an array, mapped where it lies in the file as it is."""
     if item.dtype.kind != "f" or item.dtype.hasobject:
-        return np.zeros(item.shape, np.int8) if item.dtype.kind in "iub" and item.ndim < 2 else None
+        small = item.dtype.kind in "iub" and item.ndim < 2
+        return np.zeros(item.shape, np.int8) if small else _unread(item.dtype)
     offset = item.id.get_offset() if mapped and item.size else None
     if mapped is None or offset is None:
         return item[()] if item.size else np.zeros(item.shape, item.dtype)
@@ -179,20 +185,28 @@ def _keras_name(name: str) -> str:
 
 
 def _weight_file(path: Path, arrays: Iterator[tuple[str, Any]], ordered: bool) -> WeightFile:
-    tensors = {name: _tensor(array) for name, array in arrays if isinstance(array, np.ndarray)}
-    kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    read = {name: _tensor(each) if isinstance(each, np.ndarray) else each for name, each in arrays}
+    kept = {name: each for name, each in read.items() if isinstance(each, Tensor)}
     if not kept:
         raise InputError(f"{path}: holds no arrays of numbers, expected the weights of a network")
     heads = {name.partition(".")[0] for name in kept if "." in name}
-    return WeightFile(path, kept, ordered, places=tuple(place for place in PLACES if place in heads))
+    places = tuple(place for place in PLACES if place in heads)
+    unread = tuple(Skipped(name, each) for name, each in read.items() if isinstance(each, str) and each)
+    return WeightFile(path, kept, ordered, places=places, unread=unread)
 
 
-def _tensor(array: np.ndarray) -> Tensor | None:
-    """Return an array as a tensor; None for what no tensor holds."""
-    if array.dtype.kind not in "fiub":
-        return None
+def _tensor(array: np.ndarray) -> Tensor | str:
+    """Return an array as a tensor, or why none holds it; numbers of more than 64 bits are rounded."""
     native = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     try:
-        return torch.from_numpy(native)
+        return torch.from_numpy(native.astype(np.float64) if native.dtype == np.longdouble else native)
     except TypeError:
-        return None
+        return _unread(array.dtype)
+
+
+def _unread(dtype: np.dtype) -> str:
+    """Say why an array is not read; "" for texts and objects, which are no weights."""
+    if dtype.hasobject or dtype.kind in "SUMmO":
+        return ""
+    raw = "; such bytes may be bfloat16 or float8" if dtype.kind == "V" else ""
+    return f"stored as {dtype.str.lstrip('|<>=')}{raw}, expected real numbers of a type that NumPy has"

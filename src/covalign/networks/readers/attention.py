@@ -28,7 +28,9 @@ QUERIES, KEYS, VALUES = "q", "k", "v"
 QKV = (QUERIES, KEYS, VALUES)
 KV = QKV[1:]
 BLOCKS = "rows are cut into blocks: queries, keys, values"
-UNKNOWN_ORDER = "queries, keys and values in one, in an order that is not known: read as one layer"
+UNKNOWN_ORDER = (
+    "as it seems queries, keys and values in one, in an order that is not known: read as one layer"
+)
 STORED = {
     **dict.fromkeys(("qkv", "to_qkv", "wqkv", "c_attn"), QKV),
     **dict.fromkeys(("kv", "to_kv"), KV),

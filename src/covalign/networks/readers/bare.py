@@ -19,16 +19,33 @@ from covalign.networks.network import Layer, Skipped
 from covalign.networks.readers.attention import cut_by_name
 from covalign.networks.readers.chaining import Ends, chained
 from covalign.networks.readers.composed import compose
-from covalign.networks.readers.judging import Companions, companions, judge, judge_numbers, stored_otherwise
+from covalign.networks.readers.judging import (
+    Companions,
+    NotALayer,
+    companions,
+    judge,
+    judge_mask,
+    judge_numbers,
+    stored_otherwise,
+)
 from covalign.networks.readers.layout import channels_first, channels_last
+from covalign.networks.readers.lexicon import ADAPTERS, SCALES
 from covalign.networks.readers.module import Reading, layer_of
-from covalign.networks.readers.names import dotted
+from covalign.networks.readers.names import dotted, says, split, words
 from covalign.networks.readers.torch_file import WeightFile
-from covalign.networks.readers.transposed import Transposition, chained_transposition, doubt, transposition
+from covalign.networks.readers.transposed import (
+    Transposition,
+    chained_transposition,
+    doubt,
+    norms_before,
+    transposition,
+)
 
 UNKNOWN = "stride, padding, dilation, groups, and where norms act"
 ENDINGS = (".weight", ".kernel", ".W")
 """What names of weights end in, and names of layers do not."""
+BIASES = (("bias",), ("biases",), ("b",))
+"""What the last word of a bias is."""
 SHOWN = 3
 """Kinds of what was left out that a refusal names."""
 WRAPPERS = ("module.", "_orig_mod.")
@@ -57,6 +74,7 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
             continue
         insisted = bool({name, short_name(name)} & set(insist))
         verdict = stored_otherwise(tensor) if insisted else judge(name, tensor, beside)
+        verdict = verdict and judge_mask(verdict, tensor)
         place = () if verdict else (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
         if verdict is None and place not in seen:
             weight = whole.weight(name)
@@ -73,7 +91,8 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
             f"{file.path}: holds no weights of two-dimensional convolutions or linear layers "
             f"(left out: {_listed(skipped)}); give the weights of a network with such layers"
         )
-    turned = {name: turn for name, weight in weights.items() if (turn := transposition(name, weight, beside))}
+    before = norms_before(weights, beside, file.ordered)
+    turned = {n: turn for n, weight in weights.items() if (turn := transposition(n, weight, beside, before))}
     names = (
         list(weights)
         if file.ordered
@@ -133,22 +152,38 @@ def _listed(skipped: list[Skipped]) -> str:
 
 
 def _one_dimensional(tensors: Mapping[str, Tensor], weights: dict[str, Tensor]) -> list[Skipped]:
-    """List, by module, the vectors that are not the bias of a layer that was read."""
-    owners = {name.rpartition(".")[0] for name in weights}
+    """List, by module, the vectors that are not the bias of a layer that was read, and scales of one number."""
+    read = {split(name)[0] for name in weights}
+    lost = {split(name)[0]: split(name)[1] for name, tensor in tensors.items() if tensor.ndim > 1}
     loose: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
-        owner, _, leaf = name.rpartition(".")
-        if tensor.ndim == 1 and owner not in owners and ".parametrizations." not in f".{name}":
+        owner, leaf = split(name)
+        alone = tensor.ndim == 1 or (tensor.ndim == 0 and says(leaf, SCALES) and owner in read)
+        own = owner in read and words(leaf)[-1:] in BIASES
+        if alone and not own and ".parametrizations." not in f".{name}":
             loose.setdefault(owner or name, []).append(leaf)
+    biases = {owner for owner, leaves in loose.items() if all(words(leaf)[-1:] in BIASES for leaf in leaves)}
     return [
-        Skipped(
-            owner,
-            "batch norm; where it acts is not in a weight file"
-            if "running_var" in leaves
-            else f"vectors ({', '.join(leaves)}), as of a norm or an activation",
-        )
+        Skipped(owner, _vectors(owner, leaves, owner in read, lost.get(owner, "")))
         for owner, leaves in loose.items()
+        if owner not in biases & lost.keys()
     ]
+
+
+def _vectors(owner: str, leaves: list[str], beside_layer: bool, left_out: str) -> str:
+    """Say what the vectors of a module are."""
+    called = ", ".join(leaves)
+    if any(says(part, ADAPTERS) for part in (*owner.split("."), *leaves)):
+        return str(NotALayer.ADAPTER.value)
+    if "running_var" in leaves or "moving_variance" in leaves:
+        return "batch norm; where it acts is not in a weight file"
+    if all(says(leaf, SCALES) for leaf in leaves):
+        return f"{NotALayer.SCALE.value} ({called})"
+    if beside_layer:
+        return f"vectors ({called}) beside a weight, not called its bias: what they do to it is not known"
+    if left_out:
+        return f"vectors ({called}) beside {left_out}, which is left out"
+    return f"vectors ({called}), as of a norm or an activation"
 
 
 def _layers(

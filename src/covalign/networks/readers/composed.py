@@ -1,6 +1,7 @@
 """Which weights does a file hold in parts, and what are they once the parts are put together?
 
     pruning          W = W_orig * mask                                   (torch.nn.utils.prune and its like)
+                     a mask of one axis has a number for each neuron, or for each channel received
     weight norm      W = g V / ||V||                                     (Salimans & Kingma 2016)
     spectral norm    W = W_orig / (u^T W_orig v), or v from W_orig^T u   (Miyato et al. 2018)
 
@@ -17,13 +18,17 @@ import torch
 from torch import Tensor
 
 from covalign.networks.network import Skipped
-from covalign.networks.readers.names import says, split, words
+from covalign.networks.readers.names import plain, says, split, words
 
 Recipe = Callable[[], Tensor]
 
 MASKED = ("mask", "masks")
 UNITED = {"mask", "masks", "pruning", "prune", "pruned", "sparsity", "binary", "keep"}
 """Words of a mask's name that its weight's name does not have."""
+OWN = ("weight", "kernel")
+"""What the weight of a module is called whose mask is called mask alone."""
+WRAPPED = "module."
+"""What a weight's name may begin with where its mask's does not."""
 ORIGINALS = ("_orig", "_bar", "_raw")
 CHUNK = 1 << 22
 
@@ -66,9 +71,11 @@ def compose(tensors: Mapping[str, Tensor]) -> Composed:
             found[weight] = (left[parts[0]], recipe, how)
             for part in parts:
                 left.pop(part, None)
+    shapes = {**left, **{weight: stored for weight, (stored, _, _) in found.items()}}
+    named = _by_plain_name(shapes)
     for name, tensor in list(left.items()):
-        partner = _masked(name, tensor, left, found)
-        if partner and is_mask(tensor):
+        partner = _masked(name, tensor, shapes, named)
+        if partner and partner != name and is_mask(tensor):
             stored, recipe, how = found.get(partner) or (left[partner], _stored(left[partner]), "")
             found[partner] = (stored, _product(recipe, tensor), "; ".join(filter(None, (how, "pruned"))))
             del left[name]
@@ -85,13 +92,17 @@ def compose(tensors: Mapping[str, Tensor]) -> Composed:
 
 def is_mask(tensor: Tensor) -> bool:
     """Whether a tensor holds zeros and ones alone, and both."""
-    flat = tensor.detach().flatten()
     if tensor.dtype == torch.bool:
         return True
+    return is_binary(tensor) and len(set(torch.stack(tensor.detach().aminmax()).tolist())) == 2
+
+
+def is_binary(tensor: Tensor) -> bool:
+    """Whether a tensor holds zeros and ones alone, and at least one of them."""
+    flat = tensor.detach().flatten()
     if not len(flat) or not _binary(flat[:1000]):
         return False
-    chunks = flat.split(CHUNK)
-    return all(map(_binary, chunks)) and len(set(torch.stack(flat.aminmax()).tolist())) == 2
+    return all(map(_binary, flat.split(CHUNK)))
 
 
 def _binary(values: Tensor) -> bool:
@@ -132,7 +143,7 @@ def _parametrized(name: str, tensors: Mapping[str, Tensor]) -> Parts | Skipped |
         if {"_u", "_v"} <= own.keys():
             recipe = _spectral(recipe, tensors[own["_u"]], tensors[own["_v"]])
             how.append("spectral norm")
-        elif own.keys() == {"mask"} and _broadcasts(tensors[own["mask"]], base):
+        elif own.keys() == {"mask"} and _fitted(tensors[own["mask"]], base) is not None:
             recipe = _product(recipe, tensors[own["mask"]])
             how.append("pruned")
         else:
@@ -152,7 +163,7 @@ def _original(name: str, tensors: Mapping[str, Tensor]) -> Parts | Skipped | Non
         return None
     stored = tensors[name]
     mask, u, v = (tensors.get(f"{weight}_{part}") for part in ("mask", "u", "v"))
-    if mask is not None and _broadcasts(mask, stored):
+    if mask is not None and _fitted(mask, stored) is not None:
         return weight, [name, f"{weight}_mask"], _product(_stored(stored), mask), "pruned"
     if u is not None and stored.ndim > 1 and u.ndim == 1 and len(u) in stored.shape[:2]:
         return weight, [name, f"{weight}_u", f"{weight}_v"], _spectral(_stored(stored), u, v), "spectral norm"
@@ -161,28 +172,45 @@ def _original(name: str, tensors: Mapping[str, Tensor]) -> Parts | Skipped | Non
     return Skipped(name, "the weight is computed from it and from what the file lacks (a mask, or a norm)")
 
 
-def _masked(
-    name: str, mask: Tensor, tensors: Mapping[str, Tensor], found: Mapping[str, tuple[Tensor, Recipe, str]]
-) -> str:
+def _by_plain_name(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return weights by their names without separators, with and without what the weight of a module is called.
+
+    Names that are the same without separators name nothing.
+    """
+    named: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        owner, leaf = split(name)
+        if tensor.ndim < 2 or any(says(part, MASKED) for part in (leaf, *owner.split("."))):
+            continue
+        for whole in dict.fromkeys((name, name.removeprefix(WRAPPED))):
+            for called in (whole, whole.removesuffix(f".{leaf}")) if leaf in OWN else (whole,):
+                key = plain(called)
+                named[key] = "" if named.get(key, name) != name else name
+    return named
+
+
+def _masked(name: str, mask: Tensor, tensors: Mapping[str, Tensor], named: Mapping[str, str]) -> str:
     """Return the weight that a mask belongs to, or ""."""
     parts = name.split(".")
-    if not any(says(part, MASKED) for part in parts) or mask.ndim < 2:
+    if not any(says(part, MASKED) for part in parts) or not mask.ndim:
         return ""
-    *path, leaf = parts
-    kept = "_".join(word for word in words(leaf) if word not in UNITED)
-    options = [[*path, kept], [*path, kept, "weight"]] if kept != "_".join(words(leaf)) and kept else []
-    if not kept:
-        options.append(path)
+    owner, leaf = split(name)
+    called = "".join(word for part in parts for word in words(part) if word not in UNITED)
+    options = [named.get(called, "")]
     if says(leaf, MASKED):
-        options += [[*path, "weight"], [*path, "kernel"]]
-    for index, part in enumerate(path):
-        if set(words(part)) <= UNITED:
-            options.append([*path[:index], *path[index + 1 :], leaf])
-    shapes = {**tensors, **{weight: stored for weight, (stored, _, _) in found.items()}}
-    for option in map(".".join, options):
-        if option != name and option in shapes and _broadcasts(mask, shapes[option]):
-            return option
-    return ""
+        options += [f"{owner}.{own}" if owner else own for own in OWN]
+    return next(
+        (each for each in options if each in tensors and _fitted(mask, tensors[each]) is not None), ""
+    )
+
+
+def _fitted(mask: Tensor, weight: Tensor) -> Tensor | None:
+    """Return a mask in a shape that broadcasts to its weight's; None where it has none, or more than one."""
+    if mask.ndim == 1 < weight.ndim:
+        axes = [axis for axis in (0, 1) if len(mask) == weight.shape[axis]]
+        sizes = [len(mask) if [axis] == axes else 1 for axis in range(weight.ndim)]
+        return mask.reshape(sizes) if len(axes) == 1 else None
+    return mask if _broadcasts(mask, weight) else None
 
 
 def _broadcasts(mask: Tensor, weight: Tensor) -> bool:
@@ -202,7 +230,9 @@ def _stored(tensor: Tensor) -> Recipe:
 def _product(recipe: Recipe, mask: Tensor) -> Recipe:
     def weight() -> Tensor:
         stored = recipe()
-        return stored * mask.to(stored.dtype)
+        fitted = _fitted(mask, stored)
+        assert fitted is not None  # asked before the recipe was made
+        return stored * fitted.to(stored.dtype)
 
     return weight
 

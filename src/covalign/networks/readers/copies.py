@@ -21,7 +21,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.networks.network import Skipped
-from covalign.networks.readers.composed import UNITED
+from covalign.networks.readers.composed import MASKED, UNITED
 from covalign.networks.readers.names import phrases, plain, says, words
 from covalign.networks.readers.torch_file import WeightFile
 
@@ -42,6 +42,7 @@ COPIES = phrases(
     """
     ema shadow averaged swa polyak teacher target momentum copy lookahead moving avg_model model_avg net_avg
     weight_avg encoder_k encoder_key key_encoder backbone_k model_k slow_model old_model best_model
+    previous prev initial init rewind snapshot backup fisher grads gradients hessian importances
     """
 )
 """Words of a copy whose counterpart has the same names and shapes."""
@@ -53,23 +54,26 @@ OTHERS = {
     "dis": ("generator", "gen", "g"),
     "critic": ("generator", "actor", "gen"),
     "d": ("g",),
-    "teacher": ("student",),
+    "teacher": ("student", "model", "net", "network"),
     "target": ("online",),
 }
 """Words of another network, and those of the network that it stands beside."""
 ALONE = phrases(
     """
-    discriminator perceptual_loss vgg_loss content_loss style_loss lpips
+    discriminator lpips loss_fn loss_net loss_network loss_module
     criterion optimizer optimizers optim opt_state optimizer_state
     """
 )
 """Words of what is another network, or none, beside whatever else the file holds."""
+LOSS = (("loss",), ("losses",))
+"""Last words of a part that measures a network, with a network of its own (perceptual losses)."""
 DEPTH = 4
 """How deep copies may lie (our choice)."""
 
 MANY = 100
 """Parts side by side of which so many are called copies are none (our choice)."""
 
+ANOTHER = "another network, or an optimizer, beside"
 REST = "the rest"
 """What a copy is of that has no part of its own beside it."""
 
@@ -119,13 +123,14 @@ def chosen_part(file: WeightFile, inside: str | None = None) -> tuple[WeightFile
         Skipped(each.prefix, each.relation) if each.prefix == "everything else" else each.skipped()
         for each in aside
     )
-    return replace(file, tensors=tensors, details=details), left
+    return replace(file, tensors=tensors, details=details), (*left, *file.unread)
 
 
 def _mappings(
     file: WeightFile, place: str, tensors: dict[str, Tensor], aside: list[Aside]
 ) -> tuple[str, dict[str, Tensor]]:
     """Go into the mapping of a checkpoint that has the weights, while one stands out; masks go with it."""
+    belonging: dict[str, Tensor] = {}
     while not any("." not in name and tensor.ndim > 1 for name, tensor in tensors.items()):
         below = f"{place}." if place else ""
         direct = (each for each in file.places if each.startswith(below) and each != place)
@@ -136,13 +141,21 @@ def _mappings(
         if not usual and len(full) != 1:
             break
         pick = (usual or list(full))[0]
-        masks = {other for other in full if set(words(other)) <= UNITED}
-        for other, part in full.items():
-            if other != pick and other not in masks:
-                aside.append(Aside(below + other, _relation(other, pick, part, full[pick]), len(part)))
-        belonging = {f"{other}.{name}": mask for other in masks for name, mask in full[other].items()}
-        place, tensors = below + pick, {**full[pick], **belonging}
-    return place, tensors
+        rest = {
+            name: each for name, each in tensors.items() if not any(name.startswith(f"{h}.") for h in full)
+        }
+        for other, part in {**full, **_parts(rest)}.items():
+            if _is_masks(other):
+                belonging |= {f"{other}.{name}": mask for name, mask in part.items()}
+            elif other != pick:
+                aside.append(Aside(below + other, _relation(pick, part, full[pick]), len(part)))
+        place, tensors = below + pick, full[pick]
+    return place, {**tensors, **belonging}
+
+
+def _is_masks(head: str) -> bool:
+    """Whether what lies below a prefix are masks, by its words."""
+    return says(head, MASKED) and set(words(head)) <= UNITED
 
 
 def _networks(
@@ -150,14 +163,16 @@ def _networks(
 ) -> tuple[str, dict[str, Tensor]]:
     """Set copies and other networks aside, and go into what remains where that is one part of the file."""
     below = f"{place}." if place else ""
+    masks = {name: tensor for name, tensor in tensors.items() if _is_masks(name.partition(".")[0])}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in masks}
     found = _asides(tensors)
     found += _equals(place, _without(tensors, found), file.places)
     aside += [replace(each, prefix=below + each.prefix) for each in found]
     kept = _without(tensors, found)
     beside = {each.prefix.rpartition(".")[0] for each in found if REST not in each.relation}
     if beside and (head := _only_part(kept, beside)):
-        return below + head, _below(kept, head)
-    return place, kept
+        return below + head, {**_below(kept, head), **masks}
+    return place, {**kept, **masks}
 
 
 def _without(tensors: dict[str, Tensor], aside: Iterable[Aside]) -> dict[str, Tensor]:
@@ -193,8 +208,10 @@ def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH)
         relation = copied or _other(head, near, bool(prefix) or len(parts) > 1)
         if relation:
             found.append(Aside(prefix + head, relation, len(part)))
-        elif depth > 1:
-            found += _asides(part, f"{prefix}{head}.", depth - 1)
+        elif inner := _asides(part, f"{prefix}{head}.", depth - 1) if depth > 1 else []:
+            found += inner
+        elif len(parts) > 1 and words(head)[-1:] in LOSS:
+            found.append(Aside(prefix + head, f"{ANOTHER} {REST}", len(part)))
     return found
 
 
@@ -221,7 +238,7 @@ def _other(head: str, near: Mapping[str, list[str]], accompanied: bool) -> str:
         beside = next((other for other in others if other != head), None)
         if beside is not None and says(head, (word,)):
             return f"another network, beside {beside}"
-    return f"another network, or an optimizer, beside {REST}" if accompanied and says(head, ALONE) else ""
+    return f"{ANOTHER} {REST}" if accompanied and says(head, ALONE) else ""
 
 
 def _unwrapped(part: dict[str, Tensor]) -> list[Shapes]:
@@ -259,8 +276,8 @@ def _equals(
     return [Aside(head, f"equal in names and shapes to {first}", len(parts[head])) for head in more]
 
 
-def _relation(head: str, pick: str, part: dict[str, Tensor], picked: dict[str, Tensor]) -> str:
-    if _shapes(part) == _shapes(picked):
+def _relation(pick: str, part: dict[str, Tensor], picked: dict[str, Tensor]) -> str:
+    if any(one == two for one in _unwrapped(part) for two in _unwrapped(picked)):
         return f"a copy of {pick}, with the same names and shapes"
     return f"tensors beside {pick}"
 

@@ -39,6 +39,10 @@ class Update:
             return torch.einsum("or,rs...,si->oi...", up, part["mid"], down)
         if "up" in part:
             return torch.einsum("or,ri...->oi...", part["up"].flatten(1), part["down"])
+        if "hada_t1" in part:
+            return _core(part["hada_t1"], part["hada_w1_a"], part["hada_w1_b"]) * _core(
+                part["hada_t2"], part["hada_w2_a"], part["hada_w2_b"]
+            )
         if "hada_w1_a" in part:
             return (part["hada_w1_a"] @ part["hada_w1_b"]) * (part["hada_w2_a"] @ part["hada_w2_b"])
         one, two = (_kronecker_factor(part, f"lokr_w{index}") for index in (1, 2))
@@ -49,4 +53,11 @@ def _kronecker_factor(part: Mapping[str, Tensor], name: str) -> Tensor:
     if name in part:
         return part[name]
     one, two = part[f"{name}_a"], part[f"{name}_b"]
+    if (core := name.replace("w", "t")) in part:
+        return _core(part[core], one, two)
     return torch.einsum("or,ri...->oi...", one, two)
+
+
+def _core(core: Tensor, one: Tensor, two: Tensor) -> Tensor:
+    """Return sum_ij t_ij.. a_ip b_jr, a convolution from its core over space."""
+    return torch.einsum("ij...,ip,jr->pr...", core, one, two)

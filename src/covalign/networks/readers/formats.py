@@ -44,6 +44,7 @@ BEGINNINGS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"ptrt", "a TensorRT engine", "use the network that it was built from"),
     (0, b"<?xml", "an XML text", "get the file again; it may be a server's answer that there is none"),
     (0, b'{"', "a JSON text", "get the file again; it may be a server's answer that there is none"),
+    (257, b"ustar", "a tar archive", "unpack it first, and give the weight file inside"),
     (0, b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first"),
     (0, b"\xfd7zXZ", "an xz archive", "unpack it first"),
     (0, b"BZh", "a bzip2 archive", "unpack it first"),
@@ -99,6 +100,24 @@ ENDINGS: dict[str, tuple[str, str]] = {
     ".npy": ("a single array", "save the arrays of a network by name with numpy.savez"),
     ".ptl": ("a TorchScript archive for mobile devices, which contains code", "save model.state_dict()"),
     ".pte": ("an ExecuTorch program", "use the network that it was exported from"),
+    ".ot": ("weights of tch-rs", "save them with VarStore.save as .safetensors"),
+    ".ort": ("an ONNX Runtime model in its own format", "use the ONNX file that it was made from"),
+    ".distcp": (
+        "a piece of a distributed PyTorch checkpoint",
+        "join its folder with: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER net.pt",
+    ),
+    ".weights": ("weights of Darknet", "convert them to ONNX"),
+    ".nemo": ("an archive of NeMo", "unpack it (tar), and give the .ckpt file inside"),
+    ".rknn": ("a model for Rockchip chips", "use the network that it was converted from"),
+    ".om": ("a model for Ascend chips", "use the network that it was converted from"),
+    ".dlc": ("a model for Qualcomm chips", "use the network that it was converted from"),
+    ".hef": ("a model for Hailo chips", "use the network that it was converted from"),
+    ".uff": ("a TensorRT graph", "use the network that it was converted from"),
+    ".tmfile": ("a Tengine model", "use the network that it was converted from"),
+    ".nb": ("a Paddle Lite model", "use the network that it was converted from"),
+    ".mge": ("a MegEngine model", "convert it with mgeconvert to ONNX"),
+    ".eqx": ("leaves of an Equinox model, without their names", "save its arrays by name with numpy.savez"),
+    ".prototxt": ("the graph of a Caffe model", "convert it to ONNX with caffe2onnx"),
     ".mar": ("an archive of TorchServe", "unpack it first, and give the weight file inside"),
     ".zip": ("a zip archive", "unpack it first"),
 }
@@ -114,6 +133,20 @@ FOLDERS: tuple[tuple[str, str, str], ...] = (
         "model.json",
         "a TensorFlow.js model",
         "convert it with tensorflowjs_converter to Keras, and give the .h5 file",
+    ),
+    (
+        ".metadata",
+        "a distributed PyTorch checkpoint",
+        "join it with: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER net.pt",
+    ),
+    ("_METADATA", "an Orbax checkpoint", "restore it and save its arrays with numpy.savez"),
+    ("manifest.ocdbt", "an Orbax checkpoint", "restore it and save its arrays with numpy.savez"),
+    (".zgroup", "a Zarr store", "save its arrays with numpy.savez"),
+    ("zarr.json", "a Zarr store", "save its arrays with numpy.savez"),
+    (
+        "latest",
+        "a checkpoint of DeepSpeed",
+        "join it with its zero_to_fp32.py, and give the file that this writes",
     ),
     ("coremldata.bin", "a Core ML model", "use the network that it was converted from"),
     ("Data/com.apple.CoreML", "a Core ML model", "use the network that it was converted from"),
@@ -168,6 +201,13 @@ def archive_kind(names: list[str]) -> tuple[str, str]:
     return "", ""
 
 
+def _archive(path: Path) -> tuple[str, str]:
+    """Return what a zip archive is, whatever its ending, and what to do; ("", "") if it is damaged."""
+    names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    found = archive_kind(names) if names else ("", "")
+    return found if found[0] or not names else ("PyTorch weights", "give it the ending .pt")
+
+
 def _known(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
         head = file.read(HEAD)
@@ -176,6 +216,11 @@ def _known(path: Path) -> tuple[str, str]:
     for start, magic, what, advice in BEGINNINGS if path.suffix not in TEXTS else ():
         if head[start : start + len(magic)] == magic:
             return what, advice
+    if head[8:10] == b'{"' and path.suffix != ".safetensors":
+        return "a safetensors file", "give it the ending .safetensors"
+    if head.startswith(b"PK\x03\x04") and path.suffix in (".npz", ".safetensors", ".onnx", ".h5"):
+        what, advice = _archive(path)
+        return ("", "") if "NumPy" in what and path.suffix == ".npz" else (what, advice)
     if head.startswith(b"\x89HDF\r\n\x1a\n") and path.suffix not in (".h5", ".hdf5", ".keras"):
         return "an HDF5 file", "give it the ending .h5"
     if ".data-" in path.name or path.with_name(f"{path.name}.index").is_file():
@@ -187,7 +232,7 @@ def _known(path: Path) -> tuple[str, str]:
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         return "weights of an OpenVINO model", ENDINGS[".xml"][1]
     if path.suffix == ".pt2":
-        names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
-        found = archive_kind(names) if names else ("", "")
-        return found if found[0] else ("not a torch.export archive, whatever its ending", "get it again")
+        found = _archive(path)
+        exported = "torch" in found[0] and "weights" not in found[0]
+        return found if exported else ("not a torch.export archive, whatever its ending", "get it again")
     return ENDINGS.get(path.suffix.lower(), ("", ""))

@@ -17,16 +17,19 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from covalign.networks.readers.composed import is_mask
+from covalign.networks.readers.composed import is_binary, is_mask
 from covalign.networks.readers.lexicon import (
     ADAPTERS,
     AVERAGES,
     CELLS,
     CONSTANTS,
     EMBEDDINGS,
+    EXPERTS,
     FILTERS,
     GAINS,
+    GATES,
     MAPS,
+    MEASURED,
     OPTIMIZER,
     POSITIONS,
     RECURRENT,
@@ -41,11 +44,14 @@ class NotALayer(Enum):
     """What a tensor of two or more axes is that is no layer, or may be none; the value is the sentence for people."""
 
     NOT_REAL = "stored as {} (quantized?), expected real numbers"
+    COMPLEX = "complex numbers ({}), expected real ones"
     SPARSE = "stored as a sparse tensor, expected a dense one"
     EMPTY = "empty"
     BIAS = "a bias, or a table that is added to attention"
     SCALE = "scales or zero points of quantized weights"
-    MASK = "a mask of zeros and ones"
+    MASK = "a mask of zeros and ones, not applied"
+    SOFT_MASK = "called a mask and not of zeros and ones: it is not applied to anything"
+    MEASURED = "gradients or importances of weights, not weights"
     MASK_SCORES = "scores that a pruning mask is made of"
     OPTIMIZER = "state of the optimizer"
     ADAPTER = "a factor of an update (adapter); with the base: covalign diff BASE ADAPTER"
@@ -67,6 +73,7 @@ class NotALayer(Enum):
     COMPUTED = (
         "part of a weight that is computed (weight norm, spectral norm or pruning), without its other parts"
     )
+    EXPERTS = "weights of several experts in one: [{}], expected a matrix for each"
     LINE = "a one-dimensional convolution [c_out, c_in, k], expected a two-dimensional one"
     MAYBE_LINE = "doubtful: [{}], a one-dimensional convolution or a table"
     SOLID = "5 axes: a three-dimensional convolution, or one for each sample; expected a two-dimensional one"
@@ -111,6 +118,11 @@ class Companions:
     convention: str
     biased: bool
 
+    def whole(self, name: str) -> Tensor | None:
+        """Return the tensor below which this one is named (``weight`` of ``weight.momentum``), if there is one."""
+        owner, leaf = split(split(name)[0])
+        return self.owned.get(owner, {}).get(leaf)
+
     def beside(self, name: str) -> dict[str, Tensor]:
         """Return the other tensors of the module that owns ``name``."""
         owner, leaf = split(name)
@@ -153,11 +165,22 @@ def judge(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
 
 def stored_otherwise(tensor: Tensor) -> Verdict | None:
     """Say why a tensor cannot be read as numbers, whatever it is."""
-    if tensor.is_quantized or not is_real(tensor):
-        return Verdict(NotALayer.NOT_REAL, (str(tensor.dtype).removeprefix("torch."),))
     if tensor.layout != torch.strided:
         return Verdict(NotALayer.SPARSE)
+    if tensor.is_quantized or not is_real(tensor):
+        kind = NotALayer.COMPLEX if tensor.is_complex() else NotALayer.NOT_REAL
+        return Verdict(kind, (str(tensor.dtype).removeprefix("torch."),))
     return Verdict(NotALayer.EMPTY) if tensor.numel() == 0 else None
+
+
+def judge_mask(verdict: Verdict, tensor: Tensor) -> Verdict:
+    """Correct a verdict by name alone: what is called a mask may have other numbers, and what is not may be one."""
+    if verdict.kind is NotALayer.MASK and not is_binary(tensor):
+        return Verdict(NotALayer.SOFT_MASK)
+    unclear = verdict.kind in (NotALayer.BESIDE, NotALayer.OWN_NAME) or tensor.dtype == torch.bool
+    return (
+        Verdict(NotALayer.MASK) if unclear and tensor.layout == torch.strided and is_mask(tensor) else verdict
+    )
 
 
 def judge_numbers(weight: Tensor) -> Verdict | None:
@@ -209,15 +232,23 @@ def _by_place(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
         return Verdict(NotALayer.COMPUTED)
     if says(leaf, SCALES) and not _is_called(leaf, file):
         return Verdict(NotALayer.SCALE)
-    if says(leaf, RECURRENT) or any(says(other, RECURRENT) for other in beside):
+    if (
+        says(leaf, RECURRENT)
+        or says(subject(split(name)[0]), RECURRENT)
+        or any(says(other, RECURRENT) for other in beside)
+    ):
         return Verdict(NotALayer.RECURRENT)
-    if leaf.lower() != "weight" and _is_cell(name, tensor, file):
+    if (leaf.lower() != "weight" and _is_cell(name, tensor, file)) or _is_gate(name, tensor):
         return Verdict(NotALayer.RECURRENT)
+    if says(leaf, MEASURED):
+        return Verdict(NotALayer.MEASURED)
     if says(leaf, STATISTICS) and not _is_called(leaf, file):
         return Verdict(NotALayer.STATISTIC)
     if says(leaf, AVERAGES):
         twin = next((other for other, t in beside.items() if t.shape == tensor.shape), "another tensor")
         return Verdict(NotALayer.AVERAGE, (twin,))
+    if (whole := file.whole(name)) is not None and whole.shape == tensor.shape:
+        return Verdict(NotALayer.BESIDE, (split(split(name)[0])[1],))
     usual = beside.get(file.convention)
     if usual is not None and usual.shape == tensor.shape and leaf != file.convention:
         return Verdict(NotALayer.BESIDE, (file.convention,))
@@ -234,6 +265,11 @@ def _by_subject(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
     filters = says(part, FILTERS) or says(subject(owner), FILTERS)
     if filters and not (fits or maps) and (not called or tensor.ndim < 4 or tensor.shape[1] == 1):
         return Verdict(NotALayer.FILTER)
+    along = sum(length > 1 for length in tensor.shape)
+    if tensor.ndim == 3 and called and along < 2 and not file.biases(name):
+        return Verdict(NotALayer.GAIN)
+    if tensor.ndim == 3 and not called and any(says(each, EXPERTS) for each in name.split(".")):
+        return Verdict(NotALayer.EXPERTS, (_shape(tensor),))
     if fits or maps or (called and tensor.ndim > 2):
         return None
     if says(part, POSITIONS):
@@ -245,7 +281,7 @@ def _by_subject(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
     if called:
         many = len(tensor) >= MANY_ROWS and len(tensor) >= TALL * tensor.shape[1]
         return Verdict(NotALayer.MAYBE_EMBEDDING) if many and file.biased and tensor.ndim == 2 else None
-    if says(part, GAINS) or sum(length > 1 for length in tensor.shape) < 2:
+    if says(part, GAINS) or along < 2:
         return Verdict(NotALayer.GAIN)
     if says(part, CONSTANTS):
         return Verdict(NotALayer.CONSTANT)
@@ -259,10 +295,14 @@ def _by_shape(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
     if tensor.ndim == 3:
         if any(_fits(vector, tensor) for vector in vectors) or _is_called(split(name)[1], file):
             return Verdict(NotALayer.LINE)
-        return Verdict(NotALayer.MAYBE_LINE, (", ".join(map(str, tensor.shape)),))
+        return Verdict(NotALayer.MAYBE_LINE, (_shape(tensor),))
     if tensor.ndim == 5:
         return Verdict(NotALayer.SOLID)
     return Verdict(NotALayer.MANY_AXES, (tensor.ndim,)) if tensor.ndim > 4 else None
+
+
+def _shape(tensor: Tensor) -> str:
+    return ", ".join(map(str, tensor.shape))
 
 
 def _is_called(leaf: str, file: Companions) -> bool:
@@ -278,6 +318,15 @@ def _fits(vector: Tensor, tensor: Tensor) -> bool:
         return False
     transposed = tensor.ndim > 2 and len(vector) % max(1, tensor.shape[1]) == 0
     return len(vector) == len(tensor) or transposed
+
+
+def _is_gate(name: str, tensor: Tensor) -> bool:
+    """Whether a linear map is one of a cell: named as Flax names it, or of input and state together as Haiku's."""
+    *above, last = split(name)[0].split(".")
+    if not above or not says(above[-1], CELLS) or tensor.ndim != 2:
+        return False
+    state, rest = divmod(len(tensor), 4)
+    return last in GATES or (last == "linear" and not rest and tensor.shape[1] > state)
 
 
 def _is_cell(name: str, tensor: Tensor, file: Companions) -> bool:

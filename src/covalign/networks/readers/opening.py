@@ -149,6 +149,7 @@ def _of_file(
     insist: Collection[str],
 ) -> Network:
     if path.suffix == ".onnx":
+        refuse_foreign(path)
         return read_onnx(path, name, viewing.channels_last)
     try:
         file, aside = chosen_part(_weights(path), inside)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from covalign.errors import InputError
-from covalign.networks.readers.formats import refuse_folder
+from covalign.networks.readers.formats import refuse_folder, refuse_foreign
 from covalign.networks.readers.torch_file import WeightFile, one_line
 
 SHARD = re.compile(r"(?P<stem>.+?)[-_.](?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
@@ -62,6 +62,7 @@ def read_shards(path: Path, readers: Mapping[str, Read]) -> WeightFile:
     if path.is_dir():
         path = _in_folder(path, readers)
     if not is_sharded(path):
+        refuse_foreign(path)
         return replace(readers[path.suffix](path), path=path)
     index = path if path.name.endswith(INDEX) else _index_beside(path)
     where = _weight_map(index) if index is not None else {}
@@ -88,11 +89,11 @@ def _in_folder(folder: Path, readers: Mapping[str, Read]) -> Path:
     usual = [folder / name for name in USUAL if folder / name in whole]
     if indices:
         return next((index for index in indices if "safetensors" in index.name), indices[0])
-    if usual or len(whole) == 1:
-        return (usual or whole)[0]
-    if not whole and files:
-        return files[0]
+    if usual:
+        return usual[0]
     refuse_folder(folder)
+    if len(whole) == 1 or (files and not whole):
+        return (whole or files)[0]
     if not files:
         raise InputError(
             f"{folder}: a folder without weight files, expected some, an index of shards, or a run"

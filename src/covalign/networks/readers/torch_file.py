@@ -22,6 +22,7 @@ from torch import Tensor
 
 from covalign.errors import InputError
 from covalign.limits import TENSORS
+from covalign.networks.network import Skipped
 from covalign.networks.readers.formats import archive_kind
 from covalign.networks.readers.rehearsal import Rehearsal
 from covalign.storage.archive import check_entries
@@ -51,6 +52,24 @@ IMPORTS = {
 which fills as much memory as a pickle of forty bytes asks for."""
 
 
+KNOWN = {
+    "_rebuild_sparse_tensor": "sparse tensors",
+    "_rebuild_sparse_csr_tensor": "sparse tensors",
+    "_rebuild_nested_tensor": "nested tensors",
+    "_rebuild_meta_tensor_no_storage": "tensors without numbers (on the device meta)",
+    "_rebuild_wrapper_subclass": "tensors of a class of their own (quantized?)",
+    "torchao.quantization": "quantized tensors of torchao",
+    "torchao.dtypes": "quantized tensors of torchao",
+    "numpy.core.multiarray": "arrays or numbers of NumPy",
+    "numpy._core.multiarray": "arrays or numbers of NumPy",
+    "numpy": "arrays or numbers of NumPy",
+    "argparse": "options of a command line beside the weights",
+    "pathlib": "paths beside the weights",
+    "datetime": "dates beside the weights",
+}
+"""What a pickle holds beside tensors, by what it would import for that."""
+
+
 @dataclass(frozen=True, eq=False)
 class WeightFile:
     """Named tensors of one file.
@@ -61,6 +80,7 @@ class WeightFile:
         ordered: whether the file keeps the order in which the network registered them.
         details: what else the file says of itself.
         places: prefixes of names that are mappings in the file, and not only parts of names.
+        unread: arrays of numbers that no tensor holds, with the reason.
     """
 
     path: Path
@@ -68,6 +88,7 @@ class WeightFile:
     ordered: bool
     details: dict[str, Any] = field(default_factory=dict)
     places: tuple[str, ...] = ()
+    unread: tuple[Skipped, ...] = ()
 
 
 def read_weight_file(path: Path) -> WeightFile:
@@ -82,7 +103,7 @@ def read_weight_file(path: Path) -> WeightFile:
         return _read_torch(path)
     raise InputError(
         f"{path}: got a file ending in {path.suffix or 'nothing'!r}, expected .safetensors, "
-        f"{', '.join(TORCH_SUFFIXES)} or .onnx; convert it to one of these"
+        f"{', '.join(TORCH_SUFFIXES)}, .npz, .keras, .h5 or .onnx; convert it to one of these"
     )
 
 
@@ -189,6 +210,11 @@ def _check_imports(path: Path, pickle: Any) -> None:
         constant = isinstance(getattr(torch, name, None), torch.dtype | torch.qscheme | torch.layout)
         known = constant or name.endswith("Storage")
         if argument not in IMPORTS and not (module in ("torch", "torch.cuda", "torch.storage") and known):
+            if kind := KNOWN.get(name if module in ("torch._utils", "torch.sparse") else module):
+                raise InputError(
+                    f"{path}: refused unread, because it holds {kind} ({argument}); expected dense tensors alone: "
+                    "save model.state_dict(), or use safetensors"
+                )
             if module.startswith("torch.nn.modules"):
                 raise InputError(
                     f"{path}: refused unread, because it is a whole pickled module, and loading it would import "
@@ -234,8 +260,8 @@ def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str,
     descend(content, "", DEPTH)
     if numbered and not flat:
         raise InputError(
-            f"{path}: holds the state of an optimizer alone ({numbered} entries by number), expected "
-            "the weights of a network; save model.state_dict()"
+            f"{path}: holds entries by number alone ({numbered}), as the state of an optimizer, expected "
+            "the weights of a network by name; save model.state_dict()"
         )
     if not flat:
         raise InputError(f"{path}: holds no named tensors, expected a state dict; save model.state_dict()")
