@@ -9,7 +9,8 @@ it, and own definitions of others. Each is read as the module that it is, and wi
 state dict, from safetensors and from the arrays of NumPy; one in every few also from an ONNX graph. What is read is
 compared with the two-dimensional convolutions and linear layers that the module itself has (tied weights once):
 counted are layers that are found with the right weight, layers that are listed as left out, layers that are neither,
-and tensors that are read and are none. Conv1D of GPT-2, which stores [c_in, c_out], is counted as a linear layer in either order;
+and tensors that are read and are none. Conv1D of GPT-2, which stores [c_in, c_out], is counted as a linear layer in
+either order;
 queries, keys and values that were cut out of one product are counted as that product. Fixed seeds; nothing is
 downloaded.
 """

@@ -27,6 +27,10 @@ class Reason(Enum):
     MATCHED_FILTERS = "the same frozen filters in another order or sign: slots matched one to one"
     OTHER_SIZE = "network {} takes images of {}x{} pixels: these, of {}x{}, were averaged to that size"
     LUMINANCE = "network {} takes one channel: it was given the luminance of colour images"
+    OTHER_HEADS = "attention of {} heads in {} and of {} in {}: equal weights are not the same function there"
+    MEAN_POSITIONS = (
+        "inputs at {} and at {} positions, of which no grid is known: aligned on their means over positions"
+    )
     SAME_WEIGHTS = "same weights up to a rotation, and so no independent sample"
     NOTHING_LEARNED = (
         "nothing learned: {} and {} eigenvalues above the bulk edge, expected at least 2 of each"

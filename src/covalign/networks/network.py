@@ -64,6 +64,7 @@ class Layer:
             directly.
         part_of: the stored product of several layers whose rows the weight is (queries, keys and values in one);
             "" for a product of its own.
+        heads: number of heads of the attention that a layer is part of; 0 where there are none, or are not known.
 
     Example:
         >>> from torch import zeros
@@ -86,6 +87,7 @@ class Layer:
     norm_after: BatchNorm | None = None
     token_norm: TokenNorm | None = None
     part_of: str = ""
+    heads: int = 0
 
     @property
     def form(self) -> str:

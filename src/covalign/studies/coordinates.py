@@ -33,6 +33,13 @@ def known_rotation(
     return torch.eye(layer_a.channels, dtype=torch.float64), ()
 
 
+def head_remarks(a: Network, layer_a: Layer, b: Network, layer_b: Layer) -> Remarks:
+    """Return what is to be said of layers of attention with other numbers of heads, which no weight shows."""
+    if not layer_a.heads or not layer_b.heads or layer_a.heads == layer_b.heads:
+        return ()
+    return (Remark(Reason.OTHER_HEADS, (layer_a.heads, a.name, layer_b.heads, b.name)),)
+
+
 def image_remarks(network: Network, pixels: UInt8[Tensor, "n c h w"]) -> Remarks:
     """Return what is to be said of how images are brought to the form that a network takes."""
     channels, *given = pixels.shape[1:]

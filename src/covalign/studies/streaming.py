@@ -7,6 +7,7 @@ memory budget, and the images are passed through the networks once per group. Ev
 kept apart, to judge an alignment on images it was not fitted to.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from covalign.encoding.alignment import (
     alignment_correlation,
     procrustes,
 )
-from covalign.encoding.reasons import Remarks
+from covalign.encoding.reasons import Reason, Remark, Remarks
 from covalign.errors import InputError
 from covalign.kernels.moments import CrossedProducts, ProductSum, Received
 from covalign.networks.network import Layer, Network
@@ -196,6 +197,15 @@ class Sums:
         self.energies = (0.0, 0.0)
         self.samples = 0
         self.sides: tuple[Side, Side] | None = None
+        self.remarks = link.remarks
+
+    def meet(self, inputs: Mapping[tuple[int, str], Tensor]) -> tuple[Side, Side]:
+        """Return the positions at which both sides meet, and remember them, and what is to be said of them."""
+        self.sides = _sides(self.link, inputs)
+        positions = tuple(math.prod(inputs[side[:2]].shape[2:]) for side in self.sides)
+        if self.sides[0][2] == () and max(positions) > 1:
+            self.remarks = (*self.link.remarks, Remark(Reason.MEAN_POSITIONS, positions))
+        return self.sides
 
     def fit(self, a: Received, b: Received) -> None:
         """Add images that the alignment is fitted to."""
@@ -212,9 +222,7 @@ class Sums:
         known = self.link.known
         alignment = procrustes(self.fitted.equal) if known is None else Alignment(known, fitted=False)
         correlation = alignment_correlation(alignment.rotation, self.held.total, *self.energies)
-        found = Fit(
-            replace(alignment, correlation=correlation, samples=self.samples), remarks=self.link.remarks
-        )
+        found = Fit(replace(alignment, correlation=correlation, samples=self.samples), remarks=self.remarks)
         if not self.control or self.sides is None:
             return found
         return replace(
@@ -240,12 +248,12 @@ def _accumulate(
             inputs = layer_inputs(layers, images.pixels[part])
             made: dict[Side, Received] = {}
             for each in used:
-                each.sides = _sides(each.link, inputs)
-                for side in each.sides:
+                sides = each.meet(inputs)
+                for side in sides:
                     if side not in made:
                         maps = resized(inputs[side[:2]], side[2])
                         made[side] = Received.of(maps, crossed=crossed and not is_held)
-                one, other = (made[side] for side in each.sides)
+                one, other = (made[side] for side in sides)
                 (each.judge if is_held else each.fit)(one, other)
             if crossed and not is_held:
                 means.add(made)

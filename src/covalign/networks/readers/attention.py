@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from covalign.networks.network import Layer
-from covalign.networks.readers.names import split
+from covalign.networks.readers.names import phrases, says, split
 
 QUERIES, KEYS, VALUES = "q", "k", "v"
 QKV = (QUERIES, KEYS, VALUES)
@@ -42,6 +42,10 @@ OUTPUTS = ("proj", "out_proj", "o_proj", "c_proj", "dense", "to_out", "wo", "out
 """What the product that reads the heads is called."""
 SEPARATE = {f"{role}_proj": role for role in QKV}
 """Products of `torch.nn.MultiheadAttention` whose inputs differ in width."""
+HEADS = ("num_heads", "n_heads", "n_head", "num_attention_heads", "heads", "nhead")
+"""Where makers say how many heads attention has."""
+ATTENTION = phrases("attention attn attentions self_attention mha msa mhsa")
+"""Words of the class of what computes attention."""
 OUTPUT = "out_proj"
 CLOSE = 1e-3
 """Relative change of what a module computes below which it counts as none, in single precision (our choice)."""
@@ -50,6 +54,22 @@ CLOSE = 1e-3
 def is_attention(part: nn.Module) -> bool:
     """Whether a part is PyTorch's attention, computing as PyTorch's does."""
     return isinstance(part, nn.MultiheadAttention) and type(part).forward is nn.MultiheadAttention.forward
+
+
+def number_of_heads(name: str, parts: Mapping[str, nn.Module]) -> int:
+    """Return how many heads the attention has that owns a part; 0 where nothing says so.
+
+    Args:
+        name: of the part.
+        parts: of the whole module, by name.
+    """
+    part, owner = parts.get(name), parts.get(split(name)[0])
+    if isinstance(part, nn.MultiheadAttention):
+        return part.num_heads
+    if owner is None or not says(type(owner).__name__, ATTENTION):
+        return 0
+    stated = (getattr(each, own, None) for each in (owner, getattr(owner, "config", None)) for own in HEADS)
+    return next((number for number in stated if isinstance(number, int) and number > 0), 0)
 
 
 def is_named(name: str) -> bool:

@@ -7,7 +7,7 @@ said in the details: the order of layers (a PyTorch file keeps the order of regi
 chained so that each receives what the one before gives), depthwise convolutions (one input channel after the
 first layer), transposed ones (`covalign.networks.readers.transposed`), queries, keys and values in one product
 (`covalign.networks.readers.attention`). What is not in the file at all: stride, padding, dilation, the number of
-groups, and where norms act.
+groups, the number of heads, and where norms act.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -41,7 +41,7 @@ from covalign.networks.readers.transposed import (
     transposition,
 )
 
-UNKNOWN = "stride, padding, dilation, groups, and where norms act"
+UNKNOWN = "stride, padding, dilation, groups, numbers of heads, and where norms act"
 ENDINGS = (".weight", ".kernel", ".W")
 """What names of weights end in, and names of layers do not."""
 BIASES = (("bias",), ("biases",), ("b",))

@@ -23,7 +23,7 @@ from covalign.networks.architectures.vgg import VGG
 from covalign.networks.filters import FilterBank
 from covalign.networks.intake import ANY, Intake
 from covalign.networks.network import Kind, Layer, Skipped
-from covalign.networks.readers.attention import OUTPUT, cut, products
+from covalign.networks.readers.attention import OUTPUT, cut, number_of_heads, products
 from covalign.networks.readers.holding import cuts, wired
 from covalign.networks.readers.parts import sorted_parts, whole_weight
 from covalign.networks.readers.token_norms import token_norm
@@ -92,6 +92,9 @@ def read_module(
             own = [_with_norms(layer, name, followed, norms) for layer in _layers(name, found[name], counts)]
             held[name] = tuple(layer.name for layer in own)
             layers += own
+    parts = dict(module.named_modules())
+    heads = {own: number_of_heads(name, parts) for name, each in held.items() for own in each}
+    layers = [replace(layer, heads=heads[layer.name]) for layer in layers]
     behind_banks = {id(stage.pointwise) for stage in factorized_stages(module)}
     layers = [replace(layer, factorized=id(found.get(layer.name)) in behind_banks) for layer in layers]
     skipped += _not_followed(found, norms, followed)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from covalign.data.images import Images
 from covalign.networks.network import Layer
 from covalign.progress import Told
-from covalign.studies.coordinates import image_remarks, known_rotation
+from covalign.studies.coordinates import head_remarks, image_remarks, known_rotation
 from covalign.studies.pairing import Choice, Match, match_layers
 from covalign.studies.streaming import Fit, Link, fit_alignments, fitting_batch, moment_budget, moment_bytes
 from covalign.studies.subjects import Subject
@@ -67,7 +67,8 @@ def couple(first: Subject, second: Subject, layers: Choice | None, images: Image
     links = []
     for match in matches:
         known, of_coordinates = known_rotation(a, match.layer_a, b, match.layer_b)
-        links.append(Link(a, match.layer_a, b, match.layer_b, known, (*of_coordinates, *remarks)))
+        said = (*of_coordinates, *head_remarks(a, match.layer_a, b, match.layer_b), *remarks)
+        links.append(Link(a, match.layer_a, b, match.layer_b, known, said))
     return Couple(first, second, tuple(matches), tuple(links))
 
 
