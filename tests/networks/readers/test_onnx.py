@@ -212,11 +212,11 @@ def test_what_is_not_a_layer_is_listed_with_its_reason(tmp_path):
     assert {entry.name: entry.reason for entry in network.skipped} == {
         "two": "tied: the same weights as one",
         "int8": "stored as int8 (quantized?), expected real numbers",
-        "three_d": "weight of 5 axes: not a two-dimensional convolution",
+        "three_d": "a three-dimensional convolution, expected a two-dimensional one",
         "computed": "its weight is computed in the graph (by Conv), expected a constant",
         "batched": "matrix product with 3 axes: not a linear layer",
-        "words": "used by Gather: no convolution or linear layer",
-        "unused": "used by no node of the main graph: no convolution or linear layer",
+        "words": "used by Gather: an embedding (a table of vectors by index), not a layer",
+        "unused": "used by no node of the main graph: perhaps by the body of another node",
     }
 
 

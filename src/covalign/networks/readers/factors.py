@@ -60,4 +60,4 @@ def _kronecker_factor(part: Mapping[str, Tensor], name: str) -> Tensor:
 
 def _core(core: Tensor, one: Tensor, two: Tensor) -> Tensor:
     """Return sum_ij t_ij.. a_ip b_jr, a convolution from its core over space."""
-    return torch.einsum("ij...,ip,jr->pr...", core, one, two)
+    return torch.einsum("ij...,ip,jr->pr...", core, one, two).contiguous()

@@ -1,9 +1,10 @@
 """Which learned layers does an ONNX graph have, and what do they receive?
 
 The nodes of a graph are in the order of execution, so layers are too: Conv, ConvTranspose, Gemm and MatMul
-nodes whose weight is a constant (an initializer, or a constant after Identity, Cast or Transpose, as
-exporters leave them). Weights in other files beside the graph are read from there. Layer inputs come from
-onnxruntime, which runs the graph with those tensors as additional outputs.
+nodes whose weight is a constant (an initializer, or a constant after Identity, Cast, Transpose or Reshape, as
+exporters leave them, or times another constant, as masks and scales are). Weights in other files beside the graph
+are read from there. Layer inputs come from onnxruntime, which runs the graph with those tensors as additional
+outputs.
 """
 
 from collections import Counter
@@ -27,6 +28,10 @@ from covalign.networks.readers.torch_file import one_line
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 PASSED_ON = ("Identity", "Cast", "Transpose")
 Constants = dict[str, Callable[[], np.ndarray]]
+
+
+class TooLarge(Exception):
+    """A product of constants has more numbers than either: it is no weight with a mask or scale."""
 
 
 def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Network:
@@ -119,11 +124,42 @@ def _constants(onnx: Any, graph: Any, folder: Path) -> Constants:
             constants[node.output[0]] = constants[node.input[0]]
         elif node.op_type == "Transpose" and node.input[0] in constants:
             constants[node.output[0]] = _transposed(constants[node.input[0]], options.get("perm"))
+        elif node.op_type == "Reshape" and len(node.input) == 2 and set(node.input) <= constants.keys():
+            constants[node.output[0]] = _reshaped(*(constants[name] for name in node.input))
+        elif node.op_type == "Mul" and set(node.input) <= constants.keys():
+            constants[node.output[0]] = _product(*(constants[name] for name in node.input))
     return constants
 
 
 def _transposed(array: Callable[[], np.ndarray], axes: Any) -> Callable[[], np.ndarray]:
     return lambda: np.transpose(array(), axes)
+
+
+def _reshaped(array: Callable[[], np.ndarray], shape: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+    def reshaped() -> np.ndarray:
+        values, stated = array(), [int(side) for side in shape()]
+        sides = [values.shape[axis] if side == 0 else side for axis, side in enumerate(stated)]
+        return values.reshape(sides)
+
+    return reshaped
+
+
+def _product(one: Callable[[], np.ndarray], other: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+    def product() -> np.ndarray:
+        left, right = one(), other()
+        if np.broadcast_shapes(left.shape, right.shape) not in (left.shape, right.shape):
+            raise TooLarge
+        return left * right
+
+    return product
+
+
+def _value(array: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """Return a constant's numbers; None where they would be more than what they are computed from."""
+    try:
+        return array()
+    except TooLarge:
+        return None
 
 
 def _array(onnx: Any, tensor: Any, folder: Path) -> np.ndarray:
@@ -167,7 +203,7 @@ def _layers(
             continue
         name = _layer_name(node, index, received)
         weight = node.input[1]
-        array = constants[weight]() if weight in constants else None
+        array = _value(constants[weight]) if weight in constants else None
         options = _options(onnx, node)
         if array is None:
             if node.op_type != "MatMul" or node.input[0] in constants:  # else attention: no weights at all
@@ -183,7 +219,7 @@ def _layers(
             received[name] = (node.input[0], layer.kind == "linear")
             made[node.output[0]] = name
             owners[weight] = name
-    return layers, received, made, skipped + list(_other_weights(onnx, graph))
+    return layers, received, made, skipped + list(_other_weights(onnx, graph, constants))
 
 
 def _computed(maker: str) -> str:
@@ -201,12 +237,19 @@ def _in_branches(node: Any, constants: set[str], where: str = "") -> Iterator[Sk
         for body in (option.g, *option.graphs) if option.HasField("g") or option.graphs else ():
             place = f"{where}{option.name} of {node.op_type} {node.name or ', '.join(node.output)}".strip()
             fixed = constants | {tensor.name for tensor in body.initializer}
+            large = {tensor.name for tensor in body.initializer if len(tensor.dims) > 1}
+            large |= {inner.output[0] for inner in body.node if _holds_matrix(inner)}
             for inner in body.node:
                 if inner.op_type == "Constant" or (inner.op_type in PASSED_ON and inner.input[0] in fixed):
                     fixed |= set(inner.output)
                 if inner.op_type in LAYERS and (inner.op_type.startswith("Conv") or inner.input[1] in fixed):
                     name = inner.name or (inner.input[1] if len(inner.input) > 1 else inner.op_type)
                     yield Skipped(name, f"{inner.op_type} in the {place}, expected in the main graph")
+                elif inner.op_type not in PASSED_ON:
+                    for weight in large.intersection(inner.input):
+                        yield Skipped(
+                            weight, f"used by {inner.op_type} in the {place}: {_not_read(inner.op_type)}"
+                        )
                 yield from _in_branches(inner, fixed, f"{option.name} of {node.op_type}, ")
 
 
@@ -222,6 +265,8 @@ def _reason(node: Any, weight: np.ndarray, options: dict[str, Any]) -> str:
     """Say why a node's weight is not read as a layer, or "" where it is."""
     if weight.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
         return f"stored as {weight.dtype.name} (quantized?), expected real numbers"
+    if node.op_type in ("Conv", "ConvTranspose") and weight.ndim in (3, 5):
+        return f"a {'one' if weight.ndim == 3 else 'three'}-dimensional convolution, expected a two-dimensional one"
     if node.op_type in ("Conv", "ConvTranspose") and weight.ndim != 4:
         return f"weight of {weight.ndim} axes: not a two-dimensional convolution"
     if node.op_type in ("Gemm", "MatMul") and weight.ndim != 2:
@@ -270,18 +315,67 @@ def _batch_norms(
     return before, after
 
 
-def _other_weights(onnx: Any, graph: Any) -> Iterator[Skipped]:
+def _other_weights(onnx: Any, graph: Any, constants: Constants) -> Iterator[Skipped]:
     """List stored tensors of two or more axes that no layer's node uses."""
     users: dict[str, list[str]] = {}
     for node in graph.node:
+        passed_on = bool(node.output) and node.output[0] in constants
         for name in node.input:
-            users.setdefault(name, []).append(node.op_type)
+            users.setdefault(name, []).append(PASSED_ON[0] if passed_on else node.op_type)
     stored = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         value = _options(onnx, node).get("value") if node.op_type == "Constant" else None
         if value is not None:
             stored[node.output[0]] = len(value.dims)
     for name, axes in stored.items():
-        kinds = sorted(set(users.get(name, ["no node of the main graph"])))
+        kinds = sorted(set(users.get(name, [NOWHERE])))
         if axes > 1 and not set(kinds) & {*LAYERS, *PASSED_ON}:
-            yield Skipped(name, f"used by {', '.join(kinds)}: no convolution or linear layer")
+            yield Skipped(name, f"used by {', '.join(kinds)}: {_not_read(*kinds)}")
+
+
+def _not_read(*kinds: str) -> str:
+    """Say what operators are that use a stored tensor of two or more axes, and are not read."""
+    said = dict.fromkeys(_KINDS.get(kind, "no convolution or linear layer") for kind in kinds)
+    return "; ".join(said)
+
+
+def _holds_matrix(node: Any) -> bool:
+    """Whether a node is a constant of two or more axes."""
+    return node.op_type == "Constant" and any(len(option.t.dims) > 1 for option in node.attribute)
+
+
+NOWHERE = "no node of the main graph"
+_KINDS = {
+    NOWHERE: "perhaps by the body of another node",
+    **dict.fromkeys(
+        (
+            "QLinearConv",
+            "QLinearMatMul",
+            "ConvInteger",
+            "MatMulInteger",
+            "QGemm",
+            "QAttention",
+            "MatMulNBits",
+        ),
+        "a quantized layer, expected real numbers",
+    ),
+    "DequantizeLinear": "stored as integers (quantized), expected real numbers",
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), "weights of a recurrent layer"),
+    "Gather": "an embedding (a table of vectors by index), not a layer",
+    "DeformConv": "a deformable convolution, whose inputs have no fixed places",
+    "Einsum": "a product written as a sum over indices (Einsum), which may be a linear layer",
+    **dict.fromkeys(
+        (
+            "FusedConv",
+            "FusedGemm",
+            "FusedMatMul",
+            "Attention",
+            "MultiHeadAttention",
+            "NhwcConv",
+            "SkipLayerNormalization",
+        ),
+        "a layer that an optimizer has fused with others: export the network again without that",
+    ),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow"), "a constant in arithmetic, not a layer"),
+}
+"""What operators are that use stored tensors and are not read."""
