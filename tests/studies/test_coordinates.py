@@ -10,6 +10,7 @@ from covalign.networks.filters import FilterBank, analytic_filters
 from covalign.studies.comparison.measure import align, compare
 from covalign.studies.coordinates import known_rotation, slot_permutation
 from covalign.studies.difference.measure import diff
+from covalign.studies.subjects import load_network
 from samples.networks import images, module, read
 
 ORDER = torch.tensor([3, 0, 4, 1, 2])
@@ -164,3 +165,46 @@ def test_networks_behind_different_filters_are_not_subtracted(original):
         diff(read(original, "a"), read(other, "b"), draws=2)
     with pytest.raises(InputError, match="stand in another order or with other signs"):
         diff(read(original, "a"), read(with_bank(original, reordered()), "b"), draws=2)
+
+
+class Attention(torch.nn.Module):
+    """Attention of a stated number of heads, which no weight shows."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.num_heads, self.qkv, self.proj = heads, torch.nn.Linear(8, 24), torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).movedim(-3, 0).transpose(-2, -3)
+        return self.proj((torch.softmax(q @ k.mT, -1) @ v).transpose(-2, -3).flatten(-2))
+
+
+class Patches(torch.nn.Module):
+    """Attention over patches of an image."""
+
+    def __init__(self, heads: int = 2, patch: int = 4) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.attn = torch.nn.Conv2d(3, 8, patch, patch), Attention(heads)
+        self.head = torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attn(self.embed(x).flatten(2).mT).mean(1))
+
+
+def codes(one, other, layer):
+    networks = {name: load_network(net, normalization="none") for name, net in (("a", one), ("b", other))}
+    table = compare(networks, images(), [(layer, layer)], calibrate=False, controls=False).table
+    return set(table["reason_codes"].iloc[0])
+
+
+def test_equal_weights_of_other_heads_are_said_to_be():
+    four = Patches(heads=4)
+    four.load_state_dict((two := Patches()).state_dict())
+    assert {Reason.SAME_WEIGHTS.code, Reason.OTHER_HEADS.code} <= codes(two, four, "attn.qkv.q")
+    assert Reason.OTHER_HEADS.code not in codes(two, copy.deepcopy(two), "attn.qkv.q")
+
+
+def test_an_alignment_on_means_over_positions_is_said_to_be_one():
+    assert Reason.MEAN_POSITIONS.code in codes(Patches(), Patches(patch=2), "attn.qkv.v")
+    assert Reason.MEAN_POSITIONS.code not in codes(Patches(), Patches(), "attn.qkv.v")

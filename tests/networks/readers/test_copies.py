@@ -108,6 +108,10 @@ NO_COPIES = {
         **prefixed("source_encoder", RAW), **prefixed("target_encoder", OTHER),
         "head.weight": torch.randn(4, 5, 3, 3),
     },
+    "first and last": {
+        **prefixed("initial_encoder", RAW), **prefixed("final_encoder", OTHER),
+        "head.weight": torch.randn(4, 5, 3, 3),
+    },
     "a list of blocks": {**prefixed("h.0", net(0, (8, 16, 4))), **prefixed("h.1", net(1, (8, 16, 4)))},
     "blocks by number": {**prefixed("0", net(0, (8, 16, 4))), **prefixed("1", net(1, (8, 16, 4)))},
     "an average alone": prefixed("ema", RAW),

@@ -379,3 +379,72 @@ def test_a_folder_that_is_not_read_is_refused_with_its_true_reason(tmp_path, ent
     (tmp_path / "group1-shard1of1.bin").write_bytes(b"x")
     with pytest.raises(InputError, match=reason):
         read_network(tmp_path)
+
+
+def stored(*shape):
+    return normal(*shape).numpy()
+
+
+WEIGHT, MASK = stored(4, 8, 3, 3), binary(4, 8, 3, 3).numpy()
+FLAT, BYTES = stored(8, 5), np.ones((4, 8, 3, 3), np.int8)
+POOLED = [("GlobalAveragePool", ["a"], "p", {}), ("Flatten", ["p"], "f", {})]
+
+OPERATORS = {
+    "mask": ([("Mul", ["w", "m"], "u", {}), ("Conv", ["a", "u"], "y", {})], {"w": WEIGHT, "m": MASK}, WEIGHT * MASK),
+    "scale": (
+        [("Mul", ["g", "w"], "u", {}), ("Conv", ["a", "u"], "y", {})], {"w": WEIGHT, "g": stored(4, 1, 1, 1)},
+        WEIGHT * stored(4, 1, 1, 1),
+    ),
+    "reshaped": (
+        [("Reshape", ["w", "s"], "u", {}), ("Conv", ["a", "u"], "y", {})],
+        {"w": WEIGHT.reshape(4, 72), "s": np.array([0, 8, -1, 3])}, WEIGHT,
+    ),
+    "product": ([*POOLED, ("MatMul", ["f", "w"], "y", {})], {"w": FLAT}, FLAT.T),
+    "turned product": ([*POOLED, ("Gemm", ["f", "w"], "y", {"transB": 1})], {"w": FLAT.T.copy()}, FLAT.T),
+    "larger than its parts": (
+        [("Mul", ["w", "m"], "u", {}), ("MatMul", ["a", "u"], "y", {})], {"w": stored(8, 1), "m": stored(1, 8)},
+        r"computed in the graph \(by Mul\)",
+    ),
+    "sum over indices": (
+        [*POOLED, ("Einsum", ["f", "w"], "y", {"equation": "nc,cd->nd"})], {"w": FLAT}, "which may be a linear layer",
+    ),
+    "recurrent": (
+        [("Reshape", ["a", "s"], "r", {}), ("LSTM", ["r", "w", "v"], "y", {"hidden_size": 4})],
+        {"w": stored(1, 16, 8), "v": stored(1, 16, 4), "s": np.array([-1, 1, 8])}, "weights of a recurrent layer",
+    ),
+    "quantized": (
+        [("DynamicQuantizeLinear", ["a"], "q s z", {}), ("ConvInteger", ["q", "w", "z"], "y", {})], {"w": BYTES},
+        "a quantized layer, expected real numbers",
+    ),
+    "over a line": (
+        [("Reshape", ["a", "s"], "r", {}), ("Conv", ["r", "w"], "y", {})],
+        {"w": stored(4, 8, 3), "s": np.array([0, 8, -1])}, "a one-dimensional convolution",
+    ),
+    "fused": (
+        [("FusedConv", ["a", "w"], "y", {"domain": "com.microsoft"})], {"w": WEIGHT}, "fused with others",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "constants", "expected"), OPERATORS.values(), ids=OPERATORS)
+def test_every_operator_that_carries_weights_is_read_or_called_what_it_is(
+    tmp_path, nodes, constants, expected
+):
+    onnx = pytest.importorskip("onnx")
+    helper, real = onnx.helper, onnx.TensorProto.FLOAT
+    made = [helper.make_node("Conv", ["x", "first"], ["a"], pads=[1] * 4)]
+    made += [helper.make_node(kind, given, gives.split(), **options) for kind, given, gives, options in nodes]
+    graph = helper.make_graph(
+        made, "net", [helper.make_tensor_value_info("x", real, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", real, None)],
+        [onnx.numpy_helper.from_array(v, k) for k, v in {**constants, "first": ONE.numpy()}.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "net.onnx")
+    network = read_network(tmp_path / "net.onnx")
+    if isinstance(expected, str):
+        assert len(network.layers) == 1
+        assert any(re.search(expected, said) for said in reasons(network).values()), reasons(network)
+    else:
+        assert np.array_equal(network.layers[1].weight.numpy().reshape(expected.shape), expected)
+        assert network.skipped == ()

@@ -65,7 +65,7 @@ def number_of_heads(name: str, parts: Mapping[str, nn.Module]) -> int:
     """
     part, owner = parts.get(name), parts.get(split(name)[0])
     if isinstance(part, nn.MultiheadAttention):
-        return part.num_heads
+        return int(part.num_heads)
     if owner is None or not says(type(owner).__name__, ATTENTION):
         return 0
     stated = (getattr(each, own, None) for each in (owner, getattr(owner, "config", None)) for own in HEADS)

@@ -42,7 +42,7 @@ COPIES = phrases(
     """
     ema shadow averaged swa polyak teacher target momentum copy lookahead moving avg_model model_avg net_avg
     weight_avg encoder_k encoder_key key_encoder backbone_k model_k slow_model old_model best_model
-    previous prev initial init rewind snapshot backup fisher grads gradients hessian importances
+    previous_model prev_model initial_model init_model rewind fisher grads gradients hessian importances
     """
 )
 """Words of a copy whose counterpart has the same names and shapes."""

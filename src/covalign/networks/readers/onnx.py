@@ -149,7 +149,7 @@ def _product(one: Callable[[], np.ndarray], other: Callable[[], np.ndarray]) -> 
         left, right = one(), other()
         if np.broadcast_shapes(left.shape, right.shape) not in (left.shape, right.shape):
             raise TooLarge
-        return left * right
+        return np.asarray(left * right)
 
     return product
 
