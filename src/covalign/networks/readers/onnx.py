@@ -206,7 +206,9 @@ def _layers(
         array = _value(constants[weight]) if weight in constants else None
         options = _options(onnx, node)
         if array is None:
-            if node.op_type != "MatMul" or node.input[0] in constants:  # else attention: no weights at all
+            if (
+                node.op_type != "MatMul" or {*node.input[:2]} & constants.keys()
+            ):  # else attention: no weights at all
                 skipped.append(Skipped(name, _computed(makers.get(weight, ""))))
         elif reason := _reason(node, array, options):
             skipped.append(Skipped(name, reason))
