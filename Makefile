@@ -1,9 +1,10 @@
-# Every target installs what it needs into .venv; nothing has to be activated.
+# Every target installs what it needs into .venv, from locks/; nothing has to be activated.
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 BENCH := .venv/bench/bin
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+LOCKED := $(BIN)/python -m pip install --quiet --no-deps --only-binary :all: --require-hashes
+PROJECT := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick check format docs bench fuzz clean
@@ -55,14 +56,20 @@ clean:  ## Remove the environment and caches; results and trainings stay
 	$@/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt
 	@touch $@
 
-.venv/demo: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) --editable .
-	@touch $@
-
-.venv/dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) --editable '.[dev]'
+# pip refuses an editable project among hashes, so it comes second. Only the public build of PyTorch asks for CUDA.
+define install
+	$(LOCKED) --requirement locks/$(1).txt
+	@if $(BIN)/python -m pip show torch | grep --quiet '^Requires:.*nvidia'; then \
+		$(LOCKED) --requirement locks/cuda.txt; fi
+	$(PROJECT)
 	@touch $@ .venv/demo
+endef
 
-.venv/docs: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) --editable '.[docs]'
-	@touch $@ .venv/demo
+.venv/demo: pyproject.toml locks/base.txt | .venv/bin/python
+	$(call install,base)
+
+.venv/dev: pyproject.toml locks/base.txt locks/dev.txt | .venv/bin/python
+	$(call install,dev)
+
+.venv/docs: pyproject.toml locks/base.txt locks/docs.txt | .venv/bin/python
+	$(call install,docs)
