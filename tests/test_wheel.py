@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,15 @@ def run(*command: object, folder: Path) -> str:
     return done.stdout
 
 
+def files() -> list[Path]:
+    """What belongs to the project, relative to its folder."""
+    if (ROOT / ".git").exists():
+        listed = run("git", "ls-files", "-z", folder=ROOT).split("\0")
+        return [Path(name) for name in listed if name and (ROOT / name).is_file()]
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [path for path in found if not {"__pycache__", ".venv", "build", "dist"} & set(path.parts)]
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """An environment of its own with the built wheel in it, and the dependencies of this one beside it."""
@@ -73,9 +84,9 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     # A copy is built: setuptools would take up what an earlier build left beside the sources.
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    for name in files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", folder, folder=folder)
     run(sys.executable, "-m", "venv", "--without-pip", "empty", folder=folder)
     (site,) = folder.glob("empty/lib/python*/site-packages")
@@ -145,9 +156,34 @@ def test_a_users_script_sees_types(installed):
     assert 'Argument "draws" to "compare" has incompatible type "str"; expected "int"' in done.stdout
 
 
-def test_a_source_distribution_holds_what_the_tests_need(installed):
-    names = (installed / "src" / "covalign.egg-info" / "SOURCES.txt").read_text(encoding="utf-8").split("\n")
-    assert {"src/covalign/report/plotly/plotly-basic.min.js", "src/covalign/py.typed"} <= set(names)
+@pytest.fixture(scope="module")
+def source(installed) -> Path:
+    """The source distribution."""
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+    return installed / "dist" / run(sys.executable, "-c", code, folder=installed).splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_source_distribution_holds_the_project(source):
+    with tarfile.open(source) as archive:
+        held = {Path(*Path(each.name).parts[1:]) for each in archive if each.isfile()}
+    made = {path for path in held if path.name in {"PKG-INFO", "setup.cfg"} or "covalign.egg-info" in path.parts}
+    assert held - made == set(files())
+
+
+@pytest.mark.slow
+def test_a_wheel_of_the_source_distribution_is_the_wheel_of_the_project(installed, source):
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", "again")
+    run(sys.executable, "-m", "pip", "wheel", *options, source, folder=installed)
+    (ours,), (again,) = installed.glob("dist/*.whl"), installed.glob("again/*.whl")
+    assert again.name == ours.name
+    assert contents(again) == contents(ours)
+
+
+def contents(wheel: Path) -> dict[str, int]:
+    """The checksum of every file."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {each.filename: each.CRC for each in archive.infolist()}
 
 
 def test_a_wheel_holds_every_file_of_the_package(installed):
