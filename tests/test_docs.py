@@ -41,7 +41,8 @@ def entries(page: str, text: str) -> set[str]:
     blocks = re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines() if line and not line.startswith(":")]
     names = [re.sub(r".*<(.*)>", r"\1", line) for line in lines]  # "title <name>"
-    return {(Path(page).parent / f"{name}.md").as_posix() for name in names}
+    written = [name for name in names if not name.startswith("notebook/")]  # made as the site is built
+    return {(Path(page).parent / f"{name}.md").as_posix() for name in written}
 
 
 def commands(text: str) -> list[str]:

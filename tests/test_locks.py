@@ -171,7 +171,14 @@ def test_a_file_of_another_hash_is_refused(tmp_path):
     where = ("--isolated", "--no-index", "--find-links", tmp_path, "--target")
 
     def install(lock: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, *options, *where, tmp_path / lock, "--requirement", tmp_path / f"{lock}.txt"]
+        command = [
+            sys.executable,
+            *options,
+            *where,
+            tmp_path / lock,
+            "--requirement",
+            tmp_path / f"{lock}.txt",
+        ]
         return subprocess.run(
             list(map(str, command)), capture_output=True, text=True, env=dict(os.environ, PIP_CONSTRAINT="")
         )

@@ -1,6 +1,8 @@
 """The built documentation: without a warning, without a dead link, and in a browser without a complaint."""
 
+import ast
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -32,7 +34,7 @@ def found(name: str) -> bool:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The site as `make docs` builds it, and what the builder complained of."""
-    needed = ("sphinx", "pydata_sphinx_theme", "myst_parser", "sphinxcontrib.bibtex")
+    needed = ("sphinx", "pydata_sphinx_theme", "myst_parser", "sphinxcontrib.bibtex", "sphinx_gallery")
     if missing := [name for name in needed if not found(name)]:
         pytest.skip(f"the site is built by `make docs`; not installed here: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("site")
@@ -98,6 +100,20 @@ def test_no_link_of_the_site_is_dead(built):
     whole = pages(built[0])
     assert len(whole) > 20
     assert not [(path.name, link) for path in whole for link in broken(path, whole)]
+
+
+def test_the_notebook_ran_to_its_last_cell_and_is_offered(built):
+    """A cell that fails ends the build, so that what the last one shows is the proof that all ran."""
+    folder, _ = built
+    page = (folder / "notebook" / "plot_first_look.html").read_text(encoding="utf-8")
+    shown = page.split("Beside a network that learned nothing")[-1]
+    assert "debiased_reason" in shown.split("sphx-glr-footer")[0].split("dataframe")[-1]
+    assert page.count("sphx_glr_plot_first_look") > 0
+    (offered,) = (folder / "_downloads").rglob("plot_first_look.ipynb")
+    cells = json.loads(offered.read_text(encoding="utf-8"))["cells"]
+    code = "".join("".join(cell["source"]) + "\n\n" for cell in cells if cell["cell_type"] == "code")
+    script = (SITE.parent / "notebook" / "plot_first_look.py").read_text(encoding="utf-8")
+    assert ast.dump(ast.parse(code)) == ast.dump(ast.Module(ast.parse(script).body[1:], []))
 
 
 def test_a_dead_link_would_be_noticed(tmp_path):

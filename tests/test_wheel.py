@@ -167,7 +167,9 @@ def source(installed) -> Path:
 def test_a_source_distribution_holds_the_project(source):
     with tarfile.open(source) as archive:
         held = {Path(*Path(each.name).parts[1:]) for each in archive if each.isfile()}
-    made = {path for path in held if path.name in {"PKG-INFO", "setup.cfg"} or "covalign.egg-info" in path.parts}
+    made = {
+        path for path in held if path.name in {"PKG-INFO", "setup.cfg"} or "covalign.egg-info" in path.parts
+    }
     assert held - made == set(files())
 
 

@@ -38,10 +38,12 @@ HEAD = """\
 
 def resolved(extra: str) -> dict[str, str]:
     """By its first line, each requirement with its hashes and what asks for it."""
-    command = ["pip", "compile", "pyproject.toml", "--constraint", "constraints.txt", "--python-version", PYTHON]
-    command += ["--universal", "--generate-hashes", "--no-header", "--quiet"]
+    options = (
+        "--universal --generate-hashes --no-header --quiet --constraint constraints.txt --python-version"
+    )
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *options.split(), PYTHON]
     command += ["--extra", extra] if extra else []
-    done = subprocess.run([sys.executable, "-m", "uv", *command], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
     if done.returncode:
         sys.exit(done.returncode)
     entries = re.split(r"^(?=\w)", done.stdout, flags=re.MULTILINE)

@@ -23,10 +23,24 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinxcontrib.bibtex",
+    "sphinx_gallery.gen_gallery",
     "offline_mathematics",
 ]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+sphinx_gallery_conf = {  # runs the cells, again only when they have changed; a cell that fails ends the build
+    "examples_dirs": ["../notebook"],
+    "gallery_dirs": ["notebook"],
+    "only_warn_on_example_error": False,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "show_memory": False,
+    "min_reported_time": float("inf"),
+    "write_computation_times": False,
+    "image_scrapers": ("matplotlib",),
+    "capture_repr": ("_repr_html_", "__repr__"),
+}
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
 html_math_renderer = "offline"
