@@ -1,7 +1,7 @@
 """What the README and the tutorial tell a reader to type is typed here, and works.
 
 Commands are understood as they are written, which needs no network, and run at a smaller size (`samples.reader`) in a
-folder that has what they name.
+folder that has what they name. Beside each stands how long it takes, and whether it needs a network.
 """
 
 import re
@@ -27,14 +27,18 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 (RECIPE,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
 
 
-def typed(text: str) -> list[str]:
-    """Every line that a page tells a reader to type into a shell, continued lines joined."""
+def typed(text: str) -> dict[str, str]:
+    """Every line that a page tells a reader to type into a shell, continued lines joined, and the comment beside it."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [" ".join(shlex.split(line, comments=True)) for line in lines if line]
+    return {" ".join(shlex.split(line, comments=True)): line.partition(" # ")[2] for line in lines if line}
 
 
-TYPED = list(dict.fromkeys([*typed(README), *typed(TUTORIAL)]))
+BESIDE = typed(README) | typed(TUTORIAL)
+TYPED = list(BESIDE)
+LASTING = re.compile(r"~?\d+(\.\d+)? (s|min|h)\b")
+"""Seconds, minutes or hours; `~` where they are estimated."""
+
 COMMANDS = [line for line in TYPED if line.startswith("covalign ")]
 OTHERS = [line for line in TYPED if not line.startswith("covalign ")]
 
@@ -52,6 +56,32 @@ def stand_ins(folder):
 def test_the_readme_shows_commands_and_a_program():
     assert len(typed(README)) > 15
     assert PROGRAMS
+
+
+@pytest.mark.parametrize("line", [line for line in TYPED if not line.startswith("source ")])
+def test_how_long_a_command_takes_stands_beside_it(line):
+    assert LASTING.match(BESIDE[line]), BESIDE[line]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_that_needs_a_network_says_so(line):
+    """The hub's data sets are downloaded; everything else is in the package or on the reader's disk."""
+    asked = line.replace("my-training.toml", RECIPE)
+    assert bool(re.search(r"\bnetwork\b", BESIDE[line])) == ("uoft-cs/" in asked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if re.match(r"covalign (train|reproduce)", line)])
+def test_a_long_command_would_do_what_it_says(line, folder, stand_ins, monkeypatch, capsys):
+    """At its full size, with the option that only tells what would be done."""
+    words = [stand_ins.get(word, word) for word in shlex.split(line)[1:]]
+    if "--redraw" in words:
+        pytest.skip("takes seconds, and is run")
+    asked = {"train": "--dry-run", "reproduce": "--list"}[words[0]]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["covalign", *words, *([asked] if asked not in words else [])])
+    assert ended() == 0
+    assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -151,6 +151,16 @@ def test_it_prints_with_its_folded_tables_open(opened, tmp_path):
     assert page.locator("details[open]").count() == 0
 
 
+def test_on_paper_a_heading_is_text(opened):
+    """Chromium does not draw a control in the head that it repeats on every page of a table."""
+    page = opened[0]
+    kinds = "[...new Set([...document.querySelectorAll('th button')].map(it => getComputedStyle(it).display))].join()"
+    assert page.evaluate(kinds) != "contents"
+    page.emulate_media(media="print")
+    assert page.evaluate(kinds) == "contents"
+    page.emulate_media(media="screen")
+
+
 def sliding() -> Page:
     """A page whose only figure has three positions, each with a matrix and a plot."""
     marked = (Mark("#0072B2", "circle"), Mark("#D55E00", "square"))

@@ -27,7 +27,7 @@
     Plotly.newPlot(plot, figure.data, { ...figure.layout, template: theme() }, options);
   }
   const restyle = () => plots.forEach((plot) => Plotly.relayout(plot, { template: theme() }));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
+  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", restyle);
 
   for (const button of document.querySelectorAll(".legend button")) {
     button.addEventListener("click", () => {
