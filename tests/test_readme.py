@@ -28,7 +28,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def typed(text: str) -> dict[str, str]:
-    """Every line that a page tells a reader to type into a shell, continued lines joined, and the comment beside it."""
+    """Every line that a page tells a reader to type into a shell, continued lines joined; the comment beside it."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return {" ".join(shlex.split(line, comments=True)): line.partition(" # ")[2] for line in lines if line}
