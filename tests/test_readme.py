@@ -18,7 +18,7 @@ from covalign.cli.app import main
 from covalign.cli.commands import app
 from covalign.data.loading import load_images
 from covalign.studies.comparison.measure import compare
-from samples.reader import furnish, smaller, tiny_run
+from samples.reader import furnish, placed, smaller, tiny_run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def test_a_command_that_needs_a_network_says_so(line):
 @pytest.mark.parametrize("line", [line for line in COMMANDS if re.match(r"covalign (train|reproduce)", line)])
 def test_a_long_command_would_do_what_it_says(line, folder, stand_ins, monkeypatch, capsys):
     """At its full size, with the option that only tells what would be done."""
-    words = [stand_ins.get(word, word) for word in shlex.split(line)[1:]]
+    words = placed(shlex.split(line)[1:], stand_ins)
     if "--redraw" in words:
         pytest.skip("takes seconds, and is run")
     asked = {"train": "--dry-run", "reproduce": "--list"}[words[0]]

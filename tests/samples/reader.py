@@ -91,10 +91,15 @@ def furnish(folder: Path, recipe: str) -> dict[str, str]:
     return {name: run.key[:12] for name, run in runs.items()}
 
 
+def placed(words: list[str], stand_ins: dict[str, str]) -> list[str]:
+    """A command of the documents with names of what is here; `words` without the program's name."""
+    here = [stand_ins.get(word, PICTURES if word in SETS else word) for word in words]
+    return [word.replace("=DATA", f"={PICTURES}") for word in here]
+
+
 def smaller(words: list[str], stand_ins: dict[str, str]) -> list[str]:
     """A command of the documents as it is run here; `words` without the program's name."""
-    here = [stand_ins.get(word, PICTURES if word in SETS else word) for word in words]
-    here = [word.replace("=DATA", f"={PICTURES}") for word in here]
+    here = placed(words, stand_ins)
     changes = dict(SMALLER.get(words[0], {}))
     if "--redraw" in words:
         return here
