@@ -314,7 +314,8 @@ def draw(found: pd.DataFrame) -> Figure:
             rows = found[found["part"] == part]
             methods = [each for each in (*READOUT, *STARTS) if each in set(rows["method"])]
             places = {method: i for i, method in enumerate(dict.fromkeys(methods))}
-            for index, (per_class, each) in enumerate(rows.groupby("per_class")):
+            for per_class, each in rows.groupby("per_class"):
+                index = (FEW[0], 0, *FEW[1:]).index(per_class)
                 x = [places[m] + 0.12 * (index - 0.5) for m in each["method"]]
                 arms = [each["accuracy"] - each["low"], each["high"] - each["accuracy"]]
                 style = {**series(index), "linestyle": "none"}
@@ -322,8 +323,8 @@ def draw(found: pd.DataFrame) -> Figure:
                 ax.errorbar(x, each["accuracy"], yerr=arms, label=label, capsize=2, **style)
             ax.axhline(1 / 40, color=GREY, linewidth=0.6)
             ax.set_xticks(list(places.values()), list(places), rotation=20)
-            ax.set(title={"readout": "readout alone"}.get(part, part), ylabel="accuracy", ylim=(0, None))
-            ax.legend()
+            ax.set(title={"readout": "readout alone"}.get(part, part), ylabel="accuracy", ylim=(0, 0.38))
+            ax.legend(loc="upper center", ncols=3)
     return figure
 
 
