@@ -59,7 +59,7 @@ clean:  ## Remove the environment and caches; results and trainings stay
 # pip refuses an editable project among hashes, so it comes second. Only the public build of PyTorch asks for CUDA.
 define install
 	$(LOCKED) --requirement locks/$(1).txt
-	@if $(BIN)/python -m pip show torch | grep --quiet '^Requires:.*nvidia'; then \
+	@if $(BIN)/python -m pip show torch | grep '^Requires:.*nvidia' >/dev/null; then \
 		$(LOCKED) --requirement locks/cuda.txt; fi
 	$(PROJECT)
 	@touch $@ .venv/demo
