@@ -344,7 +344,9 @@ def test_a_tensor_that_lies_about_its_size_is_refused(tmp_path):
 def test_a_truncated_file_is_refused(tmp_path, keep):
     path = graph(tmp_path, [conv("x", "w")], [tensor("w", 4, 3, 3, 3)])
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"net.onnx: (not an ONNX file|no two-dimensional convolution)"):
+    with pytest.raises(
+        InputError, match=r"net.onnx: (an empty file|not an ONNX file|no two-dimensional convolution)"
+    ):
         read_network(path)
 
 

@@ -8,7 +8,7 @@ outputs.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,13 @@ from covalign.errors import InputError, optional
 from covalign.limits import NODES
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
 from covalign.networks.readers.module import layer_of
+from covalign.networks.readers.onnx_constants import PASSED_ON, Constants, constants_of, options_of, value_of
 from covalign.networks.readers.onnx_intake import wiring
 from covalign.networks.readers.onnx_source import OnnxSource
 from covalign.networks.readers.onnx_whole import follow_links, inlined
 from covalign.networks.readers.torch_file import one_line
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-PASSED_ON = ("Identity", "Cast", "Transpose")
-Constants = dict[str, Callable[[], np.ndarray]]
-
-
-class TooLarge(Exception):
-    """A product of constants has more numbers than either: it is no weight with a mask or scale."""
 
 
 def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Network:
@@ -64,7 +59,7 @@ def _network(onnx: Any, model: Any, path: Path, name: str, channels_last: bool |
     model = inlined(model)
     follow_links(model, path)
     _check_order(model.graph)
-    constants = _constants(onnx, model.graph, path.parent)
+    constants = constants_of(onnx, model.graph, path.parent)
     layers, received, made, skipped = _layers(onnx, model.graph, constants)
     if not layers:
         listed = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:3])
@@ -107,84 +102,6 @@ def _check_order(graph: Any) -> None:
         made |= set(node.output)
 
 
-def _constants(onnx: Any, graph: Any, folder: Path) -> Constants:
-    """Return how to obtain every tensor that does not depend on the images, by name."""
-    constants: Constants = {}
-
-    def stored(tensor: Any) -> Callable[[], np.ndarray]:
-        return lambda: _array(onnx, tensor, folder)
-
-    for tensor in graph.initializer:
-        constants[tensor.name] = stored(tensor)
-    for node in graph.node:
-        options = _options(onnx, node)
-        if node.op_type == "Constant" and "value" in options:
-            constants[node.output[0]] = stored(options["value"])
-        elif node.op_type in PASSED_ON[:2] and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-        elif node.op_type == "Transpose" and node.input[0] in constants:
-            constants[node.output[0]] = _transposed(constants[node.input[0]], options.get("perm"))
-        elif node.op_type == "Reshape" and len(node.input) == 2 and set(node.input) <= constants.keys():
-            constants[node.output[0]] = _reshaped(*(constants[name] for name in node.input))
-        elif node.op_type == "Mul" and set(node.input) <= constants.keys():
-            constants[node.output[0]] = _product(*(constants[name] for name in node.input))
-    return constants
-
-
-def _transposed(array: Callable[[], np.ndarray], axes: Any) -> Callable[[], np.ndarray]:
-    return lambda: np.transpose(array(), axes)
-
-
-def _reshaped(array: Callable[[], np.ndarray], shape: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
-    def reshaped() -> np.ndarray:
-        values, stated = array(), [int(side) for side in shape()]
-        sides = [values.shape[axis] if side == 0 else side for axis, side in enumerate(stated)]
-        return values.reshape(sides)
-
-    return reshaped
-
-
-def _product(one: Callable[[], np.ndarray], other: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
-    def product() -> np.ndarray:
-        left, right = one(), other()
-        if np.broadcast_shapes(left.shape, right.shape) not in (left.shape, right.shape):
-            raise TooLarge
-        return np.asarray(left * right)
-
-    return product
-
-
-def _value(array: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Return a constant's numbers; None where they would be more than what they are computed from."""
-    try:
-        return array()
-    except TooLarge:
-        return None
-
-
-def _array(onnx: Any, tensor: Any, folder: Path) -> np.ndarray:
-    """Return the numbers of a stored tensor; those in another file only from beside the graph."""
-    stated = {entry.key: entry.value for entry in tensor.external_data}
-    try:
-        if "location" in stated:
-            file = (folder / stated["location"]).resolve()
-            offset, length = int(stated.get("offset", 0)), int(stated.get("length", 0))
-            if not (file.is_relative_to(folder.resolve()) and file.is_file()):
-                raise ValueError(f"{stated['location']!r} is no file beside the graph")
-            if offset < 0 or length < 0 or offset + length > file.stat().st_size:
-                raise ValueError(f"{stated['location']!r} is too short")
-        return np.asarray(onnx.numpy_helper.to_array(tensor, str(folder)))
-    except Exception as error:  # onnx has exceptions of its own
-        raise InputError(
-            f"tensor {tensor.name!r} cannot be read ({one_line(error)}); keep the files of an export "
-            "together, or export the network again"
-        ) from error
-
-
-def _options(onnx: Any, node: Any) -> dict[str, Any]:
-    return {option.name: onnx.helper.get_attribute_value(option) for option in node.attribute}
-
-
 def _layers(
     onnx: Any, graph: Any, constants: Constants
 ) -> tuple[list[Layer], dict[str, tuple[str, bool]], dict[str, str], list[Skipped]]:
@@ -203,8 +120,8 @@ def _layers(
             continue
         name = _layer_name(node, index, received)
         weight = node.input[1]
-        array = _value(constants[weight]) if weight in constants else None
-        options = _options(onnx, node)
+        array = value_of(constants[weight]) if weight in constants else None
+        options = options_of(onnx, node)
         if array is None:
             if (
                 node.op_type != "MatMul" or {*node.input[:2]} & constants.keys()
@@ -309,7 +226,7 @@ def _batch_norms(
         if node.op_type == "BatchNormalization" and all(name in constants for name in node.input[1:5]):
             stored = (torch.from_numpy(constants[name]().astype(np.float64)) for name in node.input[1:5])
             weight, bias, mean, variance = stored
-            scale = weight * (variance + _options(onnx, node).get("epsilon", 1e-5)).rsqrt()
+            scale = weight * (variance + options_of(onnx, node).get("epsilon", 1e-5)).rsqrt()
             norm = BatchNorm(scale, bias - scale * mean)
             before[node.output[0]] = norm
             if uses[node.input[0]] == 1:
@@ -326,7 +243,7 @@ def _other_weights(onnx: Any, graph: Any, constants: Constants) -> Iterator[Skip
             users.setdefault(name, []).append(PASSED_ON[0] if passed_on else node.op_type)
     stored = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
-        value = _options(onnx, node).get("value") if node.op_type == "Constant" else None
+        value = options_of(onnx, node).get("value") if node.op_type == "Constant" else None
         if value is not None:
             stored[node.output[0]] = len(value.dims)
     for name, axes in stored.items():
