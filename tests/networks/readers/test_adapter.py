@@ -237,3 +237,60 @@ def test_factors_beside_the_weight_that_they_update_are_a_network(base):
     weights = {**MAKERS["PEFT"], "base_model.model.conv.weight": BASE["conv.weight"]}
     safetensors.torch.save_file(weights, base.with_name("both.safetensors"))
     assert read_adapter(base.with_name("both.safetensors")) is None
+
+
+DOWN, UP = torch.eye(2, 4), torch.ones(4, 2)
+STATED = {"peft_type": "LORA", "r": 2, "lora_alpha": 2}
+
+
+def changed(folder, targets, more=(), ending="safetensors", **stated):
+    """By layer, how many times the product of the two factors was added to a base of zeros."""
+    torch.save({f"{name}.weight": torch.zeros(4, 4) for name in ("0", "1", "1.fc", "fc")}, folder / "base.pt")
+    factors = {f"base_model.model.{name}.lora_A.weight": DOWN.clone() for name in targets}
+    factors |= {f"base_model.model.{name}.lora_B.weight": UP.clone() for name in targets}
+    factors |= {f"base_model.model.{name}": factor for name, factor in dict(more).items()}
+    path = folder / f"adapter_model.{ending}"
+    (torch.save if ending == "bin" else safetensors.torch.save_file)(factors, path)
+    (folder / "adapter_config.json").write_text(json.dumps({**STATED, **stated}))
+    network = adapted(read_network(folder / "base.pt"), read_adapter(path))
+    product = (UP @ DOWN).double()
+    times = {e.name: float((e.weight.flatten(1) * product).sum()) / 4 for e in network.layers}
+    assert all(torch.equal(e.weight.flatten(1).double(), times[e.name] * product) for e in network.layers)
+    entries = {entry.name: entry.reason for entry in network.skipped}
+    return {name: number for name, number in times.items() if number}, entries
+
+
+@pytest.mark.parametrize("target", ["10", "11.fc", "prefc", "conv.11.fc"])
+def test_a_name_that_only_ends_in_the_letters_of_a_layer_is_another_layer(tmp_path, target):
+    found, left = changed(tmp_path, ["1", target])
+    assert found == {"1": 2.0 / 2}
+    assert left[f"base_model.model.{target}"] == "no layer of the base is called so"
+
+
+def test_two_adapters_in_one_file_are_refused(tmp_path):
+    second = {"1.lora_A.second.weight": 2 * DOWN, "1.lora_B.second.weight": UP.clone()}
+    with pytest.raises(InputError, match=r"several adapters in one \(base_model.model.1 has more than one"):
+        changed(tmp_path, ["1"], second)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_the_bias_of_a_factor_is_no_factor(tmp_path, ending):
+    found, left = changed(tmp_path, ["1"], {"1.lora_B.bias": torch.full((4,), 5.0)}, ending)
+    assert found == {"1": 1.0}
+    assert left["base_model.model.1.lora_B.bias"] == "an update of a bias: biases are not compared"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("^1", {"1": 4.0, "1.fc": 1.0}), ("1|fc", {"1": 4.0, "1.fc": 4.0}), ("^fc", {"1": 1.0, "1.fc": 1.0}),
+        (r"\d\.fc", {"1": 1.0, "1.fc": 4.0}), ("c", {"1": 1.0, "1.fc": 1.0}),
+    ],
+)  # fmt: skip
+def test_patterns_of_alpha_are_regular_expressions_of_whole_names_or_endings(tmp_path, key, expected):
+    assert changed(tmp_path, ["1", "1.fc"], alpha_pattern={key: 8})[0] == expected
+
+
+def test_a_pattern_that_is_none_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="no regular expression"):
+        changed(tmp_path, ["1"], alpha_pattern={"[1": 8})

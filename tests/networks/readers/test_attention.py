@@ -273,3 +273,17 @@ def test_reading_leaves_attention_as_it_was():
     read_network(module).source.inputs(torch.randn(2, 3, 16, 16), ["blocks.0.attn.proj"])
     assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
     assert WIDTH % HEADS == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "whole"),
+    [("Wqkv", "other", False), ("wqkv", "other", True), ("qkv", "other", False), ("qkv", "attention_biases", True)],
+)  # fmt: skip
+def test_a_file_does_not_say_the_order_of_rows_where_makers_differ(tmp_path, name, beside, whole):
+    """InternLM2 stores ``wqkv`` head by head, and TinyViT ``qkv``, beside a table of biases of attention."""
+    stored = {f"attn.{name}.weight": torch.randn(24, 8), "attn.proj.weight": torch.randn(8, 8)}
+    torch.save({**stored, f"attn.{beside}": torch.randn(2, 49)}, tmp_path / "net.pt")
+    network = read_network(tmp_path / "net.pt")
+    parts = [f"attn.{name}"] if whole else [f"attn.{name}.{role}" for role in QKV]
+    assert [layer.name for layer in network.layers] == [*parts, "attn.proj"]
+    assert ("order that is not known" in network.details["inferred"][f"attn.{name}"]) == whole

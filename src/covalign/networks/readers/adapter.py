@@ -44,7 +44,8 @@ STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Ways to start that change the base itself, by PEFT's names."""
 WITHIN = "base_model."
 """What PEFT puts before every name."""
-_NAMED = r"(?:\.(?!weight$)\w+)?"
+BIAS = "an update of a bias: biases are not compared"
+_NAMED = r"(?:\.(?!(?:weight|bias)$)\w+)?"
 ROLES = {
     re.compile(pattern): role
     for pattern, role in (
@@ -114,9 +115,15 @@ def adapter_of(file: WeightFile, name: str) -> Adapter | None:
     for key, tensor in file.tensors.items():
         if named := _role(key):
             target, role = named
-            found.setdefault(target, {})[role] = tensor
+            if role in found.setdefault(target, {}):
+                raise InputError(
+                    f"{file.path}: several adapters in one ({target} has more than one factor {role}), expected one "
+                    "update a layer; save each adapter in a file of its own"
+                )
+            found[target][role] = tensor
         elif any(says(part, ADAPTERS) for part in key.split(".")):
-            skipped.append(Skipped(key, "part of an adapter of a kind that is not read"))
+            own = tensor.ndim == 1 and key.endswith(".bias")
+            skipped.append(Skipped(key, BIAS if own else "part of an adapter of a kind that is not read"))
         elif tensor.ndim > 1 and (trained := WHOLE.match(key)):
             found.setdefault(f"base_model.model.{trained[1]}", {})["whole"] = tensor
         elif tensor.ndim > 1 and not key.startswith(WITHIN):
@@ -245,9 +252,22 @@ def _scale(target: str, alpha: Tensor | None, rank: int, stated: Mapping[str, An
 
 
 def _of_target(patterns: Any, target: str) -> Any:
-    """Return what a configuration states for one module, by the endings of names; None where it states nothing."""
+    """Return what a configuration states for one module; None where it states nothing.
+
+    Its keys are regular expressions, of a whole name or of what follows one of its dots, as PEFT matches them.
+
+    Raises:
+        InputError: a key that is no regular expression.
+    """
     stated = patterns.items() if isinstance(patterns, dict) else ()
-    return next((value for key, value in stated if re.search(rf"(^|\.){key}$", target)), None)
+    name = target.removeprefix(f"{WITHIN}model.")
+    try:
+        return next((value for key, value in stated if re.match(rf"(.*\.)?({key})$", name)), None)
+    except re.error as error:
+        raise InputError(
+            f"{CONFIGURATION}: a key of its patterns is no regular expression ({error}), expected names of modules; "
+            "get it again"
+        ) from error
 
 
 def _configuration(file: WeightFile) -> dict[str, Any]:
@@ -264,7 +284,17 @@ def _configuration(file: WeightFile) -> dict[str, Any]:
 
 
 def _called(target: str) -> str:
-    return plain(re.sub(r"\.processor\b", "", PREFIXES.sub("", target)))
+    return plain(_bare(target))
+
+
+def _bare(target: str) -> str:
+    return re.sub(r"\.processor\b", "", PREFIXES.sub("", target))
+
+
+def _ends(name: str, ending: str) -> bool:
+    """Whether one name ends in another, whole words alone: ``blocks.10`` does not end in ``0``."""
+    one, two = (re.sub(r"[^0-9a-z]+", ".", _bare(each).lower()).strip(".") for each in (name, ending))
+    return bool(two) and f".{one}".endswith(f".{two}")
 
 
 def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...]) -> list[Layer]:
@@ -275,7 +305,7 @@ def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...]) -> l
     """
     called = _called(update.target)
     wholes = dict.fromkeys(layer.part_of for layer in layers if layer.part_of)
-    whole = next((name for name in wholes if called and plain(name).endswith(called)), None)
+    whole = next((name for name in wholes if _ends(name, update.target)), None)
     whole = next((name for name in wholes if plain(name) == called), whole)
     parts = [layer for layer in layers if whole and layer.part_of == whole]
     if not parts:
@@ -294,11 +324,7 @@ def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
     """
     called = _called(target)
     exact = [layer for layer in layers if plain(layer.name) == called]
-    ending = [
-        layer
-        for layer in layers
-        if called.endswith(plain(layer.name)) or (called and plain(layer.name).endswith(called))
-    ]
+    ending = [layer for layer in layers if _ends(target, layer.name) or _ends(layer.name, target)]
     found = exact or [layer for layer in ending if _fitted(product, layer) is not None]
     if len(found) != 1:
         raise InputError("no layer of the base is called so" if not found else "several layers may be meant")

@@ -12,7 +12,7 @@ The output projection reads the values of all heads side by side. `torch.nn.Mult
 they are what it returns when its output projection is the identity.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,12 +32,14 @@ UNKNOWN_ORDER = (
     "as it seems queries, keys and values in one, in an order that is not known: read as one layer"
 )
 STORED = {
-    **dict.fromkeys(("qkv", "to_qkv", "wqkv", "c_attn"), QKV),
+    **dict.fromkeys(("qkv", "to_qkv", "c_attn"), QKV),
     **dict.fromkeys(("kv", "to_kv"), KV),
 }
 """What a product is called whose rows are these, block after block, by all makers we know."""
-EITHER = ("qkv_proj", "query_key_value", "attn_qkv", "in_proj")
+EITHER = ("qkv_proj", "query_key_value", "attn_qkv", "in_proj", "wqkv")
 """What it is called by makers some of whom store it head by head: cut only where the law says so."""
+BY_HEAD = "attention_biases"
+"""What stands beside a product that its makers store head by head, whatever it is called (LeViT, TinyViT)."""
 OUTPUTS = ("proj", "out_proj", "o_proj", "c_proj", "dense", "to_out", "wo", "out")
 """What the product that reads the heads is called."""
 SEPARATE = {f"{role}_proj": role for role in QKV}
@@ -72,9 +74,17 @@ def number_of_heads(name: str, parts: Mapping[str, nn.Module]) -> int:
     return next((number for number in stated if isinstance(number, int) and number > 0), 0)
 
 
-def is_named(name: str) -> bool:
-    """Whether a product is called as all makers we know call one that is stored block after block."""
-    return _leaf(name) in STORED or split(name)[1] == "in_proj_weight"
+def is_named(name: str, tensors: Collection[str] = ()) -> bool:
+    """Whether a product is called as all makers we know call one that is stored block after block.
+
+    Args:
+        name: of the product.
+        tensors: names of all tensors; one beside it can show another order.
+    """
+    owner, leaf = split(name)
+    if f"{owner}.{BY_HEAD}" in tensors:
+        return False
+    return _leaf(name) in STORED or leaf in ("in_proj_weight", "Wqkv")
 
 
 def sizes(name: str, shape: tuple[int, int], widths: Mapping[str, int]) -> tuple[int, ...]:
@@ -116,16 +126,24 @@ def cut(layer: Layer, counts: Sequence[int]) -> tuple[Layer, ...]:
     )
 
 
-def cut_by_name(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], dict[str, str]]:
-    """Cut those of a file's layers that are named as several in one, and say which were, and which may be."""
+def cut_by_name(
+    layers: Sequence[Layer], tensors: Collection[str] = ()
+) -> tuple[tuple[Layer, ...], dict[str, str]]:
+    """Cut those of a file's layers that are named as several in one, and say which were, and which may be.
+
+    Args:
+        layers: of a file.
+        tensors: names of all its tensors.
+    """
     widths = {layer.name: layer.channels for layer in layers if layer.kind == "linear"}
     found: list[Layer] = []
     inferred = {}
     for layer in layers:
         counts = sizes(layer.name, (layer.neurons, layer.channels), widths) if layer.name in widths else ()
-        if counts and not is_named(layer.name):
+        named = is_named(layer.name, tensors)
+        if counts and not named:
             inferred[layer.name] = UNKNOWN_ORDER
-        parts = cut(layer, counts if is_named(layer.name) else ())
+        parts = cut(layer, counts if named else ())
         if len(parts) > 1:
             inferred[parts[0].part_of] = f"{BLOCKS}, by its name"
         found += parts

@@ -99,7 +99,7 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
         else chained({name: _ends(w, turned.get(name)) for name, w in weights.items()})
     )
     whole_layers, inferred = _layers([(name, weights[name]) for name in names], turned, beside)
-    layers, attention = cut_by_name(whole_layers)
+    layers, attention = cut_by_name(whole_layers, whole.tensors)
     inferred |= attention
     inferred |= {short_name(name): how for name, how in whole.how.items() if name in weights}
     order = "of the file" if file.ordered else "inferred from names and shapes"

@@ -28,8 +28,9 @@ def cuts(
         if not all(verdicts[name] for name in asked) and len(asked) > 1:
             verdicts |= {n: right_cut(module, look.example, {n: each}) for n, each in asked.items()}
     inferred = {}
+    tensors = {name for name, _ in module.named_parameters()}
     for name, verdict in verdicts.items():
-        if verdict or (verdict is None and is_named(name)):
+        if verdict or (verdict is None and is_named(name, tensors)):
             inferred[name] = f"{BLOCKS}, {'by the law of attention' if verdict else 'by its name'}"
         else:
             counts[name], inferred[name] = (), UNKNOWN_ORDER
