@@ -223,7 +223,7 @@ def test_progress_reaches_the_end_of_every_stage():
         calibrate=False,
         progress=lambda stage, done: told.setdefault(stage, []).append(done),
     )
-    assert list(told) == ["weight covariances", "alignments", "similarities"]
+    assert list(told) == ["weight covariances", "alignments", "similarities", "layer maps"]
     assert all(shares[-1] == 1 for shares in told.values())
 
 
