@@ -20,9 +20,12 @@ class LayerMap(Shown):
     """How alike is what every layer of one network receives to what every layer of another receives?
 
     Attributes:
-        a, b: names of the networks; one name twice for a network with itself.
-        layers_a, layers_b: their layers in forward order.
-        depths_a, depths_b: places of these layers in forward order, from 1.
+        a: name of one network.
+        b: name of the other; the same for a network with itself.
+        layers_a: layers of the one in forward order.
+        layers_b: layers of the other.
+        depths_a: places of these layers in forward order, from 1.
+        depths_b: the same of the other.
         values: debiased CKA of the mean over positions, ``[layers_a, layers_b]``, in [-1, 1]; NaN where a layer
             makes no distinctions between images.
         matched: names of the layers whose weights were compared, of a and of b; empty for a network with itself.
