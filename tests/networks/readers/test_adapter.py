@@ -294,3 +294,9 @@ def test_patterns_of_alpha_are_regular_expressions_of_whole_names_or_endings(tmp
 def test_a_pattern_that_is_none_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="no regular expression"):
         changed(tmp_path, ["1"], alpha_pattern={"[1": 8})
+
+
+@pytest.mark.parametrize("key", ["(1+)+x", ".*.*.*x", "(1|1)*x"])
+def test_a_pattern_whose_search_could_take_forever_is_refused(tmp_path, key):
+    with pytest.raises(InputError, match="expected at most 2 repetitions, none of a group"):
+        changed(tmp_path, ["1", "1.fc"], alpha_pattern={key: 8})

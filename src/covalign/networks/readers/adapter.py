@@ -44,6 +44,9 @@ STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Ways to start that change the base itself, by PEFT's names."""
 WITHIN = "base_model."
 """What PEFT puts before every name."""
+REPEATED, AGAIN = re.compile(r"[*+?{]"), re.compile(r"\)[*+?{]")
+REPETITIONS, LONGEST_NAME = 2, 300
+"""Of patterns in a configuration and of names they are held against: no search goes on forever (our choice)."""
 BIAS = "an update of a bias: biases are not compared"
 _NAMED = r"(?:\.(?!(?:weight|bias)$)\w+)?"
 ROLES = {
@@ -257,10 +260,16 @@ def _of_target(patterns: Any, target: str) -> Any:
     Its keys are regular expressions, of a whole name or of what follows one of its dots, as PEFT matches them.
 
     Raises:
-        InputError: a key that is no regular expression.
+        InputError: a key that is no regular expression, or one whose search could take forever.
     """
     stated = patterns.items() if isinstance(patterns, dict) else ()
     name = target.removeprefix(f"{WITHIN}model.")
+    for key, _ in stated:
+        if len(REPEATED.findall(key)) > REPETITIONS or AGAIN.search(key) or len(name) > LONGEST_NAME:
+            raise InputError(
+                f"{CONFIGURATION}: got the pattern {key[:80]!r}, expected at most {REPETITIONS} repetitions, none of "
+                f"a group, and names of at most {LONGEST_NAME} characters; write the names of the modules out"
+            )
     try:
         return next((value for key, value in stated if re.match(rf"(.*\.)?({key})$", name)), None)
     except re.error as error:
