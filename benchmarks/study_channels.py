@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from study_universal import Cell as Trained
-from study_universal import Data, Sources, chosen_rate, data, trained
+from study_universal import Data, Sources, data, decided_rate, takes_rates, trained
 from torch import Tensor, nn
 
 from covalign import init_, load_encoding, vgg11
@@ -133,9 +133,7 @@ def methods(channels: int) -> tuple[str, ...]:
 def measure(sources: Sources, rgb: Data, cell: Cell, rates: Path) -> dict[str, Any]:
     """Train one network and judge it."""
     kind = cell.method if cell.method in ("encoding", "default") else "member"
-    rate = chosen_rate(rates, kind, PER_CLASS)
-    if rate is None:
-        raise SystemExit(f"no rate is chosen for {kind!r}: run study_universal.py first")
+    rate = decided_rate(rates, kind, PER_CLASS)
     images = with_channels(rgb, cell.channels)
     enter = own_normalization(images.unlabelled(cell.seed).pixels)
     module = start(cell, sources, images, enter)
@@ -206,12 +204,9 @@ def page(found: pd.DataFrame) -> str:
 
 def main() -> None:
     """Measure or report."""
-    parser = cells.arguments(__doc__.split("\n")[0], "universal-channels", RESULTS)
+    parser = takes_rates(cells.arguments(__doc__.split("\n")[0], "universal-channels", RESULTS))
     parser.add_argument("--store", type=Path)
     parser.add_argument("--members", nargs="+", default=[], help="keys of trainings on other data")
-    parser.add_argument(
-        "--rates", type=Path, default=Path("build/universal-transfer"), help="what chose them"
-    )
     given = parser.parse_args()
     if given.what == "run":
         torch.set_num_threads(1)

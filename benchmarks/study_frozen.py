@@ -21,7 +21,7 @@ import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from study_universal import ENTER, Data, chosen_rate, data, trained
+from study_universal import ENTER, Data, data, decided_rate, takes_rates, trained
 from study_universal import Cell as Trained
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -124,9 +124,7 @@ def learned(module: nn.Module) -> int:
 
 def measure(encoding: UniversalEncoding, images: Data, cell: Cell, rates: Path) -> dict[str, Any]:
     """Train one network and judge it."""
-    rate = chosen_rate(rates, BASES[cell.basis], PER_CLASS)
-    if rate is None:
-        raise SystemExit(f"no rate is chosen for {BASES[cell.basis]!r}: run study_universal.py first")
+    rate = decided_rate(rates, BASES[cell.basis], PER_CLASS)
     module = start(cell, encoding, images)
     as_there = Trained("frozen", cell.basis, PER_CLASS, rate, cell.seed)
     found = trained(module, as_there, images.few(PER_CLASS, cell.seed), images)
@@ -192,10 +190,7 @@ def page(found: pd.DataFrame) -> str:
 
 def main() -> None:
     """Measure or report."""
-    parser = cells.arguments(__doc__.split("\n")[0], "universal-frozen", RESULTS)
-    parser.add_argument(
-        "--rates", type=Path, default=Path("build/universal-transfer"), help="what chose them"
-    )
+    parser = takes_rates(cells.arguments(__doc__.split("\n")[0], "universal-frozen", RESULTS))
     given = parser.parse_args()
     if given.what == "run":
         torch.set_num_threads(1)

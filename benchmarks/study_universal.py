@@ -25,6 +25,7 @@ Not run, since batch norms take scales away: Kaiming's initialization, which is 
 instead of uniform entries, and LSUV, which is then orthogonal.
 """
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -257,6 +258,22 @@ def chosen_rate(folder: Path, method: str, per_class: int) -> float | None:
             return None
         scores[rate] = json.loads(path.read_text(encoding="utf-8"))["chosen_on"]
     return max(scores, key=scores.__getitem__)
+
+
+def decided_rate(folder: Path, method: str, per_class: int) -> float:
+    """Return the rate that another study takes from this one; end the program where it is not known yet."""
+    rate = chosen_rate(folder, method, per_class)
+    if rate is None:
+        raise SystemExit(f"no rate is chosen for {method!r}: run study_universal.py first")
+    return rate
+
+
+def takes_rates(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a study be told where the cells of this one are."""
+    parser.add_argument(
+        "--rates", type=Path, default=Path("build/universal-transfer"), help="what chose them"
+    )
+    return parser
 
 
 def wanted(folder: Path, methods: tuple[str, ...]) -> Iterator[Cell]:
