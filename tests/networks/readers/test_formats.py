@@ -113,3 +113,12 @@ def test_the_arrays_of_numpy_are_read(tmp_path):
         tmp_path / "net.npz", **{"conv/W": np.random.default_rng(0).normal(size=(8, 3, 3, 3)).astype("f")}
     )
     assert [layer.name for layer in read_network(tmp_path / "net.npz").layers] == ["conv"]
+
+
+@pytest.mark.parametrize("name", ["net.npz", "net.h5"])
+def test_an_archive_whose_table_of_contents_is_damaged_is_refused_in_one_line(tmp_path, name):
+    path = tmp_path / "net.npz"
+    np.savez(path, **{"a.weight": np.ones((4, 3), np.float32)})
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03"))
+    with pytest.raises(InputError, match=name):
+        read_network(path.rename(tmp_path / name))

@@ -203,7 +203,11 @@ def archive_kind(names: list[str]) -> tuple[str, str]:
 
 def _archive(path: Path) -> tuple[str, str]:
     """Return what a zip archive is, whatever its ending, and what to do; ("", "") if it is damaged."""
-    names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+        names = []
     found = archive_kind(names) if names else ("", "")
     return found if found[0] or not names else ("PyTorch weights", "give it the ending .pt")
 
