@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from covalign.cli import options, places, populations, saying, sharing, speaking
+from covalign.cli.memory import held_to
 from covalign.studies.atlas.measure import atlas as atlas_of
 from covalign.training.population import population_from_toml
 
@@ -65,7 +66,7 @@ def atlas(
             seed=seed,
             curves=curves,
             reference=reference,
-            memory=options.in_bytes(memory),
+            memory=held_to(memory),
             workers=workers,
             scheduler=scheduler,
             cache=options.pairs_cache(cache),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from covalign.cli import options, places, populations, saying, sharing, speaking
+from covalign.cli.memory import held_to
 from covalign.data.images import Images
 from covalign.errors import InputError
 from covalign.studies.comparison.measure import compare as compare_networks
@@ -110,7 +111,7 @@ def compare(
             curves=curves,
             layer_map=layer_map,
             reference=reference,
-            memory=options.in_bytes(memory),
+            memory=held_to(memory),
             workers=workers,
             scheduler=scheduler,
             cache=options.pairs_cache(cache),

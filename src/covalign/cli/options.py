@@ -260,17 +260,6 @@ def pairs_cache(wanted: bool) -> Path | None:
     return None
 
 
-def in_bytes(memory: float) -> int:
-    """Return a stated memory in bytes.
-
-    Raises:
-        InputError: nothing that a comparison could work in.
-    """
-    if not 0.05 <= memory <= 2**20:
-        raise InputError(f"--memory: got {memory}, expected gigabytes from 0.05")
-    return int(memory * 2**30)
-
-
 def set_threads(threads: int | None) -> None:
     """Set the threads of the tensor library.
 
