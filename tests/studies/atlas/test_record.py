@@ -48,6 +48,22 @@ def test_it_finds_what_was_planted_layer_by_layer(planted):
     assert "Kinds of labels: seeds tell no two apart" in answer
 
 
+def test_seeds_keep_all_their_digits():
+    names = [name for name in CONDITIONS if name.startswith("x, t")]
+    found = atlas_of(
+        comparison(
+            {name: CONDITIONS[name] for name in CONDITIONS},
+            [learned([torch.ones(16)] * 20, 0.7, torch.Generator())],
+        ),
+        PLACES,
+        seeds={names[0]: 2**63 - 1},
+        draws=99,
+    )
+    seeds = found.networks.set_index("network")["seed"]
+    assert seeds[names[0]] == "9223372036854775807"
+    assert seeds[names[1]] == ""
+
+
 def test_who_contains_whom(planted):
     rows = planted.containment.set_index(["condition_a", "condition_b", "depth"])
     row = rows.loc[("x, t", "y<b>, t", 2)]

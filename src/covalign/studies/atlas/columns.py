@@ -121,7 +121,7 @@ class NetworkRow:
 
     network: str = column("")
     condition: str = column("")
-    seed: float = column("of its training", digits=0, default=math.nan)
+    seed: str = column("of its training, as text: whole numbers as large as seeds are no floats", default="")
     epochs: float = column("it was trained for", digits=0, default=math.nan)
     train_accuracy: float = column(
         "in its last epoch, while the weights change", title="train", digits=3, default=math.nan

@@ -187,12 +187,8 @@ def _networks(comparison: Comparison, seeds: Mapping[str, int]) -> list[NetworkR
             "test_accuracy": test,
             "epochs": last.get("epoch"),
         }
-        known["seed"] = seeds.get(name)
-        rows.append(
-            NetworkRow(
-                name, condition, **{key: float(value) for key, value in known.items() if value is not None}
-            )
-        )
+        stated = {key: float(value) for key, value in known.items() if value is not None}
+        rows.append(NetworkRow(name, condition, seed=str(seeds.get(name, "")), **stated))
     return rows
 
 
