@@ -43,8 +43,8 @@ def command(capsys, place):
 def test_a_population_is_trained_once_planned_and_mapped(command, place, tmp_path):
     status, out, err = command("train", place / "grid.toml", "--workers", 1)
     assert status == 0, err
-    assert "4 networks: 4 trained now, 0 found in the store" in out
-    assert "0 trained now, 4 found in the store" in command("train", place / "grid.toml")[1]
+    assert "4 networks: 0 found in the store, 4 finished since" in out
+    assert "4 found in the store, 0 finished since" in command("train", place / "grid.toml")[1]
     assert "4 networks, 4 of them trained." in command("train", place / "grid.toml", "--dry-run")[1]
     status, out, err = command("atlas", place / "grid.toml", "--out", tmp_path / "atlas", "--max-images", 100)
     assert status == 0, err

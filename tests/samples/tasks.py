@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from covalign.errors import InputError
+from covalign.tasks.outcome import Occupied
 
 
 def squared(common, item, tell):
@@ -23,6 +24,8 @@ def stubborn(common, item, tell):
         return begun
     if how == "input":
         raise InputError("this input is bad")
+    if how == "occupied":
+        raise Occupied(item)
     if how == "broken":
         raise ZeroDivisionError("nothing to divide by")
     if how == "killed":

@@ -78,6 +78,17 @@ def test_failures_are_tried_again_reported_and_stop_nothing(executor, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_others_are_at_comes_last_and_is_no_failure(executor, tmp_path):
+    times = ATTEMPTS + 2
+    items = [f"occupied:{times}", *"abcdefghijkl"]
+    outcomes = list(carried_out(executor, stubborn, items, {"folder": str(tmp_path)}, lambda *_: None))
+    places = [each.place for each in outcomes]
+    assert places.index(0) > len(items) // 2
+    assert outcomes[places.index(0)].found == times + 1
+    assert sorted(places) == list(range(len(items)))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["processes", "cluster"])
 def test_a_killed_process_is_replaced_and_only_its_item_begun_again(kind, tmp_path, request):
     executor = Executor(2) if kind == "processes" else Executor(scheduler=request.getfixturevalue("address"))

@@ -1,13 +1,16 @@
 import re
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from covalign.errors import InputError
+from covalign.training import many
+from covalign.training.inputs import training_images
 from covalign.training.loop import train
+from covalign.training.machine import resolve
 from covalign.training.many import train_population
-from covalign.training.store import RunStore
+from covalign.training.store import RunStore, identity
 
 
 @pytest.mark.slow
@@ -41,6 +44,26 @@ def test_one_failure_does_not_lose_the_others(tiny, archive, tmp_path):
     ):
         train_population(specs, store, workers=1, progress=False)
     assert sorted(run.spec.seed for run in store.runs()) == [0, 1]
+
+
+@pytest.mark.slow
+def test_what_another_process_trains_is_left_to_it_until_the_end(tiny, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(many, "PATIENCE", 0.01)
+    store, specs = RunStore(tmp_path), [tiny(images=archive, epochs=0, seed=seed) for seed in (0, 1)]
+    key = identity(resolve(specs[0]), *training_images(specs[0]))["key"]
+    notes = []
+    with ExitStack() as elsewhere:
+        elsewhere.enter_context(store.lock(key))
+
+        def told(stage, share, note=""):
+            notes.append(note)
+            if note.startswith("1/2"):
+                elsewhere.close()
+
+        runs = train_population(specs, store, workers=1, progress=told)
+    assert [run.spec.seed for run in runs] == [0, 1]
+    assert next(note for note in notes if note.startswith("1/2")).count("seed 1") == 1
+    assert next(note for note in notes if note.startswith("2/2")).count("seed 0") == 1
 
 
 def test_no_specs_give_no_runs(tmp_path):

@@ -141,8 +141,8 @@ def _train_all(
 
 
 def _say_all(found: Plan, runs: list[Run], store: RunStore, following: str, manner: saying.Manner) -> None:
-    trained = len(runs) - found.count(State.FINISHED)
-    said = f"{count(len(runs), 'network')}: {trained} trained now, {len(runs) - trained} found in the store"
+    stored = found.count(State.FINISHED)
+    said = f"{count(len(runs), 'network')}: {stored} found in the store, {len(runs) - stored} finished since"
     keys = {each.network.name: run.key for each, run in zip(found.networks, runs, strict=True)}
     manner.say(store.root, [said, following], networks=keys)
 

@@ -2,7 +2,8 @@
 
 A task is a function of what all tasks share, of an item of its own, and of whom it may tell how far it is. It has to
 be importable by name, and its arguments to be pickled, since it may be carried out in another process. A task may be
-carried out more than once: one that was ended from outside is begun again.
+carried out more than once: one that was ended from outside is begun again, and one whose item somebody else is at is
+set aside until the others are done.
 """
 
 import pickle
@@ -49,6 +50,25 @@ class Outcome:
     found: Any | Failure
 
 
+class Occupied(Exception):
+    """What a task raises where somebody else is at its item.
+
+    Attributes:
+        again: the item as it shall be taken up when the others are done.
+    """
+
+    def __init__(self, again: Any) -> None:
+        super().__init__(again)
+        self.again = again
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """What is found of an item that somebody else is at; ``again`` is what it is taken up as."""
+
+    again: Any
+
+
 ENDED = Failure(
     "its process was ended from outside, perhaps for want of memory; what it had kept is kept: run the same command "
     "again, with fewer --workers",
@@ -56,10 +76,12 @@ ENDED = Failure(
 )
 
 
-def attempted(task: Task, common: Any, item: Any, tell: Tell) -> Any | Failure:
+def attempted(task: Task, common: Any, item: Any, tell: Tell) -> Any | Failure | SetAside:
     """Carry out a task, and return its result or why there is none."""
     try:
         return task(common, item, tell)
+    except Occupied as occupied:
+        return SetAside(occupied.again)
     except InputError as error:  # it will not go better another time
         return Failure(str(error))
     except Exception as error:
@@ -91,19 +113,26 @@ def pickled(content: Any) -> bytes:
 
 
 class Waiting:
-    """Items that wait: those that failed and are tried again, then those that were not taken yet."""
+    """Items that wait: those that failed and are tried again, those not taken yet, and last those set aside."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.untaken = enumerate(items)
         self.again: deque[tuple[int, Any]] = deque()
+        self.aside: deque[tuple[int, Any]] = deque()
         self.failed: Counter[int] = Counter()
 
     def take(self) -> tuple[int, Any] | None:
         """Return the place and the item that is next; None where nothing waits."""
-        return self.again.popleft() if self.again else next(self.untaken, None)
+        if self.again:
+            return self.again.popleft()
+        following = next(self.untaken, None)
+        return self.aside.popleft() if following is None and self.aside else following
 
-    def ended(self, place: int, item: Any, found: Any | Failure) -> Iterator[Outcome]:
+    def ended(self, place: int, item: Any, found: Any | Failure | SetAside) -> Iterator[Outcome]:
         """Hear how an item ended; yield that, unless the item is tried again."""
+        if isinstance(found, SetAside):
+            self.aside.append((place, found.again))
+            return
         self.failed[place] += isinstance(found, Failure)
         if isinstance(found, Failure) and found.passing and self.failed[place] < ATTEMPTS:
             self.again.append((place, item))

@@ -1,9 +1,8 @@
 """How is one network trained so that a kill changes nothing?
 
 Stochastic gradient descent with cross-entropy. Every random draw (initialization, order of an epoch,
-augmentation of a batch) comes from a stream that the seed and the position alone decide, so that weights,
-momentum and position are the whole state: a training that resumes from a checkpoint ends bit-identical to one
-that never stopped, on the same machine.
+augmentation of a batch) comes from a stream that the seed and the position alone decide, so that weights, momentum
+and position are the whole state: a training that resumes ends as one that never stopped, bit for bit on one machine.
 """
 
 import json
@@ -53,20 +52,22 @@ def train(
     progress: Told | bool | None = True,
     on_epoch: Callable[[Epoch], object] = lambda row: None,
     checkpoint_seconds: float = 30.0,
+    patience: float = math.inf,
 ) -> Run:
     """Train one network, or finish it, or return it if it is finished.
 
     Args:
         spec: what to train.
         store: where the run is kept; None keeps it in memory.
-        images: training and test images with their true labels, where they are loaded already; None loads
-            what the spec names.
+        images: training and test images with their true labels; None loads what the spec names.
         progress: what is told, or whether to show it; see `covalign.progress.shown`.
         on_epoch: called with every epoch that ends.
-        checkpoint_seconds: longest time between two checkpoints; there is one after every epoch as well.
+        checkpoint_seconds: longest time between two checkpoints; every epoch ends with one too.
+        patience: seconds to wait for another process that trains the same.
 
     Raises:
         InputError: images and spec do not fit, or the training diverges (its last checkpoint is kept).
+        TrainedElsewhere: patience ended.
     """
     spec = resolve(spec)
     pair = training_images(spec, images)
@@ -77,7 +78,7 @@ def train(
         return Run.open(files)
     if (run := store.standing(spec, *pair)) is not None:
         return run
-    with store.lock(details["key"]):
+    with store.lock(details["key"], patience):
         files = store.folder(details["key"])
         if "final.safetensors" not in files.files():
             _finish(files, details, spec, pair, progress, on_epoch, checkpoint_seconds)

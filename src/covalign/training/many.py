@@ -2,19 +2,20 @@
 
 Trainings share nothing, so each is a task of its own that fills one entry of the store: in processes of this machine
 by default, on a laboratory's cluster by the address of its Dask scheduler (`covalign.tasks`). A task that is repeated
-resumes, or returns what is there. Several trainings of one thread each use a few cores better than one of several
-threads.
+resumes, or returns what is there; one that another process is at is set aside until the others are done, so that the
+same population can be begun several times, on as many machines as share the store. Several trainings of one thread
+each use a few cores better than one of several threads.
 """
 
 from collections.abc import Sequence
 
 from covalign.progress import Told, shown
 from covalign.tasks.executor import Executor, available_cores
-from covalign.tasks.outcome import Tell, all_found
+from covalign.tasks.outcome import Occupied, Tell, all_found
 from covalign.training.loop import train
 from covalign.training.run import Run
 from covalign.training.spec import TrainingSpec
-from covalign.training.store import RunStore
+from covalign.training.store import RunStore, TrainedElsewhere
 
 
 def train_population(
@@ -46,7 +47,7 @@ def train_population(
     executor = Executor(min(processes, max(1, len(specs))), scheduler)
     with shown(progress) as told, executor.opened() as carry_out:
         count = Count(specs, told)
-        outcomes = carry_out(_trained, specs, shared, count.heard)
+        outcomes = carry_out(_trained, [(spec, 0.0) for spec in specs], shared, count.heard)
         found = all_found(outcomes, lambda place: _name(place, specs[place]), "trainings")
     return [found[place] for place in range(len(specs))]
 
@@ -55,10 +56,18 @@ def _name(place: int, spec: TrainingSpec) -> str:
     return f"training {place + 1} ({spec.images}, seed {spec.seed})"
 
 
-def _trained(store: RunStore, spec: TrainingSpec, tell: Tell) -> Run:
-    run = train(spec, store, progress=False, on_epoch=lambda row: tell(row.epoch))
+def _trained(store: RunStore, item: tuple[TrainingSpec, float], tell: Tell) -> Run:
+    spec, patience = item
+    try:
+        run = train(spec, store, progress=False, on_epoch=lambda row: tell(row.epoch), patience=patience)
+    except TrainedElsewhere as elsewhere:
+        raise Occupied((spec, PATIENCE)) from elsewhere
     tell(None)
     return run
+
+
+PATIENCE = 60.0
+"""Seconds that a training which another process is at is waited for, once only such trainings are left."""
 
 
 class Count:

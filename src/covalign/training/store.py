@@ -6,8 +6,10 @@ folder a run, named by the first `KEY_LENGTH` digits of its key; `covalign.stora
 are written. Where the images lie and what they are called is no part of the key.
 """
 
+import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,18 +120,27 @@ class Entry:
     problem: str | None
 
 
+class TrainedElsewhere(Exception):
+    """Another process trains the same."""
+
+
 @dataclass(frozen=True)
 class RunStore(Shelf):
     """Runs under one root folder, which may be shared by many machines."""
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
+    def lock(self, key: str, patience: float = math.inf) -> Iterator[None]:
         """Keep other processes from training the same key; waits while another one does.
 
         The operating system frees the lock of a process that died, however it died.
 
+        Args:
+            key: of the run.
+            patience: seconds to wait at most.
+
         Raises:
             InputError: there can be no lock: a folder that may not be written, a file system without locks.
+            TrainedElsewhere: another process was still training it.
         """
         path = self.folder(key).path
         path.mkdir(parents=True, exist_ok=True)
@@ -137,8 +148,9 @@ class RunStore(Shelf):
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            Console(stderr=True).print(f"run {key[:KEY_LENGTH]} is being trained by another process; waiting")
-            lock.acquire()
+            others = "waiting" if math.isinf(patience) else "others come first"
+            _say_once(f"run {key[:KEY_LENGTH]} is being trained by another process; {others}")
+            _wait(lock, patience)
         except OSError as error:
             raise unwritable(path / "lock", error) from error
         try:
@@ -226,3 +238,15 @@ def _entry(path: Path) -> Entry:
         return Entry(path, _opened(Folder(path)), None)
     except (InputError, OSError) as error:
         return Entry(path, None, str(error))
+
+
+def _wait(lock: FileLock, patience: float) -> None:
+    try:
+        lock.acquire(timeout=-1 if math.isinf(patience) else patience)
+    except Timeout as error:
+        raise TrainedElsewhere from error
+
+
+@functools.cache
+def _say_once(said: str) -> None:
+    Console(stderr=True).print(said)
