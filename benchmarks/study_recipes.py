@@ -146,7 +146,7 @@ def wanted() -> Iterator[Cell]:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a recipe: its score, a mean over layers beyond the first, and how its features carry over."""
+    """Return a row a recipe: its score, the median of layers beyond the first, and how its features carry over."""
     rows = []
     networks = table[table["part"] == "network"].groupby("recipe")
     for each in table[table["part"] == "score"].itertuples():
@@ -157,7 +157,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "recipe": each.recipe,
-                "score": np.nanmean(scores) if np.isfinite(scores).any() else float("nan"),
+                "score": np.nanmedian(scores) if np.isfinite(scores).any() else float("nan"),
                 "layers": int(np.isfinite(scores).sum()),
                 "of_layers": len(scores),
                 "half_width": np.nanmedian((highs - lows) / 2) if np.isfinite(lows).any() else float("nan"),
@@ -237,8 +237,8 @@ def page(found: pd.DataFrame, foretold: pd.DataFrame) -> str:
         "# Which recipes make networks more universal?",
         "",
         "Made by `benchmarks/study_recipes.py`, whose head says how: CIFAR-10 and `tiny-imagenet-40a`, three seeds "
-        "of each; transfer to `tiny-imagenet-40b`, 50 images a class, chance .025. The score is a mean over layers "
-        "beyond the first that have one; ± is the median half width of their 95 % intervals over networks. "
+        "of each; transfer to `tiny-imagenet-40b`, 50 images a class, chance .025. The score is the median over "
+        "layers beyond the first that have one; ± is the median half width of their 95 % intervals over networks. "
         "Explained is the share of each network that the others explain, less that of untrained ones. Transfer with "
         "its 95 % interval (Student) over six networks.",
         "",
