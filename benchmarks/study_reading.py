@@ -6,8 +6,9 @@ Run by hand, in an environment that has `transformers`, timm and torchvision as 
 
 Untrained networks of published architectures (`benchmarks/strangers.py`), small where their configuration allows
 it, and own definitions of others. Each is read as the module that it is, and without its architecture from a PyTorch
-state dict, from safetensors and from the arrays of NumPy; one in every few also from an ONNX graph. What is read is
-compared with the two-dimensional convolutions and linear layers that the module itself has (tied weights once):
+state dict, from safetensors and from the arrays of NumPy; what runs on one tensor (`benchmarks/exporting.py`) also
+from the ONNX graphs of both of PyTorch's exporters, where layers that a pass runs through are expected. What is read
+is compared with the two-dimensional convolutions and linear layers that the module itself has (tied weights once):
 counted are layers that are found with the right weight, layers that are listed as left out, layers that are neither,
 and tensors that are read and are none. Conv1D of GPT-2, which stores [c_in, c_out], is counted as a linear layer in
 either order;
@@ -19,11 +20,14 @@ import argparse
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from exporting import export, reached, runnable
 from safetensors.torch import save_file
 from strangers import published
 from torch import Tensor, nn
@@ -32,8 +36,8 @@ from covalign.errors import InputError
 from covalign.networks.network import Network
 from covalign.networks.readers.opening import read_network
 
-EXPORTED = 3
-"""One of so many networks that take images of 224 pixels is exported to ONNX as well."""
+EXPORTERS = {".onnx, traced": False, ".onnx, followed": True}
+"""Both ways in which PyTorch writes ONNX graphs, and whether it is the newer one."""
 CLOSE = 1e-5
 """Difference up to which numbers are those of the module: weights in parts are put together again."""
 
@@ -83,8 +87,18 @@ def sequence(*parts: nn.Module) -> nn.Module:
     return nn.Sequential(*parts)
 
 
+class Named(nn.ModuleDict):
+    """Parts by name, one after another where they fit."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the last part gives."""
+        for part in self.values():
+            x = part(x)
+        return x
+
+
 def named(**parts: nn.Module) -> nn.Module:
-    return nn.ModuleDict(parts)
+    return Named(parts)
 
 
 def own() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
@@ -289,7 +303,7 @@ def is_same(read: Tensor, weight: Tensor) -> bool:
     return any(torch.allclose(read.reshape(-1), each.reshape(-1), atol=CLOSE) for each in orders)
 
 
-def files(module: nn.Module, folder: Path, exported: bool) -> Iterator[tuple[str, Path]]:
+def files(module: nn.Module, folder: Path) -> Iterator[tuple[str, Path]]:
     """Write a module's weights in every format and return kind and path of each."""
     state = {name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()}
     torch.save(module.state_dict(), folder / "net.pt")
@@ -298,35 +312,40 @@ def files(module: nn.Module, folder: Path, exported: bool) -> Iterator[tuple[str
     yield ".safetensors", folder / "net.safetensors"
     np.savez(folder / "net.npz", **{name: tensor.numpy() for name, tensor in state.items()})
     yield ".npz", folder / "net.npz"
-    if exported:
-        keep = torch.onnx.TrainingMode.PRESERVE  # evaluation mode would multiply batch norms into weights
-        torch.onnx.export(
-            module,
-            (torch.zeros(1, 3, 224, 224),),
-            folder / "net.onnx",
-            dynamo=False,
-            training=keep,
-            do_constant_folding=False,
-        )
-        yield ".onnx", folder / "net.onnx"
+
+
+def graphs(name: str, module: nn.Module, folder: Path) -> Iterator[tuple[str, Path, set[str]]]:
+    """Export a module in every way there is, and return kind and path of each with the modules that run."""
+    found = runnable(module)
+    if found is None:
+        print(f"{name}: runs on none of the examples", flush=True)
+        return
+    run = reached(*found)
+    for kind, dynamo in EXPORTERS.items():
+        path = folder / f"net{dynamo:d}.onnx"
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                export(*found, path, dynamo)
+        except Exception as error:  # an exporter may raise anything
+            print(f"{name}: no {kind} ({type(error).__name__}: {str(error)[:100]!r})", flush=True)
+            continue
+        yield kind, path, run
 
 
 def rows(name: str, module: nn.Module, exported: bool) -> Iterator[dict[str, object]]:
     """Read a module in every way, and return a row for each."""
     wanted = expected(module)
     with tempfile.TemporaryDirectory() as folder:
-        sources: dict[str, Path | nn.Module] = {"module": module}
-        try:
-            for kind, path in files(module, Path(folder), exported):
-                sources[kind] = path
-        except Exception as error:  # an exporter may raise anything
-            print(f"{name}: not exported ({type(error).__name__}: {str(error)[:100]})", flush=True)
-        for kind, source in sources.items():
+        sources: list[tuple[str, Path | nn.Module, dict[str, Tensor]]] = [("module", module, wanted)]
+        sources += [(kind, path, wanted) for kind, path in files(module, Path(folder))]
+        for kind, path, run in graphs(name, module, Path(folder)) if exported else ():
+            sources.append((kind, path, {each: w for each, w in wanted.items() if each in run}))
+        for kind, source, part in sources:
             row: dict[str, object] = {"architecture": name, "read_from": kind}
             try:
-                yield row | compared(wanted, read_network(source), named=kind != ".onnx")
+                yield row | compared(part, read_network(source), named=".onnx" not in kind)
             except InputError as error:
-                counts = {"layers": len(wanted), "missed": len(wanted)}
+                counts = {"layers": len(part), "missed": len(part)}
                 nothing = dict.fromkeys(("found", "listed", "surplus", "left_out"), 0)
                 yield row | nothing | counts | {"remark": f"refused: {str(error)[-160:]}"}
 
@@ -334,12 +353,15 @@ def rows(name: str, module: nn.Module, exported: bool) -> Iterator[dict[str, obj
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", default="", help="a part of the names of those that are read")
+    parser.add_argument("--only", default="", help="parts of the names of those that are read, with commas")
+    parser.add_argument("--no-graphs", action="store_true", help="leave ONNX out")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     found: list[dict[str, object]] = []
-    for number, (name, build) in enumerate((*own(), *published())):
-        if given.only not in name:
+    torch.backends.mha.set_fastpath_enabled(False)  # fused operators that no exporter knows
+    wanted = [each for each in given.only.split(",") if each]
+    for name, build in (*own(), *published()):
+        if wanted and not any(each in name for each in wanted):
             continue
         torch.manual_seed(0)
         try:
@@ -350,8 +372,7 @@ def main() -> None:
         for parameter in module.parameters():  # zeros and ones of initializers would hide confusions
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-        exported = name.startswith(("timm", "torchvision")) and number % EXPORTED == 0
-        for row in rows(name, module, exported):
+        for row in rows(name, module, exported=not given.no_graphs):
             found.append(row)
             if row["missed"] or row["surplus"] or row["listed"]:
                 print(row, flush=True)

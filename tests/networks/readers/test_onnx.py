@@ -498,3 +498,93 @@ def test_a_weight_behind_dequantization_is_called_quantized(tmp_path):
     ]  # fmt: skip
     reasons = {entry.name: entry.reason for entry in read_network(graph(tmp_path, nodes, stored)).skipped}
     assert reasons["eight"].startswith("quantized: its weight is stored as integers")
+
+
+def stored(**arrays):
+    return [numpy_helper.from_array(np.asarray(values), name) for name, values in arrays.items()]
+
+
+NORMED = {
+    "weight norm": (
+        [
+            helper.make_node("ReduceL2", ["v", "axes"], ["n"]),
+            helper.make_node("Div", ["v", "n"], ["u"]),
+            helper.make_node("Mul", ["g", "u"], ["w"]),
+        ],
+        lambda v, g: g * v / np.sqrt((v**2).sum((1, 2, 3), keepdims=True)),
+    ),
+    "spectral norm": (
+        [
+            helper.make_node("Flatten", ["v"], ["rows"]),
+            helper.make_node("MatMul", ["rows", "right"], ["r"]),
+            helper.make_node("MatMul", ["left", "r"], ["s"]),
+            helper.make_node("Div", ["v", "s"], ["w"]),
+        ],
+        lambda v, g: v / (np.arange(8) @ (v.reshape(8, 27) @ np.arange(27))),
+    ),
+    "spectral norm, with columns": (
+        [
+            helper.make_node("Flatten", ["v"], ["rows"]),
+            helper.make_node("Unsqueeze", ["right", "axis"], ["column"]),
+            helper.make_node("MatMul", ["rows", "column"], ["r"]),
+            helper.make_node("MatMul", ["left", "r"], ["s"]),
+            helper.make_node("Div", ["v", "s"], ["w"]),
+        ],
+        lambda v, g: v / (np.arange(8) @ (v.reshape(8, 27) @ np.arange(27))),
+    ),
+    "weight standardization": (
+        [
+            helper.make_node("ReduceMean", ["v", "axes"], ["m"]),
+            helper.make_node("Sub", ["v", "m"], ["c"]),
+            helper.make_node("Mul", ["c", "c"], ["c2"]),
+            helper.make_node("ReduceMean", ["c2", "axes"], ["q"]),
+            helper.make_node("Sqrt", ["q"], ["d"]),
+            helper.make_node("Div", ["c", "d"], ["w"]),
+        ],
+        lambda v, g: (v - v.mean((1, 2, 3), keepdims=True)) / v.std((1, 2, 3), keepdims=True),
+    ),
+}
+
+
+@pytest.mark.parametrize(("nodes", "expected"), NORMED.values(), ids=NORMED)
+def test_weights_that_a_graph_computes_of_constants_are_computed(tmp_path, nodes, expected):
+    generator = np.random.default_rng(0)
+    v, g = generator.normal(size=(8, 3, 3, 3)), generator.normal(size=(8, 1, 1, 1))
+    held = stored(v=v, g=g, axes=[1, 2, 3], axis=[1], left=np.arange(8.0), right=np.arange(27.0))
+    network = read_network(graph(tmp_path, [*nodes, conv("x", "w")], held))
+    (layer,) = network.layers
+    np.testing.assert_allclose(layer.weight.numpy(), expected(v, g), rtol=1e-10)
+    assert not {"v", "w"} & {entry.name for entry in network.skipped}, "part of what was read"
+
+
+def test_one_stored_weight_behind_two_transpositions_is_one_layer(tmp_path):
+    turns = [helper.make_node("Transpose", ["w"], [name], perm=[1, 0]) for name in ("t1", "t2")]
+    products = [
+        helper.make_node("MatMul", [given, turned], [out], name=f"fc_{turned}")
+        for given, turned, out in (("x", "t1", "h"), ("h", "t2", "y"))
+    ]
+    network = read_network(graph(tmp_path, [*turns, *products], [tensor("w", 8, 8)]))
+    assert [layer.name for layer in network.layers] == ["fc_t1"]
+    assert [(e.name, e.reason) for e in network.skipped] == [("fc_t2", "tied: the same weights as fc_t1")]
+
+
+@pytest.mark.parametrize("product", ["MatMul", "Gemm"])
+def test_a_constant_on_the_left_is_said_to_be_there(tmp_path, product):
+    nodes = [conv("x", "v", out="z", name="right"), helper.make_node(product, ["w", "x"], ["y"], name="left")]
+    network = read_network(graph(tmp_path, nodes, [tensor("w", 5, 8), tensor("v", 4, 3, 3, 3)]))
+    assert [layer.name for layer in network.layers] == ["right"]
+    (reason,) = [entry.reason for entry in network.skipped if entry.name == "left"]
+    assert reason.startswith("a constant that multiplies its input from the left")
+
+
+@pytest.mark.parametrize("operator", ["Mul", "Concat", "MatMul"])
+def test_constants_that_grow_or_never_end_are_listed_and_not_computed(tmp_path, operator):
+    """Each doubles the work, or the numbers, of the one before: 2^200 of either if it were followed."""
+    options = {"axis": 0} if operator == "Concat" else {}
+    nodes = [helper.make_node(operator, [f"c{i}", f"c{i}"], [f"c{i + 1}"], **options) for i in range(200)]
+    nodes += [conv("x", "c200", name="grown"), conv("x", "v", out="z", name="plain")]
+    held = [tensor("c0", 4, 4) if operator == "MatMul" else tensor("c0", 4, 3, 3, 3), tensor("v", 4, 3, 3, 3)]
+    network = read_network(graph(tmp_path, nodes, held))
+    assert [layer.name for layer in network.layers] == ["plain"]
+    (reason,) = [entry.reason for entry in network.skipped if entry.name == "grown"]
+    assert reason == f"its weight is computed in the graph (by {operator}), expected a constant"

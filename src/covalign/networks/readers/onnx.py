@@ -1,10 +1,9 @@
 """Which learned layers does an ONNX graph have, and what do they receive?
 
 The nodes of a graph are in the order of execution, so layers are too: Conv, ConvTranspose, Gemm and MatMul
-nodes whose weight is a constant (an initializer, or a constant after Identity, Cast, Transpose or Reshape, as
-exporters leave them, or times another constant, as masks and scales are). Weights in other files beside the graph
-are read from there. Layer inputs come from onnxruntime, which runs the graph with those tensors as additional
-outputs.
+nodes whose weight is a constant, or is computed of constants alone
+(`covalign.networks.readers.onnx_constants`). Weights in other files beside the graph are read from there. Layer
+inputs come from onnxruntime, which runs the graph with those tensors as additional outputs.
 """
 
 from collections import Counter
@@ -20,13 +19,24 @@ from covalign.errors import InputError, optional
 from covalign.limits import NODES
 from covalign.networks.network import BatchNorm, Layer, Network, Skipped
 from covalign.networks.readers.module import layer_of
-from covalign.networks.readers.onnx_constants import PASSED_ON, Constants, constants_of, options_of, value_of
+from covalign.networks.readers.onnx_constants import (
+    PASSED_ON,
+    Constants,
+    constants_of,
+    options_of,
+    origins,
+    value_of,
+)
 from covalign.networks.readers.onnx_intake import wiring
 from covalign.networks.readers.onnx_source import OnnxSource
 from covalign.networks.readers.onnx_whole import follow_links, inlined
 from covalign.networks.readers.torch_file import one_line
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+FROM_LEFT = (
+    "a constant that multiplies its input from the left: a map of places, or of channels before the last axis, "
+    "expected the weight on the right"
+)
 
 
 def read_onnx(path: Path, name: str, channels_last: bool | None = None) -> Network:
@@ -110,35 +120,46 @@ def _layers(
     layers: list[Layer] = []
     received: dict[str, tuple[str, bool]] = {}
     made: dict[str, str] = {}
-    owners: dict[str, str] = {}
+    owners: dict[str, list[Layer]] = {}
+    origin = origins(onnx, graph, constants)
+    users = _users(graph, constants)
     skipped: list[Skipped] = []
     makers = {output: node.op_type for node in graph.node for output in node.output}
     for index, node in enumerate(graph.node):
         if any(option.HasField("g") or option.graphs for option in node.attribute):
             skipped += _in_branches(node, set(constants))
-        if node.op_type not in LAYERS:
-            continue
+        steps = constants.keys() & set(node.output)
+        if node.op_type not in LAYERS or any(not users.get(name, set()).isdisjoint(LAYERS) for name in steps):
+            continue  # no layer, or a step in computing the weight of one
         name = _layer_name(node, index, received)
         weight = node.input[1]
-        array = value_of(constants[weight]) if weight in constants else None
+        array = value_of(constants, weight) if weight in constants else None
         options = options_of(onnx, node)
         if array is None:
-            if (
-                node.op_type != "MatMul" or {*node.input[:2]} & constants.keys()
-            ):  # else attention: no weights at all
-                skipped.append(Skipped(name, _computed(makers.get(weight, ""))))
-        elif reason := _reason(node, array, options):
+            fixed = constants.keys() & {*node.input[:2]}
+            if node.op_type != "MatMul" or fixed:  # else attention: no weights at all
+                left = fixed and weight not in constants and node.op_type in ("Gemm", "MatMul")
+                skipped.append(Skipped(name, FROM_LEFT if left else _computed(makers.get(weight, ""))))
+            continue
+        if reason := _reason(node, array, options):
             skipped.append(Skipped(name, reason))
-        elif weight in owners:
-            skipped.append(Skipped(name, f"tied: the same weights as {owners[weight]}"))
-        else:
-            layer = _layer(node, name, array, options)
-            norm_before, norm_after = before.get(node.input[0]), after.get(node.output[0])
-            layers.append(replace(layer, norm_before=norm_before, norm_after=norm_after))
-            received[name] = (node.input[0], layer.kind == "linear")
-            made[node.output[0]] = name
-            owners[weight] = name
+            continue
+        layer = _layer(node, name, array, options)
+        twins = owners.setdefault(origin[weight], [])
+        if twin := next((each.name for each in twins if _equal(each, layer)), ""):
+            skipped.append(Skipped(name, f"tied: the same weights as {twin}"))
+            continue
+        norm_before, norm_after = before.get(node.input[0]), after.get(node.output[0])
+        layers.append(replace(layer, norm_before=norm_before, norm_after=norm_after))
+        received[name] = (node.input[0], layer.kind == "linear")
+        made[node.output[0]] = name
+        twins.append(layer)
     return layers, received, made, skipped + list(_other_weights(onnx, graph, constants))
+
+
+def _equal(one: Layer, other: Layer) -> bool:
+    """Whether two layers with one stored tensor have the same weights: it may also be cut, or turned."""
+    return one.kind == other.kind and torch.equal(one.weight, other.weight)
 
 
 def _computed(maker: str) -> str:
@@ -224,8 +245,11 @@ def _batch_norms(
     after: dict[str, BatchNorm] = {}
     for node in graph.node:
         if node.op_type == "BatchNormalization" and all(name in constants for name in node.input[1:5]):
-            stored = (torch.from_numpy(constants[name]().astype(np.float64)) for name in node.input[1:5])
-            weight, bias, mean, variance = stored
+            stored = [value_of(constants, name) for name in node.input[1:5]]
+            numbers = [torch.from_numpy(each.astype(np.float64)) for each in stored if each is not None]
+            if len(numbers) < len(stored):
+                continue
+            weight, bias, mean, variance = numbers
             scale = weight * (variance + options_of(onnx, node).get("epsilon", 1e-5)).rsqrt()
             norm = BatchNorm(scale, bias - scale * mean)
             before[node.output[0]] = norm
@@ -234,22 +258,29 @@ def _batch_norms(
     return before, after
 
 
-def _other_weights(onnx: Any, graph: Any, constants: Constants) -> Iterator[Skipped]:
-    """List stored tensors of two or more axes that no layer's node uses."""
-    users: dict[str, list[str]] = {}
-    for node in graph.node:
-        passed_on = bool(node.output) and node.output[0] in constants
+def _users(graph: Any, constants: Constants) -> dict[str, set[str]]:
+    """Return the operators that use each tensor, by way of other constants too."""
+    users: dict[str, set[str]] = {}
+    for node in reversed(graph.node):
+        made = [name for name in node.output if name in constants]
+        kinds = set[str]().union(*(users.get(name, {NOWHERE}) for name in made)) if made else {node.op_type}
         for name in node.input:
-            users.setdefault(name, []).append(PASSED_ON[0] if passed_on else node.op_type)
+            users.setdefault(name, set()).update(kinds)
+    return users
+
+
+def _other_weights(onnx: Any, graph: Any, constants: Constants) -> Iterator[Skipped]:
+    """List stored tensors of two or more axes that no layer's node uses, not even by way of other constants."""
+    users = _users(graph, constants)
     stored = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         value = options_of(onnx, node).get("value") if node.op_type == "Constant" else None
         if value is not None:
             stored[node.output[0]] = len(value.dims)
     for name, axes in stored.items():
-        kinds = sorted(set(users.get(name, [NOWHERE])))
-        if axes > 1 and not set(kinds) & {*LAYERS, *PASSED_ON}:
-            yield Skipped(name, f"used by {', '.join(kinds)}: {_not_read(*kinds)}")
+        kinds = users.get(name, {NOWHERE})
+        if axes > 1 and not kinds.intersection(LAYERS):
+            yield Skipped(name, f"used by {', '.join(sorted(kinds))}: {_not_read(*sorted(kinds))}")
 
 
 def _not_read(*kinds: str) -> str:

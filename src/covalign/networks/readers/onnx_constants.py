@@ -1,10 +1,12 @@
-"""Which tensors of an ONNX graph do not depend on the images?
+"""Which tensors of an ONNX graph do not depend on the images, and what are their numbers?
 
-Initializers and constants, and these after Identity, Cast, Transpose or Reshape, as exporters leave them, or times
-another constant, as masks and scales are. Nothing is computed before it is asked for.
+Initializers and constants, and what is computed of these alone: exporters leave transpositions and casts around
+weights, and the arithmetic of weight norm and spectral norm, masks and scales. Nothing is computed before it is asked
+for, nothing that has more numbers than what it is computed from, and at most `STEPS` values for one weight.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +15,174 @@ import numpy as np
 from covalign.errors import InputError
 from covalign.networks.readers.torch_file import one_line
 
+STEPS = 32
+"""Values behind one weight: more are no norm, mask or scale (our choice)."""
+SHORT = 16
+"""Numbers up to which texts of sizes are joined (our choice)."""
+
 PASSED_ON = ("Identity", "Cast", "Transpose")
-Constants = dict[str, Callable[[], np.ndarray]]
+Ask = Callable[[str], np.ndarray]
+Constants = dict[str, Callable[[Ask], np.ndarray]]
+"""How to compute each tensor, given how to ask for others."""
 
 
-class TooLarge(Exception):
-    """A product of constants has more numbers than either: it is no weight with a mask or scale."""
+class NotComputed(Exception):
+    """A constant that is not worked out: too large, behind too many steps, or of a form that is not known."""
 
 
 def constants_of(onnx: Any, graph: Any, folder: Path) -> Constants:
     """Return how to obtain every tensor that does not depend on the images, by name."""
     constants: Constants = {}
 
-    def stored(tensor: Any) -> Callable[[], np.ndarray]:
-        return lambda: _array(onnx, tensor, folder)
+    def stored(tensor: Any) -> Callable[[Ask], np.ndarray]:
+        return lambda _ask: _array(onnx, tensor, folder)
 
     for tensor in graph.initializer:
         constants[tensor.name] = stored(tensor)
     for node in graph.node:
-        options = options_of(onnx, node)
-        if node.op_type == "Constant" and "value" in options:
-            constants[node.output[0]] = stored(options["value"])
-        elif node.op_type in PASSED_ON[:2] and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-        elif node.op_type == "Transpose" and node.input[0] in constants:
-            constants[node.output[0]] = _transposed(constants[node.input[0]], options.get("perm"))
-        elif node.op_type == "Reshape" and len(node.input) == 2 and set(node.input) <= constants.keys():
-            constants[node.output[0]] = _reshaped(*(constants[name] for name in node.input))
-        elif node.op_type == "Mul" and set(node.input) <= constants.keys():
-            constants[node.output[0]] = _product(*(constants[name] for name in node.input))
+        if node.op_type == "Constant":
+            options = options_of(onnx, node)
+            if "value" in options:
+                constants[node.output[0]] = stored(options["value"])
+            elif numbers := [options[key] for key in _NUMBERS if key in options]:
+                constants[node.output[0]] = _numbers(numbers[0])
+        elif node.op_type in OPERATORS and node.input and set(node.input) <= constants.keys():
+            constants[node.output[0]] = _computed(node, options_of(onnx, node))
     return constants
 
 
-def _transposed(array: Callable[[], np.ndarray], axes: Any) -> Callable[[], np.ndarray]:
-    return lambda: np.transpose(array(), axes)
+def value_of(constants: Constants, name: str) -> np.ndarray | None:
+    """Return a constant's numbers; None where they are not worked out."""
+    known: dict[str, np.ndarray] = {}
 
+    def ask(name: str, depth: int = 0) -> np.ndarray:
+        if name not in known:
+            if depth > STEPS or len(known) > STEPS:
+                raise NotComputed
+            value = constants[name](lambda other: ask(other, depth + 1))
+            known[name] = value
+        return known[name]
 
-def _reshaped(array: Callable[[], np.ndarray], shape: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
-    def reshaped() -> np.ndarray:
-        values, stated = array(), [int(side) for side in shape()]
-        sides = [values.shape[axis] if side == 0 else side for axis, side in enumerate(stated)]
-        return values.reshape(sides)
-
-    return reshaped
-
-
-def _product(one: Callable[[], np.ndarray], other: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
-    def product() -> np.ndarray:
-        left, right = one(), other()
-        if np.broadcast_shapes(left.shape, right.shape) not in (left.shape, right.shape):
-            raise TooLarge
-        return np.asarray(left * right)
-
-    return product
-
-
-def value_of(array: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Return a constant's numbers; None where they would be more than what they are computed from."""
     try:
-        return array()
-    except TooLarge:
+        with np.errstate(all="ignore"):  # what is not finite is refused as a weight
+            return ask(name)
+    except NotComputed:
         return None
+
+
+def origins(onnx: Any, graph: Any, constants: Constants) -> dict[str, str]:
+    """Return for every constant the largest stored tensor that it is computed of."""
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    found = {tensor.name: tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if not node.output or node.output[0] not in constants:
+            continue
+        made = node.output[0]
+        if node.op_type == "Constant":
+            value = options_of(onnx, node).get("value")
+            sizes[made] = 0 if value is None else math.prod(value.dims)
+            found[made] = made
+        else:
+            found[made] = max((found[name] for name in node.input), key=lambda name: sizes.get(name, 0))
+    return found
+
+
+def _numbers(given: Any) -> Callable[[Ask], np.ndarray]:
+    return lambda _ask: np.asarray(given)
+
+
+def _computed(node: Any, options: Mapping[str, Any]) -> Callable[[Ask], np.ndarray]:
+    operator, names = OPERATORS[node.op_type], list(node.input)
+    return lambda ask: operator(options, *(ask(name) for name in names))
+
+
+def _elementwise(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    def operator(_options: Mapping[str, Any], *given: np.ndarray) -> np.ndarray:
+        if np.broadcast_shapes(*(each.shape for each in given)) not in {each.shape for each in given}:
+            raise NotComputed
+        return np.asarray(function(*given))
+
+    return operator
+
+
+def _reshaped(options: Mapping[str, Any], array: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    sides = [int(side) for side in shape]
+    if not options.get("allowzero", 0):
+        sides = [array.shape[axis] if side == 0 else side for axis, side in enumerate(sides)]
+    return array.reshape(sides)
+
+
+def _flattened(options: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
+    axis = options.get("axis", 1) % (array.ndim + 1)
+    return array.reshape(math.prod(array.shape[:axis]), -1)
+
+
+def _axes(options: Mapping[str, Any], stated: tuple[np.ndarray, ...]) -> tuple[int, ...] | None:
+    """Return the axes that a node names, as an option (older graphs) or an input; None where it names none."""
+    axes = stated[0].tolist() if stated else options.get("axes")
+    return None if axes is None else tuple(axes)
+
+
+def _unsqueezed(options: Mapping[str, Any], array: np.ndarray, *stated: np.ndarray) -> np.ndarray:
+    return np.expand_dims(array, _axes(options, stated) or ())
+
+
+def _squeezed(options: Mapping[str, Any], array: np.ndarray, *stated: np.ndarray) -> np.ndarray:
+    return np.squeeze(array, _axes(options, stated))
+
+
+def _reduced(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    def operator(options: Mapping[str, Any], array: np.ndarray, *stated: np.ndarray) -> np.ndarray:
+        axes = _axes(options, stated) or None
+        if axes is None and options.get("noop_with_empty_axes", 0):
+            return array
+        return np.asarray(function(array, axis=axes, keepdims=bool(options.get("keepdims", 1))))
+
+    return operator
+
+
+def _joined(options: Mapping[str, Any], *given: np.ndarray) -> np.ndarray:
+    """Join sizes; whole weights side by side are several layers."""
+    if sum(each.size for each in given) > SHORT:
+        raise NotComputed
+    return np.concatenate(given, options.get("axis", 0))
+
+
+def _product(_options: Mapping[str, Any], left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Multiply matrices where one is a vector, as power iteration does."""
+    if not (1 <= left.ndim <= 2 and 1 <= right.ndim <= 2) or min(left.size, right.size) > max(
+        left.shape[-1], right.shape[0]
+    ):
+        raise NotComputed
+    return np.asarray(left @ right)
+
+
+OPERATORS: dict[str, Callable[..., np.ndarray]] = {
+    **{name: lambda _options, array: array for name in PASSED_ON[:2]},
+    "Transpose": lambda options, array: np.transpose(array, options.get("perm")),
+    "Reshape": _reshaped,
+    "Flatten": _flattened,
+    "Unsqueeze": _unsqueezed,
+    "Squeeze": _squeezed,
+    "Concat": _joined,
+    "MatMul": _product,
+    "Add": _elementwise(np.add),
+    "Sub": _elementwise(np.subtract),
+    "Mul": _elementwise(np.multiply),
+    "Div": _elementwise(np.true_divide),
+    "Pow": _elementwise(np.power),
+    "Sqrt": _elementwise(np.sqrt),
+    "Neg": _elementwise(np.negative),
+    "Abs": _elementwise(np.abs),
+    "Exp": _elementwise(np.exp),
+    "Reciprocal": _elementwise(np.reciprocal),
+    "ReduceSum": _reduced(np.sum),
+    "ReduceMean": _reduced(np.mean),
+    "ReduceL2": _reduced(lambda array, **how: np.sqrt(np.sum(np.square(array), **how))),
+}
+"""What is computed of constants, by operator."""
+
+_NUMBERS = ("value_int", "value_ints", "value_float", "value_floats")
 
 
 def _array(onnx: Any, tensor: Any, folder: Path) -> np.ndarray:
