@@ -72,6 +72,15 @@ def test_few_images_say_what_many_say_or_nothing(many, component, changes):
     assert found[0] is None
 
 
+@pytest.mark.parametrize("count", [5, 12, 19])
+def test_a_handful_of_images_says_nothing_and_prints_no_numbers(images, measured, count):
+    for seed in range(3):
+        found = verdict_of(images.sample(count, seed=seed), measured)
+        assert found.changes is None
+        assert found.sentence.endswith(f"this data set: got {count}, expected at least 20")
+        assert (found.low, found.high) == (-1, 1)
+
+
 def test_as_many_images_as_are_trained_on_tell_random_labels(images, measured):
     """With N = n the label-free part is as large as its noise."""
     found = verdict_of(relabelled(images, 3), measured, len(images))

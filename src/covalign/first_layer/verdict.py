@@ -36,6 +36,9 @@ VERDICT_TIME = 2.5
 TRAINING_IMAGES = 50_000
 """N where fewer images are given: the size of CIFAR-10 (our choice; the agreement depends on it weakly)."""
 
+FEWEST = 20
+"""Images from which the interval was checked; of fewer the verdict says nothing."""
+
 LEVEL = 0.01
 """Of the permutation test without which no labels are said to change anything (our choice)."""
 
@@ -112,6 +115,9 @@ def verdict(
         torch.tensor([0.025, 0.975], dtype=torch.float64)
     )
     low, high = (float(end) for end in ends)
+    enough = dependence.images >= FEWEST
+    if not enough:
+        low, high = -1.0, 1.0
     low, high = max(-1.0, min(low, 2 * agreement - high)), min(1.0, max(high, 2 * agreement - low))
     above = low >= AGREEMENT
     changes = False if above else True if high < AGREEMENT and dependence.p_value <= LEVEL else None
@@ -121,12 +127,17 @@ def verdict(
         False: f"labels will not change the first layer of this data set beyond an agreement of {low:.2f}",
         None: "too few images to tell whether labels change the first layer of this data set",
     }
+    few = f"{said[None]}: got {dependence.images:,}, expected at least {FEWEST}"
     sentence = (
-        f"{said[changes]}: trained on {count:,} such images, true and random labels are predicted to give "
-        f"profiles that agree by {agreement:.2f} (95 % interval {low:.2f} to {high:.2f} from "
-        f"{dependence.images:,} images, bound "
-        f"{AGREEMENT}); {dependence.significant:.0%} of the class-component correlations are beyond chance "
-        f"(largest |r| {largest:.3f}, chance {dependence.chance:.4f}, p = {dependence.p_value:.2g})"
+        few
+        if not enough
+        else (
+            f"{said[changes]}: trained on {count:,} such images, true and random labels are predicted to give "
+            f"profiles that agree by {agreement:.2f} (95 % interval {low:.2f} to {high:.2f} from "
+            f"{dependence.images:,} images, bound "
+            f"{AGREEMENT}); {dependence.significant:.0%} of the class-component correlations are beyond chance "
+            f"(largest |r| {largest:.3f}, chance {dependence.chance:.4f}, p = {dependence.p_value:.2g})"
+        )
     )
     return Verdict(
         changes,

@@ -260,11 +260,19 @@ def changed(folder, targets, more=(), ending="safetensors", **stated):
     return {name: number for name, number in times.items() if number}, entries
 
 
-@pytest.mark.parametrize("target", ["10", "11.fc", "pre1.fc"])
+@pytest.mark.parametrize("target", ["10", "11.fc", "pre1.fc", "conv.11.1.fc", "other.0"])
 def test_a_name_that_only_ends_in_the_letters_of_a_layer_is_another_layer(tmp_path, target):
     found, left = changed(tmp_path, ["1", target])
     assert found == {"1": 1.0}
     assert left[f"base_model.model.{target}"] == "no layer of the base is called so"
+
+
+@pytest.mark.parametrize("lead", ["", "net", "model.language_model"])
+def test_what_stands_before_one_name_stands_before_all(tmp_path, lead):
+    """A layer elsewhere, with the name of one of the base, is not that layer."""
+    found, left = changed(tmp_path, [f"{lead}.{name}".strip(".") for name in ("0", "1", "1.fc", "tower.1")])
+    assert found == {"0": 1.0, "1": 1.0, "1.fc": 1.0}
+    assert list(left.values()) == ["no layer of the base is called so"]
 
 
 def test_two_adapters_in_one_file_are_refused(tmp_path):

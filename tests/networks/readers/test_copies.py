@@ -127,6 +127,42 @@ def test_equal_parts_of_one_network_are_all_read(tmp_path, weights):
     assert "inside" not in network.details
 
 
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_a_network_below_two_prefixes_is_read_once(tmp_path, ending):
+    weights = {
+        **prefixed("model", RAW),
+        **prefixed("wrapped.net", {name: w.clone() for name, w in RAW.items()}),
+    }
+    if ending == "pt":
+        torch.save(weights, tmp_path / "net.pt")
+    else:
+        safetensors.torch.save_file(weights, tmp_path / "net.safetensors")
+    network = read_network(tmp_path / f"net.{ending}")
+    assert len(network.layers) == sum(weight.ndim > 1 for weight in RAW.values())
+    said = {entry.name: entry.reason for entry in network.skipped}
+    assert "with the same numbers" in said.get("wrapped", said.get("wrapped.net", ""))
+    again = read_network(tmp_path / f"net.{ending}", inside="wrapped.net")
+    for one, two in zip(network.layers, again.layers, strict=True):
+        assert torch.equal(one.weight, two.weight)
+
+
+def test_one_weight_below_two_names_is_one_layer_and_equal_blocks_are_all_layers(tmp_path):
+    """As a fresh transformer's blocks are, which its maker copied; and zeros are no copy of zeros."""
+    block = torch.randn(8, 8)
+    weights = {
+        "layers.0.fc.weight": block, "layers.1.fc.weight": block.clone(), "decoder.weight": torch.randn(20, 8),
+        "zero_in.weight": torch.zeros(8, 8, 1, 1), "zero_out.weight": torch.zeros(8, 8, 1, 1),
+    }  # fmt: skip
+    weights["lm_head.weight"] = weights["decoder.weight"].clone()
+    safetensors.torch.save_file(weights, tmp_path / "net.safetensors")
+    network = read_network(tmp_path / "net.safetensors")
+    assert {layer.name for layer in network.layers} == {
+        "layers.0.fc", "layers.1.fc", "decoder", "zero_in", "zero_out",
+    }  # fmt: skip
+    reasons = {entry.name: entry.reason for entry in network.skipped}
+    assert reasons == {"lm_head.weight": "a copy of decoder.weight, with the same numbers"}
+
+
 def test_a_prefix_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     torch.save({"params": RAW, "params_ema": OTHER}, tmp_path / "net.pt")
     message = "holds nothing inside 'ema', expected one of params, params_ema"

@@ -67,6 +67,25 @@ def test_a_mask_is_multiplied_out_whatever_it_is_called_and_however_many_axes_it
     assert torch.equal(second.weight, expected)
 
 
+@pytest.mark.parametrize("name", ["two.weight_mask", "two.mask", "masks.two"])
+def test_a_mask_of_ones_leaves_its_weight_as_it_is(tmp_path, name):
+    torch.save({**NET, name: torch.ones_like(TWO), "loose.mask": torch.ones(3, 5)}, tmp_path / "net.pt")
+    network = read_network(tmp_path / "net.pt")
+    assert torch.equal(layers(network)["two"], TWO)
+    assert reasons(network) == {"loose.mask": "a mask of ones alone, which prunes nothing"}
+    assert network.details["inferred"]["two"] == "a mask of ones"
+
+
+def test_a_running_copy_of_a_bias_is_called_so(tmp_path):
+    torch.save({**NET, "two.bias_ema": normal(12), "two.weight_ema": TWO + 1}, tmp_path / "net.pt")
+    network = read_network(tmp_path / "net.pt")
+    assert torch.equal(layers(network)["two"], TWO)
+    assert reasons(network) == {
+        "two.weight_ema": "a running copy of weight",
+        "two": "running copies (bias_ema) of what stands beside them",
+    }
+
+
 def test_masks_that_are_not_applied_are_listed_as_what_they_are(tmp_path):
     square = {"square.weight": normal(6, 6, 1, 1), "square.mask": binary(6)}
     soft = {"one.weight_mask": torch.rand(8, 3, 3, 3), "two.keep": WHOLE}

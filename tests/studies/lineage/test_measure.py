@@ -226,6 +226,23 @@ def test_other_architectures_and_a_handful_of_neurons_are_undecided():
     assert found.p_value == 1
 
 
+def test_a_layer_from_inputs_to_classes_is_never_evidence_by_itself():
+    """Two softmax regressions on one task agree row by row and share no origin."""
+    task = torch.randn(32, 64, generator=torch.Generator().manual_seed(0))
+    regressions = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 32))
+        model[1].weight.data = task + 0.3 * torch.randn(32, 64)
+        regressions.append(model)
+    found = judge(*regressions)
+    assert found.verdict == "undecided"
+    assert found.p_value == 1
+    assert any("trained on one task" in doubt for doubt in found.cannot_exclude)
+    assert found.layers["relation"].tolist() == ["meanings"]
+    assert judge(regressions[0], copy.deepcopy(regressions[0])).verdict == "same_weights"
+
+
 def test_a_shared_bank_or_first_layer_is_no_relation(tmp_path):
     networks = []
     draw = torch.Generator().manual_seed(0)

@@ -20,8 +20,10 @@ The names are those of PEFT, diffusers, kohya's scripts and loralib. alpha is st
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from covalign.networks.network import Layer, Network, Skipped
 from covalign.networks.readers.factors import Update
 from covalign.networks.readers.lexicon import ADAPTERS
 from covalign.networks.readers.module import require_finite
-from covalign.networks.readers.names import plain, says
+from covalign.networks.readers.names import ASKED, plain, says
 from covalign.networks.readers.torch_file import WeightFile
 
 CONFIGURATION = "adapter_config.json"
@@ -48,6 +50,8 @@ REPEATED, AGAIN = re.compile(r"[*+?{]"), re.compile(r"\)[*+?{]")
 REPETITIONS, LONGEST_NAME = 2, 300
 """Of patterns in a configuration and of names they are held against: no search goes on forever (our choice)."""
 BIAS = "an update of a bias: biases are not compared"
+Lead = tuple[str, str]
+"""What stands before every name of an adapter, and of its base: one of the two is empty."""
 _NAMED = r"(?:\.(?!(?:weight|bias)$)\w+)?"
 ROLES = {
     re.compile(pattern): role
@@ -173,17 +177,18 @@ def adapted(base: Network, adapter: Adapter) -> Network:
         InputError: no update belongs to a layer of the base.
     """
     layers = {layer.name: layer for layer in base.layers}
+    lead = _common_lead(adapter, base)
     skipped = list(adapter.skipped)
     applied = []
     for update in adapter.updates:
         product = update.product()
         turned = product.T if adapter.transposed and product.ndim == 2 else product
         try:
-            if parts := _cut_target(update, turned, base.layers):
+            if parts := _cut_target(update, turned, base.layers, lead):
                 layers |= {each.name: each for each in parts}
                 applied += [each.name for each in parts]
                 continue
-            name = _target(update.target, turned, base.layers)
+            name = _target(update.target, turned, base.layers, lead)
             layers[name] = _updated(layers[name], turned, update)
             applied.append(name)
         except InputError as error:
@@ -300,13 +305,37 @@ def _bare(target: str) -> str:
     return re.sub(r"\.processor\b", "", PREFIXES.sub("", target))
 
 
-def _ends(name: str, ending: str) -> bool:
-    """Whether one name ends in another, whole words alone: ``blocks.10`` does not end in ``0``."""
-    one, two = (re.sub(r"[^0-9a-z]+", ".", _bare(each).lower()).strip(".") for each in (name, ending))
-    return bool(two) and f".{one}".endswith(f".{two}")
+@lru_cache(maxsize=ASKED)
+def _spelled(name: str) -> str:
+    """Return a name with a dot between any two words."""
+    return re.sub(r"[^0-9a-z]+", ".", _bare(name).lower()).strip(".")
 
 
-def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...]) -> list[Layer]:
+def _lead(target: str, name: str) -> Lead | None:
+    """Return what stands before the shorter of two names in the longer one; None where it does not end in it.
+
+    Whole words alone: ``blocks.10`` does not end in ``0``. What has a number is no wrapper: ``conv.11.fc`` is not the
+    ``fc`` of another network.
+    """
+    one, two = _spelled(target), _spelled(name)
+    long, short = (one, two) if len(one) >= len(two) else (two, one)
+    before = long.removesuffix(short).strip(".")
+    if not short or not f".{long}".endswith(f".{short}") or any(map(str.isdigit, before.split("."))):
+        return None
+    return (before, "") if long == one else ("", before)
+
+
+def _common_lead(adapter: Adapter, base: Network) -> Lead:
+    """Return what stands before the names of an adapter, or before those of its base: wrappers are before all."""
+    names = {part for layer in base.layers for part in (layer.name, layer.part_of) if part}
+    counts: Counter[Lead] = Counter()
+    for update in adapter.updates:
+        leads = {_lead(update.target, name) for name in names}
+        counts.update(lead for lead in leads if lead is not None)
+    return max(counts, key=lambda lead: (counts[lead], -len("".join(lead))), default=("", ""))
+
+
+def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...], lead: Lead) -> list[Layer]:
     """Return the updated layers that are rows of the product which an update belongs to; none where it is none such.
 
     Raises:
@@ -314,7 +343,7 @@ def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...]) -> l
     """
     called = _called(update.target)
     wholes = dict.fromkeys(layer.part_of for layer in layers if layer.part_of)
-    whole = next((name for name in wholes if _ends(name, update.target)), None)
+    whole = next((name for name in wholes if _lead(update.target, name) == lead), None)
     whole = next((name for name in wholes if plain(name) == called), whole)
     parts = [layer for layer in layers if whole and layer.part_of == whole]
     if not parts:
@@ -325,7 +354,7 @@ def _cut_target(update: Update, product: Tensor, layers: tuple[Layer, ...]) -> l
     return [replace(part, weight=rows) for part, rows in zip(parts, changed, strict=True)]
 
 
-def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
+def _target(target: str, product: Tensor, layers: tuple[Layer, ...], lead: Lead) -> str:
     """Return the layer that an update belongs to.
 
     Raises:
@@ -333,7 +362,7 @@ def _target(target: str, product: Tensor, layers: tuple[Layer, ...]) -> str:
     """
     called = _called(target)
     exact = [layer for layer in layers if plain(layer.name) == called]
-    ending = [layer for layer in layers if _ends(target, layer.name) or _ends(layer.name, target)]
+    ending = [layer for layer in layers if _lead(target, layer.name) == lead]
     found = exact or [layer for layer in ending if _fitted(product, layer) is not None]
     if len(found) != 1:
         raise InputError("no layer of the base is called so" if not found else "several layers may be meant")

@@ -29,7 +29,7 @@ from covalign.networks.readers.judging import (
     stored_otherwise,
 )
 from covalign.networks.readers.layout import channels_first, channels_last
-from covalign.networks.readers.lexicon import ADAPTERS, SCALES
+from covalign.networks.readers.lexicon import ADAPTERS, AVERAGES, SCALES
 from covalign.networks.readers.module import Reading, layer_of
 from covalign.networks.readers.names import dotted, says, split, words
 from covalign.networks.readers.torch_file import WeightFile
@@ -40,6 +40,7 @@ from covalign.networks.readers.transposed import (
     norms_before,
     transposition,
 )
+from covalign.networks.readers.twins import Twins
 
 UNKNOWN = "stride, padding, dilation, groups, numbers of heads, and where norms act"
 ENDINGS = (".weight", ".kernel", ".W")
@@ -69,6 +70,7 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
     skipped = list(whole.skipped)
     weights: dict[str, Tensor] = {}
     seen: dict[tuple[object, ...], str] = {}
+    twins = Twins()
     for name, tensor in whole.tensors.items():
         if tensor.ndim < 2:
             continue
@@ -79,9 +81,13 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
         if verdict is None and place not in seen:
             weight = whole.weight(name)
             verdict = None if insisted else judge_numbers(weight)
+            twin = "" if insisted or verdict else twins.of(name, weight)
             if verdict is None:
-                seen[place] = name
-                weights[name] = _two_dimensional(name, weight)
+                seen[place] = twin or name
+                if twin:
+                    skipped.append(Skipped(name, f"a copy of {twin}, with the same numbers"))
+                else:
+                    weights[name] = _two_dimensional(name, weight)
                 continue
         reason = str(verdict) if verdict else f"tied: the same weights as {seen[place]}"
         skipped.append(Skipped(name, reason))
@@ -177,6 +183,8 @@ def _vectors(owner: str, leaves: list[str], beside_layer: bool, left_out: str) -
         return str(NotALayer.ADAPTER.value)
     if "running_var" in leaves or "moving_variance" in leaves:
         return "batch norm; where it acts is not in a weight file"
+    if all(says(leaf, AVERAGES) for leaf in leaves):
+        return f"running copies ({called}) of what stands beside them"
     if all(says(leaf, SCALES) for leaf in leaves):
         return f"{NotALayer.SCALE.value} ({called})"
     if beside_layer:

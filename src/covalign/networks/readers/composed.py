@@ -75,9 +75,10 @@ def compose(tensors: Mapping[str, Tensor]) -> Composed:
     named = _by_plain_name(shapes)
     for name, tensor in list(left.items()):
         partner = _masked(name, tensor, shapes, named)
-        if partner and partner != name and is_mask(tensor):
+        if partner and partner != name and (is_mask(tensor) or is_of_ones(tensor)):
             stored, recipe, how = found.get(partner) or (left[partner], _stored(left[partner]), "")
-            found[partner] = (stored, _product(recipe, tensor), "; ".join(filter(None, (how, "pruned"))))
+            said = "a mask of ones" if is_of_ones(tensor) else "pruned"
+            found[partner] = (stored, _product(recipe, tensor), "; ".join(filter(None, (how, said))))
             del left[name]
     order = {name: index for index, name in enumerate(tensors)}
     whole = {**left, **{weight: stored for weight, (stored, _, _) in found.items()}}
@@ -95,6 +96,11 @@ def is_mask(tensor: Tensor) -> bool:
     if tensor.dtype == torch.bool:
         return True
     return is_binary(tensor) and len(set(torch.stack(tensor.detach().aminmax()).tolist())) == 2
+
+
+def is_of_ones(tensor: Tensor) -> bool:
+    """Whether a tensor holds ones alone: a mask before anything was pruned."""
+    return tensor.layout == torch.strided and tensor.numel() > 0 and bool((tensor.detach() == 1).all())
 
 
 def is_binary(tensor: Tensor) -> bool:

@@ -7,12 +7,15 @@ prefix that chooses it:
 
 - *copies* have the same names (up to separators) and shapes below another prefix, and a word that says so (``ema``,
   ``shadow``, ``teacher``, ``target``), or are all there is in the file and each takes images;
+- parts that are equal number by number are *copies* as well, whatever they are called, unless a number alone tells
+  their names apart (blocks that start equal);
 - *other networks* are named beside their counterpart (discriminator beside generator);
 - of the mappings of a checkpoint, those under which trainers keep weights come before any other.
 
 Equal parts that can follow one another are blocks of one network, whatever they are called.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -24,6 +27,7 @@ from covalign.networks.network import Skipped
 from covalign.networks.readers.composed import MASKED, UNITED
 from covalign.networks.readers.names import phrases, plain, says, words
 from covalign.networks.readers.torch_file import WeightFile
+from covalign.networks.readers.twins import same_numbers
 
 STATE_KEYS = (
     "state_dict",
@@ -203,9 +207,11 @@ def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH)
         for word, counterparts in OTHERS.items()
     }
     found: list[Aside] = []
+    kept: dict[str, dict[str, Tensor]] = {}
     for head, part in parts.items():
-        copied = _copied(head, part, tensors) if copies <= MANY else ""
+        copied = (_copied(head, part, tensors) if copies <= MANY else "") or _twin(head, part, kept)
         relation = copied or _other(head, near, bool(prefix) or len(parts) > 1)
+        kept |= {} if relation else {head: part}
         if relation:
             found.append(Aside(prefix + head, relation, len(part)))
         elif inner := _asides(part, f"{prefix}{head}.", depth - 1) if depth > 1 else []:
@@ -230,6 +236,22 @@ def _copied(head: str, part: dict[str, Tensor], tensors: Mapping[str, Tensor]) -
         if any(one <= two for one in mine for two in _unwrapped(own)):
             return f"a copy of {other}, with the same names and shapes"
     return ""
+
+
+def _twin(head: str, part: dict[str, Tensor], kept: Mapping[str, dict[str, Tensor]]) -> str:
+    """Say of which earlier part one is a copy by its numbers, where more than a number tells their names apart."""
+    mine = _innermost(part)
+    for other, own in kept.items():
+        if re.sub(r"\d+", "", head) != re.sub(r"\d+", "", other) and same_numbers(mine, _innermost(own)):
+            return f"a copy of {other}, with the same numbers"
+    return ""
+
+
+def _innermost(part: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what is below the prefixes that all matrices of a part share."""
+    while len(heads := _heads(_matrices(part))) == 1 and all("." in name for name in _matrices(part)):
+        part = _below(part, heads[0])
+    return part
 
 
 def _other(head: str, near: Mapping[str, list[str]], accompanied: bool) -> str:

@@ -17,7 +17,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from covalign.networks.readers.composed import is_binary, is_mask
+from covalign.networks.readers.composed import is_binary, is_mask, is_of_ones
 from covalign.networks.readers.lexicon import (
     ADAPTERS,
     AVERAGES,
@@ -50,6 +50,7 @@ class NotALayer(Enum):
     BIAS = "a bias, or a table that is added to attention"
     SCALE = "scales or zero points of quantized weights"
     MASK = "a mask of zeros and ones, not applied"
+    MASK_OF_ONES = "a mask of ones alone, which prunes nothing"
     SOFT_MASK = "called a mask and not of zeros and ones: it is not applied to anything"
     MEASURED = "gradients or importances of weights, not weights"
     MASK_SCORES = "scores that a pruning mask is made of"
@@ -177,6 +178,8 @@ def judge_mask(verdict: Verdict, tensor: Tensor) -> Verdict:
     """Correct a verdict by name alone: what is called a mask may have other numbers, and what is not may be one."""
     if verdict.kind is NotALayer.MASK and not is_binary(tensor):
         return Verdict(NotALayer.SOFT_MASK)
+    if verdict.kind is NotALayer.MASK and is_of_ones(tensor):
+        return Verdict(NotALayer.MASK_OF_ONES)
     unclear = verdict.kind in (NotALayer.BESIDE, NotALayer.OWN_NAME) or tensor.dtype == torch.bool
     return (
         Verdict(NotALayer.MASK) if unclear and tensor.layout == torch.strided and is_mask(tensor) else verdict

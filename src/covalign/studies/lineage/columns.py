@@ -24,7 +24,8 @@ class TraceRow:
     role: str = column("first, hidden, last or grouped: what the order of its neurons may mean", default="")
     relation: str = column(
         "same_order, other_order, follows (the order of the layers before), none, fixed (a pattern that its maker "
-        "gave it), untested (too few neurons) or missing (no layer of this shape)",
+        "gave it), untested (too few neurons), meanings (neurons and inputs have meanings) or missing (no layer of "
+        "this shape)",
         default="",
     )
     pattern: str = column("of a fixed layer", default="")

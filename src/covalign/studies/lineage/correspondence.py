@@ -97,9 +97,11 @@ def _role(layers: Sequence[Layer], index: int) -> Role:
     layer = layers[index]
     if layer.groups > 1:
         return Role.GROUPED
+    read = any(later.channels % layer.neurons == 0 for later in layers[index + 1 :])
+    if index == 0 and layer.kind == "linear" and not read:
+        return Role.FIXED
     if index == 0 or (layer.kind != "linear" and layer.channels <= IMAGE_CHANNELS):
         return Role.FIRST
-    read = any(later.channels % layer.neurons == 0 for later in layers[index + 1 :])
     return Role.HIDDEN if read else Role.LAST
 
 

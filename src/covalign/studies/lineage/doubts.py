@@ -14,6 +14,10 @@ class Doubt(Enum):
     FIXED_FILTERS = (
         "that the layers that agree are filters that both makers took from elsewhere, learned or not"
     )
+    SAME_TASK = (
+        "that the two agree because they were trained on one task: a layer from the inputs to the classes has no "
+        "order of neurons that a test could exchange"
+    )
     INDEPENDENT = "that the two were trained independently and learned alike"
     UNRELATED = "that the two learned unrelated things, which only images can tell"
     WEAK_TRACE = "a derivation after which the neurons' cosines fell below {detectable:.2f} in every layer"

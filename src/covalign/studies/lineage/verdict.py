@@ -48,7 +48,7 @@ class Evidence:
     @property
     def tested(self) -> bool:
         """Whether there were orders enough for a test."""
-        return self.trace.relation not in (Relation.FIXED, Relation.UNTESTED)
+        return self.trace.relation not in (Relation.FIXED, Relation.UNTESTED, Relation.MEANINGS)
 
     @property
     def related(self) -> bool:

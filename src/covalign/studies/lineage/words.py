@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from covalign.encoding.lineage.change import Kind
+from covalign.encoding.lineage.trace import Relation
 from covalign.report.words import count, number
 from covalign.studies.lineage.columns import MISSING
 from covalign.studies.lineage.doubts import Doubt
@@ -56,7 +57,9 @@ def doubts(
             remaining += [Doubt.OTHER_COORDINATES, Doubt.DISTILLED]
             remaining += [Doubt.UNRELATED] if alike is None else []
         case Verdict.UNDECIDED:
+            meant = any(layer.trace.relation is Relation.MEANINGS for layer in found.layers)
             remaining = [Doubt.FIXED_FILTERS] if found.only_filters else []
+            remaining += [Doubt.SAME_TASK] if meant else []
             remaining += [
                 Doubt.B_FROM_A,
                 Doubt.A_FROM_B,
