@@ -61,6 +61,11 @@ def diff(
         speaking.write(difference, folder, manner, writing, told, largest_change=largest)
     if not (manner.json or manner.quiet):
         print(f"largest relative change of a layer: {largest:.4g}")
+    if fail_above is not None and (left := int(difference.table["relative_change"].isna().sum())):
+        print(
+            f"covalign: --fail-above says nothing of {left} layers that could not be compared",
+            file=sys.stderr,
+        )
     if fail_above is not None and largest > fail_above:
         print(f"covalign: above --fail-above {fail_above}", file=sys.stderr)
         sys.exit(1)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,6 +10,9 @@ from covalign.encoding.update import MEASURES
 from covalign.errors import InputError
 from covalign.networks.architectures.resnet import resnet, resnet20, resnet56
 from covalign.networks.architectures.vgg import vgg11
+from covalign.networks.network import Network
+from covalign.networks.readers.bare import read_bare
+from covalign.networks.readers.torch_file import WeightFile
 from covalign.studies.difference.measure import REFERRED, diff
 from covalign.studies.subjects import load_network
 
@@ -245,3 +249,37 @@ def test_the_two_published_resnets_are_no_relatives(shared):
     with pytest.raises(InputError, match="use compare with images"):
         diff(load_network(folder / "resnet20.safetensors", resnet20()),
              load_network(folder / "resnet56.safetensors", resnet56()))  # fmt: skip
+
+
+def test_one_shared_name_does_not_leave_out_the_layers_with_other_names():
+    torch.manual_seed(0)
+    base = {f"layers.{index}.weight": torch.randn(16, 16) for index in range(12)}
+    base = {"stem.weight": torch.randn(16, 3, 4, 4), **base}
+    changed = {name.replace("layers", "blocks"): 1.1 * weight for name, weight in base.items()}
+    networks = [bare(weights) for weights in (base, changed)]
+    table = diff(*networks, draws=2).table
+    assert table["relative_change"].round(6).tolist() == [0.1] * 13
+
+
+def test_a_folded_batch_norm_is_said_to_change_lengths_alone():
+    torch.manual_seed(0)
+    weight, scale = torch.randn(16, 3, 3, 3), torch.rand(16) + 0.5
+    norm = {"bn.weight": scale, "bn.bias": scale, "bn.running_mean": scale, "bn.running_var": scale}
+    base = bare({"conv.weight": weight, **norm, "fc.weight": torch.randn(8, 16)})
+    folded = {"conv.weight": weight * scale[:, None, None, None], "fc.weight": base.layers[1].matrix.float()}
+    first, second = diff(base, bare(folded), draws=2).table["reason"]
+    assert first.startswith("every neuron kept its direction and changed its length alone")
+    assert second == "unchanged"
+    tuned = {name: each + 0.01 * torch.randn(each.shape) for name, each in folded.items()}
+    reasons = diff(base, bare(tuned), draws=2).table["reason"]
+    assert all(reason.startswith("one file has batch norms, the other none") for reason in reasons)
+    assert not any(diff(base, bare({**base_weights(base), **norm}), draws=2).table["reason"] != "unchanged")
+
+
+def base_weights(network):
+    return {f"{layer.name}.weight": layer.weight.squeeze(-1).squeeze(-1) for layer in network.layers}
+
+
+def bare(weights):
+    reading = read_bare(WeightFile(Path("net.pt"), weights, ordered=True))
+    return Network("net", reading.layers, reading.skipped)

@@ -226,6 +226,17 @@ def test_other_architectures_and_a_handful_of_neurons_are_undecided():
     assert found.p_value == 1
 
 
+def test_layers_with_equal_names_belong_together_in_whatever_order_a_file_has_them(tmp_path):
+    base = joint()
+    turned = dict(reversed(moved(base).state_dict().items()))
+    torch.save(base.state_dict(), tmp_path / "base.pt")
+    torch.save(turned, tmp_path / "turned.pt")
+    for pair in (("base", "turned"), ("turned", "base")):
+        found = judge(*(tmp_path / f"{name}.pt" for name in pair))
+        assert found.verdict == "derived"
+        assert (found.layers["layer_a"] == found.layers["layer_b"]).all()
+
+
 def test_a_layer_from_inputs_to_classes_is_never_evidence_by_itself():
     """Two softmax regressions on one task agree row by row and share no origin."""
     task = torch.randn(32, 64, generator=torch.Generator().manual_seed(0))

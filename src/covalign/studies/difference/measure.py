@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pandas as pd
+import torch
 
 from covalign.encoding.basis import ENOUGH, BasisTest, basis_test, shares_basis
 from covalign.encoding.update import MEASURES, learned_directions, measure_update, random_turns, update_rank
@@ -26,6 +27,8 @@ from covalign.studies.coordinates import slot_permutation
 from covalign.studies.difference.record import Difference
 from covalign.studies.subjects import Source, open_subject
 
+SAME_DIRECTION = 1e-6
+"""Distance from 1 of a cosine that rounding explains, of weights in half precision too (our choice)."""
 REFERRED = MEASURES[1:]
 """Measures that a random turn changes: all but the relative change itself."""
 
@@ -77,6 +80,7 @@ def diff(
     if one.name == two.name:
         two = replace(two, name=f"{two.name} (other)")
     tests, found = _relatives(one, two, seed)
+    folded = _has_batch_norms(one) != _has_batch_norms(two)
     _, again = ({}, {}) if three is None else _relatives(one, three, seed)
     chosen = one.layers if layers is None else [one.layer(name) for name in layers]
     rows = []
@@ -91,6 +95,7 @@ def diff(
         if name in found:
             row |= _measured(layer, found[name], draws, seed + one.layers.index(layer))
             row |= _basis_columns(tests[name], row["relative_change"])
+            row["reason"] = row["reason"] or _lengths(layer, found[name], folded)
             row |= _spread(layer, found[name], again[name], row) if name in again else {}
         else:
             reason = f"{two.name} has no layer of this name and shape"
@@ -123,10 +128,15 @@ def relative(base: Network, source: Relative) -> Network:
 def _counterparts(base: Network, other: Network) -> dict[str, Layer]:
     """Return the layers of ``other`` by the names of those of ``base`` with the same weights' shape.
 
-    Layers are the same by name; where no name is shared (other formats have other names), by order.
+    Layers are the same by name; where fewer than half of the names are shared (other formats and makers have other
+    names) and both have the same shapes in the same order, by order.
     """
     named = {layer.name: layer for layer in other.layers}
-    if not any(layer.name in named for layer in base.layers) and len(base.layers) == len(other.layers):
+    shared = sum(layer.name in named for layer in base.layers)
+    shapes = [[layer.weight.shape for layer in network.layers] for network in (base, other)]
+    if 2 * shared < len(base.layers) and (
+        shapes[0] == shapes[1] or (not shared and len(shapes[0]) == len(shapes[1]))
+    ):
         named = dict(zip((layer.name for layer in base.layers), other.layers, strict=True))
     return {
         layer.name: named[layer.name]
@@ -173,8 +183,8 @@ def _relatives(base: Network, other: Network, seed: int) -> tuple[dict[str, Basi
     telling = [test for test in tests.values() if test.conclusive]
     if not telling:
         raise InputError(
-            f"{base.name} and {other.name} have fewer than {ENOUGH} channels in every layer, expected at least "
-            "one with more, since so few cannot show whether they share a basis"
+            f"{base.name} and {other.name} have fewer than {ENOUGH} channels in every layer, or nothing but zeros, "
+            "expected at least one layer with more, since so few cannot show whether they share a basis"
         )
     if shares_basis(telling):
         return tests, found
@@ -217,6 +227,24 @@ def _basis_columns(test: BasisTest, relative_change: float) -> dict[str, Any]:
         "shares_basis": test.shared,
         "reason": reason,
     }
+
+
+def _has_batch_norms(network: Network) -> bool:
+    """Whether a weight file holds batch norms, which act on neurons that are not multiplied by them in the file."""
+    return any(entry.reason.startswith("batch norm") for entry in network.skipped)
+
+
+def _lengths(layer: Layer, other: Layer, folded: bool) -> str:
+    """Say where neurons changed in length for a reason that is no training, or may have."""
+    before, after = layer.matrix, other.matrix
+    cosines = torch.nn.functional.cosine_similarity(before, after, dim=1)
+    kept = after.any(1) & before.any(1)
+    if bool(kept.all()) and float(cosines.min()) > 1 - SAME_DIRECTION:
+        return "every neuron kept its direction and changed its length alone, as where a batch norm is folded into it"
+    return (
+        "one file has batch norms, the other none: lengths of neurons also differ where these were folded"
+        * folded
+    )
 
 
 def _spread(layer: Layer, other: Layer, again: Layer, row: dict[str, Any]) -> dict[str, float]:

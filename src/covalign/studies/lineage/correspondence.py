@@ -1,8 +1,8 @@
 """Which layers of two files belong together, and what may the order of their neurons mean?
 
-Layers of equal shape correspond: in order of depth where both networks have the same shapes, by name where most
-names are shared, and otherwise along the longest common sequence of shapes, so that layers that were added,
-removed or renamed do not put the others out of step.
+Layers of equal shape correspond: by name where both networks have the same names, or most names in the same order;
+in order of depth where both have the same shapes and other names; and otherwise along the longest common sequence of
+shapes, so that layers that were added, removed or renamed do not put the others out of step.
 """
 
 import itertools
@@ -55,7 +55,8 @@ def same_architecture(a: Sequence[Layer], b: Sequence[Layer]) -> bool:
 
 
 def _matched(a: Sequence[Layer], b: Sequence[Layer]) -> list[tuple[int, int]]:
-    if same_architecture(a, b):
+    same_names = {layer.name for layer in a} == {layer.name for layer in b}
+    if same_architecture(a, b) and not same_names:
         return [(index, index) for index in range(len(a))]
     places = {layer.name: index for index, layer in enumerate(b)}
     named = [
@@ -64,7 +65,7 @@ def _matched(a: Sequence[Layer], b: Sequence[Layer]) -> list[tuple[int, int]]:
         if layer.name in places and _shape(layer) == _shape(b[places[layer.name]])
     ]
     in_order = all(one[1] < two[1] for one, two in itertools.pairwise(named))
-    if in_order and 2 * len(named) > min(len(a), len(b)):
+    if (same_names or in_order) and 2 * len(named) > min(len(a), len(b)):
         return named
     return _common_sequence([_shape(layer) for layer in a], [_shape(layer) for layer in b])
 
