@@ -55,6 +55,13 @@ def test_a_profile_that_follows_the_formula_is_said_to(study):
     assert "correlates 1.00" in first
 
 
+def test_a_fit_like_random_weights_denies_nothing(study):
+    fit = dataclasses.replace(study.fit, p_value=0.4, correlation=0.3)
+    answer = dataclasses.replace(study, fit=fit).page().answers[0][1]
+    assert answer.startswith("Not shown: ")
+    assert answer.endswith("(p = 0.4).")
+
+
 def test_a_fit_like_random_weights_is_said_to_be_chance(study):
     fit = dataclasses.replace(study.fit, p_value=0.4, correlation=0.3)
     assert (

@@ -72,11 +72,12 @@ def answers(network: str, fit: EnergyFit | None, verdict: Verdict | None) -> tup
         if fit.correlation >= CLOSE and fit.p_value < SURE
         else "In part"
         if fit.p_value < SURE
-        else "No"
+        else "Not shown"
     )
     foreseen = (
         f"{word}: how strongly its filters respond to each component of the images agrees with the prediction from "
-        f"the images alone by r = {number(fit.correlation)}, where random filters reach {number(fit.baseline.mean)}."
+        f"the images alone by r = {number(fit.correlation)}, where random filters reach {number(fit.baseline.mean)} "
+        f"(p = {fit.p_value:.2g})."
     )
     return ("Could what the first layer learned be foreseen?", foreseen), labels
 
