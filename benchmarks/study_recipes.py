@@ -209,24 +209,27 @@ def correlations(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(found: pd.DataFrame) -> Figure:
-    """Transfer against the score, and against accuracy on a recipe's own data; a point a recipe."""
-    with matplotlib.rc_context(journal(2.0, 0.5)):
+    """Transfer against what might foretell it; a point a recipe, numbered as in the table."""
+    measures = {
+        "score": "universality score",
+        "explained": "explained by the others",
+        "own_test": "accuracy on its own data",
+    }
+    with matplotlib.rc_context(journal(2.0, 0.42)):
         figure = Figure(layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, name, label in zip(
-            axes, ("score", "own_test"), ("universality score", "accuracy on its own data"), strict=True
-        ):
-            arms = [found["transfer"] - found["low"], found["high"] - found["transfer"]]
-            ax.errorbar(
-                found[name], found["transfer"], yerr=arms, capsize=2, **{**series(0), "linestyle": "none"}
-            )
-            for row in found.itertuples():
+        axes = figure.subplots(1, len(measures), sharey=True)
+        arms = [found["transfer"] - found["low"], found["high"] - found["transfer"]]
+        for ax, (name, label) in zip(axes, measures.items(), strict=True):
+            style = {**series(0), "linestyle": "none"}
+            ax.errorbar(found[name], found["transfer"], yerr=arms, elinewidth=0.6, **style)
+            for number, row in enumerate(found.itertuples(), 1):
                 place = (getattr(row, name), row.transfer)
                 if np.isfinite(place[0]):
                     ax.annotate(
-                        row.recipe, place, xytext=(3, 3), textcoords="offset points", fontsize=5, color=GREY
+                        f"{number}", place, xytext=(3, 2), textcoords="offset points", fontsize=6, color=GREY
                     )
             ax.set(xlabel=label)
+            ax.margins(x=0.12)
         axes[0].set_ylabel("accuracy of a readout\non the third set")
     return figure
 
@@ -242,14 +245,14 @@ def page(found: pd.DataFrame, foretold: pd.DataFrame) -> str:
         "Explained is the share of each network that the others explain, less that of untrained ones. Transfer with "
         "its 95 % interval (Student) over six networks.",
         "",
-        "| recipe | score | layers | explained | own data, train / test | transfer |",
-        "|---|---|---|---|---|---|",
+        "| | recipe | score | layers | explained | own data, train / test | transfer |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for row in found.itertuples():
+    for number, row in enumerate(found.itertuples(), 1):
         value = "withheld" if pd.isna(row.score) else f"{row.score:.2f}"
         reach = "" if pd.isna(row.half_width) else f" ± {row.half_width:.2f}"
         lines.append(
-            f"| {row.recipe} | {value}{reach} | {row.layers} of {row.of_layers} | {row.explained:.3f} "
+            f"| {number} | {row.recipe} | {value}{reach} | {row.layers} of {row.of_layers} | {row.explained:.3f} "
             f"| {row.own_train:.2f} / {row.own_test:.2f} "
             f"| {row.transfer:.3f}{cells.between(row.low, row.high, '.3f')} |"
         )
