@@ -164,8 +164,8 @@ def draw(found: pd.DataFrame) -> Figure:
                 **series(index),
             )
         ax.axhline(1 / 40, color=GREY, linewidth=0.6)
-        ax.set(xlabel="numbers learned", ylabel="accuracy", xscale="log", ylim=(0, None))
-        ax.legend()
+        ax.set(xlabel="numbers learned", ylabel="accuracy", xscale="log", ylim=(0, 0.35))
+        ax.legend(loc="upper left")
     return figure
 
 
