@@ -352,7 +352,19 @@ def _renamed(folder):
     (folder / "net.safetensors").rename(folder / "net.bin")
 
 
+def _older(folder):
+    torch.save(NET, folder / "net.safetensors", _use_new_zipfile_serialization=False)
+
+
+def _scripted(folder):
+    with zipfile.ZipFile(folder / "net.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", b"")
+        archive.writestr("net/code/__torch__.py", b"pass\n" * 1000)
+
+
 CONTAINERS = {
+    "older PyTorch as safetensors": (_older, "PyTorch weights.*give it the ending .pt"),
+    "a small TorchScript, which unpacks to more than its size": (_scripted, "a TorchScript archive"),
     "PyTorch as arrays": (_of(NET, "npz"), "PyTorch weights.*give it the ending .pt"),
     "PyTorch as safetensors": (_of(NET, "safetensors"), "PyTorch weights.*give it the ending .pt"),
     "PyTorch as ONNX": (_of(NET, "onnx"), "PyTorch weights.*give it the ending .pt"),

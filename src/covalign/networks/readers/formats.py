@@ -13,6 +13,9 @@ from covalign.errors import InputError
 HEAD = 512
 """Bytes by which a file is known."""
 
+OLDER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How a file begins that torch.save wrote before it wrote archives: a pickle of one number that only it has."""
+
 TO_SAFETENSORS = "save its weights with safetensors.torch.save_file"
 TO_ONNX = "convert it to ONNX"
 TENSORFLOW = "convert it to ONNX with tf2onnx, or save the Keras model as .keras or .h5"
@@ -225,6 +228,8 @@ def _known(path: Path) -> tuple[str, str]:
     if head.startswith(b"PK\x03\x04") and path.suffix in (".npz", ".safetensors", ".onnx", ".h5"):
         what, advice = _archive(path)
         return ("", "") if "NumPy" in what and path.suffix == ".npz" else (what, advice)
+    if head.startswith(OLDER) and path.suffix in (".npz", ".safetensors", ".onnx", ".h5", ".hdf5", ".keras"):
+        return "PyTorch weights", "give it the ending .pt"
     if head.startswith(b"\x89HDF\r\n\x1a\n") and path.suffix not in (".h5", ".hdf5", ".keras"):
         return "an HDF5 file", "give it the ending .h5"
     if ".data-" in path.name or path.with_name(f"{path.name}.index").is_file():

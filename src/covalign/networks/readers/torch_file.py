@@ -173,15 +173,15 @@ def _check_archive(path: Path, file: BufferedReader) -> None:
     """Refuse an archive that unpacks to more than its own size, or that contains code."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
+        what, advice = archive_kind([entry.filename for entry in entries])
+        if what:
+            raise InputError(f"{path}: {what}; expected weights: {advice}")
         size, declared = path.stat().st_size, sum(entry.file_size for entry in entries)
         if declared > size:
             raise InputError(
                 f"{path}: {size} bytes that unpack to {declared}, expected the uncompressed archive that "
                 "torch.save writes; refused unread"
             )
-        what, advice = archive_kind([entry.filename for entry in entries])
-        if what:
-            raise InputError(f"{path}: {what}; expected weights: {advice}")
         TENSORS.check(len(entries), str(path))
         check_entries(archive, entries)
         stored = {entry.filename.rpartition("/data/")[2]: entry.file_size for entry in entries}
