@@ -103,6 +103,10 @@ LEFT_OUT = {
     "gate of a cell": ({"lstm/linear/w": np.ones((14, 32)), "lstm/linear/b": np.ones(32)}, "recurrent"),
     "gates of Flax": ({"GRUCell_0/hr/kernel": np.ones((8, 8)), "GRUCell_0/ir/kernel": np.ones((6, 8))}, "recurrent"),
     "cell of linear maps": ({"cell.x2h.weight": normal(24, 6), "cell.h2h.weight": normal(24, 8)}, "recurrent"),
+    "cell of x and h": ({"rnn.Wxh": normal(8, 6), "rnn.Whh": normal(8, 8)}, "recurrent"),
+    "maps of x and h": ({"core.fc_x.weight": normal(24, 6), "core.fc_h.weight": normal(24, 8)}, "recurrent"),
+    "gates by letters": ({f"core.W{gate}.weight": normal(8, 14) for gate in "fioc"}, "recurrent"),
+    "gates of GRU by letters": ({f"core.w_{gate}.weight": normal(8, 14) for gate in "rzh"}, "recurrent"),
     "experts": ({"mlp.experts.gate_up_proj": normal(4, 16, 8)}, r"several experts in one: \[4, 16, 8\]"),
     "gains of an activation": ({"act.weight": normal(8, 1, 1)}, "gains"),
     "video": ({"stem.weight": normal(8, 3, 1, 7, 7)}, "three-dimensional convolution"),
@@ -130,6 +134,40 @@ def test_what_is_no_layer_is_left_out_with_its_reason(tmp_path, found, reason):
     said = {name: reason_ for name, reason_ in reasons(network).items() if name in map(dotted, found)}
     assert said
     assert all(re.search(reason, each) for each in said.values()), said
+
+
+FACTORS = {
+    "numbered": {"w_a_000": (4, 32), "w_b_000": (24, 4), "w_a_001": (4, 24), "w_b_001": (16, 4)},
+    "of linear maps": {"h.0.linear_A_q": (4, 32), "h.0.linear_B_q": (32, 4)},
+    "of convolutions": {"conv.delta.down.weight": (4, 16, 3, 3), "conv.delta.up.weight": (24, 4, 1, 1)},
+}
+
+
+@pytest.mark.parametrize("shapes", FACTORS.values(), ids=FACTORS)
+def test_pairs_of_factors_alone_are_no_network_whatever_they_are_called(tmp_path, shapes):
+    factors = {name: normal(*shape) for name, shape in shapes.items()}
+    torch.save(factors, tmp_path / "net.pt")
+    with pytest.raises(InputError, match="pairs of factors alone.* product of rank 4 with"):
+        read_network(tmp_path / "net.pt")
+    assert len(read_network(tmp_path / "net.pt", insist=list(shapes)).layers) == len(shapes)
+    torch.save({**factors, **NET}, tmp_path / "with.pt")
+    assert len(read_network(tmp_path / "with.pt").layers) >= 2, "beside other layers they may be layers"
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"a.weight": (8, 32), "a.bias": (8,), "b.weight": (32, 8), "b.bias": (32,)},
+        {"a.weight": (32, 64), "b.weight": (10, 32)},
+        {"down.weight": (4, 16, 3, 3), "up.weight": (16, 4, 3, 3)},
+    ],
+    ids=["with biases", "of full rank", "with kernels"],
+)
+def test_two_layers_called_a_and_b_are_layers(tmp_path, shapes):
+    torch.save({name: normal(*shape) for name, shape in shapes.items()}, tmp_path / "net.pt")
+    assert [layer.name for layer in read_network(tmp_path / "net.pt").layers] == [
+        name.removesuffix(".weight") for name in shapes if name.endswith("weight")
+    ]
 
 
 def test_arrays_that_no_tensor_holds_are_listed(tmp_path):

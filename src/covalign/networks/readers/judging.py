@@ -38,6 +38,7 @@ from covalign.networks.readers.lexicon import (
     TOKENS,
 )
 from covalign.networks.readers.names import says, split, subject, words
+from covalign.networks.readers.pairs import gates, partners, state
 
 
 class NotALayer(Enum):
@@ -56,6 +57,10 @@ class NotALayer(Enum):
     MASK_SCORES = "scores that a pruning mask is made of"
     OPTIMIZER = "state of the optimizer"
     ADAPTER = "a factor of an update (adapter); with the base: covalign diff BASE ADAPTER"
+    FACTOR = (
+        "doubtful: the file holds pairs of factors alone, this one of a product of rank {} with {}, as an update "
+        "(adapter) is stored"
+    )
     AVERAGE = "a running copy of {}"
     BESIDE = "beside {} of the same shape: a copy of it, or what goes with it"
     RECURRENT = "weight of a recurrent layer"
@@ -113,16 +118,22 @@ class Companions:
         owned: by module, its tensors by their own names.
         convention: what this file calls the weights of modules; "" where no name stands out.
         biased: whether linear layers of this file have biases as a rule.
+        partners: by factor of a product, the other one, where the file holds nothing else; else empty.
     """
 
     owned: dict[str, dict[str, Tensor]]
     convention: str
     biased: bool
+    partners: Mapping[str, str]
+
+    def at(self, name: str) -> Tensor | None:
+        """Return the tensor of this name, if there is one."""
+        owner, leaf = split(name)
+        return self.owned.get(owner, {}).get(leaf)
 
     def whole(self, name: str) -> Tensor | None:
         """Return the tensor below which this one is named (``weight`` of ``weight.momentum``), if there is one."""
-        owner, leaf = split(split(name)[0])
-        return self.owned.get(owner, {}).get(leaf)
+        return self.at(split(name)[0])
 
     def beside(self, name: str) -> dict[str, Tensor]:
         """Return the other tensors of the module that owns ``name``."""
@@ -153,7 +164,7 @@ def companions(tensors: Mapping[str, Tensor]) -> Companions:
     usual = max(CONVENTIONS, key=lambda leaf: leaves[leaf])
     linear = [part for part in owned.values() if (w := part.get("weight")) is not None and w.ndim == 2]
     biased = sum("bias" in part for part in linear) * 2 >= len(linear) > 0
-    return Companions(owned, usual if leaves[usual] else "", biased)
+    return Companions(owned, usual if leaves[usual] else "", biased, partners(tensors))
 
 
 def judge(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
@@ -243,6 +254,10 @@ def _by_place(name: str, tensor: Tensor, file: Companions) -> Verdict | None:
         return Verdict(NotALayer.RECURRENT)
     if (leaf.lower() != "weight" and _is_cell(name, tensor, file)) or _is_gate(name, tensor):
         return Verdict(NotALayer.RECURRENT)
+    if _is_half_of_cell(name, tensor, file):
+        return Verdict(NotALayer.RECURRENT)
+    if partner := file.partners.get(name):
+        return Verdict(NotALayer.FACTOR, (min(tensor.shape[:2]), partner))
     if says(leaf, MEASURED):
         return Verdict(NotALayer.MEASURED)
     if says(leaf, STATISTICS) and not _is_called(leaf, file):
@@ -330,6 +345,23 @@ def _is_gate(name: str, tensor: Tensor) -> bool:
         return False
     state, rest = divmod(len(tensor), 4)
     return last in GATES or (last == "linear" and not rest and tensor.shape[1] > state)
+
+
+def _is_half_of_cell(name: str, tensor: Tensor, file: Companions) -> bool:
+    """Whether a matrix stands beside those that its name makes it a cell with: of the state, or of other gates."""
+    if tensor.ndim != 2:
+        return False
+    for one, other in state(name):
+        of_input, of_state = file.at(one), file.at(other)
+        if of_input is None or of_state is None or of_state.ndim != 2 or len(of_input) != len(of_state):
+            continue
+        if len(of_state) in {parts * of_state.shape[1] for parts in (1, 3, 4)}:
+            return True
+    for each in gates(name):
+        found = [file.at(other) for other in each]
+        if len(tensor) < tensor.shape[1] and all(o is not None and o.shape == tensor.shape for o in found):
+            return True
+    return False
 
 
 def _is_cell(name: str, tensor: Tensor, file: Companions) -> bool:
