@@ -147,7 +147,7 @@ FACTORS = {
 def test_pairs_of_factors_alone_are_no_network_whatever_they_are_called(tmp_path, shapes):
     factors = {name: normal(*shape) for name, shape in shapes.items()}
     torch.save(factors, tmp_path / "net.pt")
-    with pytest.raises(InputError, match="pairs of factors alone.* product of rank 4 with"):
+    with pytest.raises(InputError, match=r"pairs of factors alone.* product of rank 4 with"):
         read_network(tmp_path / "net.pt")
     assert len(read_network(tmp_path / "net.pt", insist=list(shapes)).layers) == len(shapes)
     torch.save({**factors, **NET}, tmp_path / "with.pt")

@@ -500,6 +500,54 @@ def test_a_weight_behind_dequantization_is_called_quantized(tmp_path):
     assert reasons["eight"].startswith("quantized: its weight is stored as integers")
 
 
+def test_a_weight_that_is_rounded_while_the_graph_runs_is_called_so(tmp_path):
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "s"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s"], ["d"]),
+        conv("x", "d", name="eight"),
+        conv("x", "v", out="z"),
+    ]
+    held = [tensor("w", 8, 3, 3, 3), numpy_helper.from_array(np.float32(0.1), "s"), tensor("v", 4, 3, 3, 3)]
+    reasons = {entry.name: entry.reason for entry in read_network(graph(tmp_path, nodes, held)).skipped}
+    assert reasons["eight"].startswith("quantized: its weight is rounded while the graph runs")
+    assert reasons["w"] == "used by QuantizeLinear: quantized while the graph runs, expected real numbers"
+
+
+@pytest.mark.parametrize("first", ["m", "v"])
+def test_whole_numbers_that_arithmetic_scales_are_quantized_and_masks_are_not(tmp_path, first):
+    nodes = [
+        helper.make_node("Cast", ["q"], ["f"], to=1),
+        helper.make_node("Mul", ["f", "s"], ["w"]),
+        conv("x", "w", name="eight"),
+        helper.make_node("Cast", ["mask"], ["m"], to=1),
+        helper.make_node("Mul", [first, "v" if first == "m" else "m"], ["pruned"]),
+        conv("x", "pruned", out="z", name="masked"),
+    ]
+    v, mask = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("f"), np.zeros((4, 3, 3, 3), bool)
+    mask[::2] = True
+    q = np.ones((8, 3, 3, 3), np.int8)
+    network = read_network(
+        graph(tmp_path, nodes, stored(q=q, s=np.full((8, 1, 1, 1), 0.1, "f"), mask=mask, v=v))
+    )
+    (layer,) = network.layers
+    np.testing.assert_array_equal(layer.weight.numpy(), v * mask)
+    (left,) = network.skipped
+    assert (left.name, left.reason) == ("eight", "stored as int8 (quantized?), expected real numbers")
+
+
+def test_a_weight_of_the_main_graph_that_a_body_uses_is_listed_once(tmp_path):
+    def product(name, weight):
+        return body(name, helper.make_node("MatMul", ["x", weight], ["y"]))
+
+    choice = helper.make_node(
+        "If", ["yes"], ["y"], then_branch=product("a", "one"), else_branch=product("b", "two")
+    )
+    held = [tensor("one", 8, 5), tensor("two", 8, 5), tensor("w", 8, 3, 3, 3), *stored(yes=np.array(True))]
+    network = read_network(graph(tmp_path, [conv("x", "w", out="a"), choice], held))
+    assert sorted(entry.name for entry in network.skipped) == ["one", "two"]
+    assert all("branch of If y, expected in the main graph" in entry.reason for entry in network.skipped)
+
+
 def stored(**arrays):
     return [numpy_helper.from_array(np.asarray(values), name) for name, values in arrays.items()]
 

@@ -24,6 +24,7 @@ from covalign.networks.readers.onnx_constants import (
     options_of,
     origins,
     value_of,
+    whole_numbers,
 )
 from covalign.networks.readers.onnx_intake import wiring
 from covalign.networks.readers.onnx_rest import LAYERS, in_branches, other_weights, users_of
@@ -120,9 +121,10 @@ def _layers(
     made: dict[str, str] = {}
     owners: dict[str, list[Layer]] = {}
     origin = origins(onnx, graph, constants)
+    quantized = whole_numbers(onnx, graph, constants)
     users = users_of(graph, constants)
     skipped: list[Skipped] = []
-    makers = {output: node.op_type for node in graph.node for output in node.output}
+    makers = {output: node for node in graph.node for output in node.output}
     for index, node in enumerate(graph.node):
         if any(option.HasField("g") or option.graphs for option in node.attribute):
             skipped += in_branches(node, set(constants))
@@ -137,9 +139,14 @@ def _layers(
             fixed = constants.keys() & {*node.input[:2]}
             if node.op_type != "MatMul" or fixed:  # else attention: no weights at all
                 left = fixed and weight not in constants and node.op_type in ("Gemm", "MatMul")
-                skipped.append(Skipped(name, FROM_LEFT if left else _computed(makers.get(weight, ""))))
+                skipped.append(Skipped(name, FROM_LEFT if left else _computed(makers.get(weight), constants)))
             continue
-        if reason := _reason(node, array, options):
+        whole = (
+            f"stored as {quantized[weight]} (quantized?), expected real numbers"
+            if weight in quantized
+            else ""
+        )
+        if reason := whole or _reason(node, array, options):
             skipped.append(Skipped(name, reason))
             continue
         layer = _layer(node, name, array, options)
@@ -152,7 +159,9 @@ def _layers(
         received[name] = (node.input[0], layer.kind == "linear")
         made[node.output[0]] = name
         twins.append(layer)
-    return layers, received, made, skipped + list(other_weights(onnx, graph, constants))
+    listed = {entry.name for entry in skipped}
+    rest = (entry for entry in other_weights(onnx, graph, constants) if entry.name not in listed)
+    return layers, received, made, [*skipped, *rest]
 
 
 def _equal(one: Layer, other: Layer) -> bool:
@@ -160,13 +169,13 @@ def _equal(one: Layer, other: Layer) -> bool:
     return one.kind == other.kind and torch.equal(one.weight, other.weight)
 
 
-def _computed(maker: str) -> str:
+def _computed(maker: Any, constants: Constants) -> str:
     """Say why a node's weight is no constant."""
-    if maker == "DequantizeLinear":
-        return (
-            "quantized: its weight is stored as integers and passes DequantizeLinear, expected real numbers"
-        )
-    return f"its weight is computed in the graph{f' (by {maker})' if maker else ''}, expected a constant"
+    if maker is not None and maker.op_type == "DequantizeLinear":
+        stored = "stored as integers" if maker.input[0] in constants else "rounded while the graph runs"
+        return f"quantized: its weight is {stored} and passes DequantizeLinear, expected real numbers"
+    by = f" (by {maker.op_type})" if maker is not None else ""
+    return f"its weight is computed in the graph{by}, expected a constant"
 
 
 def _layer_name(node: Any, index: int, taken: dict[str, Any]) -> str:

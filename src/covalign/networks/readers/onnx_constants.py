@@ -87,6 +87,28 @@ def origins(onnx: Any, graph: Any, constants: Constants) -> dict[str, str]:
     return found
 
 
+def whole_numbers(onnx: Any, graph: Any, constants: Constants) -> dict[str, str]:
+    """Return by name the type of constants whose largest source is stored in whole numbers, as quantized weights are.
+
+    Real numbers of the same size beside them make a weight of its own, which they may mask.
+    """
+    types = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and "value" in (options := options_of(onnx, node)):
+            types[node.output[0]] = options["value"]
+    real = {onnx.TensorProto.DataType.Value(name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")}
+    sizes: dict[str, tuple[int, int, str]] = {}
+    for name, tensor in types.items():
+        size, kind = math.prod(tensor.dims), onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        sizes[name] = (size, 0, "") if tensor.data_type in real else (0, size, kind)
+    for node in graph.node:
+        if node.output and node.output[0] in constants and node.op_type != "Constant":
+            behind = [sizes[name] for name in node.input if name in sizes]
+            largest = max((each[1:] for each in behind), default=(0, ""))
+            sizes[node.output[0]] = (max((each[0] for each in behind), default=0), *largest)
+    return {name: kind for name, (size, whole, kind) in sizes.items() if whole > size}
+
+
 def _numbers(given: Any) -> Callable[[Ask], np.ndarray]:
     return lambda _ask: np.asarray(given)
 

@@ -87,6 +87,7 @@ _KINDS = {
         "a quantized layer, expected real numbers",
     ),
     "DequantizeLinear": "stored as integers (quantized), expected real numbers",
+    "QuantizeLinear": "quantized while the graph runs, expected real numbers",
     **dict.fromkeys(("LSTM", "GRU", "RNN"), "weights of a recurrent layer"),
     "Gather": "an embedding (a table of vectors by index), not a layer",
     "DeformConv": "a deformable convolution, whose inputs have no fixed places",
