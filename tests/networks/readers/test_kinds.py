@@ -105,6 +105,7 @@ LEFT_OUT = {
     "cell of linear maps": ({"cell.x2h.weight": normal(24, 6), "cell.h2h.weight": normal(24, 8)}, "recurrent"),
     "cell of x and h": ({"rnn.Wxh": normal(8, 6), "rnn.Whh": normal(8, 8)}, "recurrent"),
     "maps of x and h": ({"core.fc_x.weight": normal(24, 6), "core.fc_h.weight": normal(24, 8)}, "recurrent"),
+    "stored turned": ({"core.W_xi": normal(6, 8), "core.W_hi": normal(8, 8)}, "recurrent"),
     "gates by letters": ({f"core.W{gate}.weight": normal(8, 14) for gate in "fioc"}, "recurrent"),
     "gates of GRU by letters": ({f"core.w_{gate}.weight": normal(8, 14) for gate in "rzh"}, "recurrent"),
     "experts": ({"mlp.experts.gate_up_proj": normal(4, 16, 8)}, r"several experts in one: \[4, 16, 8\]"),

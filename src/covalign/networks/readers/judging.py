@@ -353,10 +353,12 @@ def _is_half_of_cell(name: str, tensor: Tensor, file: Companions) -> bool:
         return False
     for one, other in state(name):
         of_input, of_state = file.at(one), file.at(other)
-        if of_input is None or of_state is None or of_state.ndim != 2 or len(of_input) != len(of_state):
+        if of_input is None or of_state is None or of_state.ndim != 2 or of_input.ndim != 2:
             continue
-        if len(of_state) in {parts * of_state.shape[1] for parts in (1, 3, 4)}:
-            return True
+        for axis in (0, 1):  # stored [state, input], or turned
+            made, kept = of_state.shape[axis], of_state.shape[1 - axis]
+            if of_input.shape[axis] == made and made in (kept, 3 * kept, 4 * kept):
+                return True
     for each in gates(name):
         found = [file.at(other) for other in each]
         if len(tensor) < tensor.shape[1] and all(o is not None and o.shape == tensor.shape for o in found):
