@@ -67,7 +67,6 @@ def train(
 
     Raises:
         InputError: images and spec do not fit, or the training diverges (its last checkpoint is kept).
-        TrainedElsewhere: patience ended.
     """
     spec = resolve(spec)
     pair = training_images(spec, images)

@@ -136,11 +136,10 @@ class RunStore(Shelf):
 
         Args:
             key: of the run.
-            patience: seconds to wait at most.
+            patience: seconds to wait at most; then it is said to be trained elsewhere.
 
         Raises:
             InputError: there can be no lock: a folder that may not be written, a file system without locks.
-            TrainedElsewhere: another process was still training it.
         """
         path = self.folder(key).path
         path.mkdir(parents=True, exist_ok=True)
