@@ -81,12 +81,14 @@ def read_bare(file: WeightFile, insist: Collection[str] = ()) -> Reading:
         if verdict is None and place not in seen:
             weight = whole.weight(name)
             verdict = None if insisted else judge_numbers(weight)
-            twin = "" if insisted or verdict else twins.of(name, weight)
+            twin = "" if insisted or verdict else twins.find(name, {"": weight})
             if verdict is None:
                 seen[place] = twin or name
                 if twin:
                     skipped.append(Skipped(name, f"a copy of {twin}, with the same numbers"))
                 else:
+                    if not insisted:
+                        twins.add(name, {"": weight})
                     weights[name] = _two_dimensional(name, weight)
                 continue
         reason = str(verdict) if verdict else f"tied: the same weights as {seen[place]}"

@@ -82,7 +82,7 @@ def compose(tensors: Mapping[str, Tensor]) -> Composed:
             del left[name]
     order = {name: index for index, name in enumerate(tensors)}
     whole = {**left, **{weight: stored for weight, (stored, _, _) in found.items()}}
-    place = {weight: order.get(weight, _place(weight, order)) for weight in whole}
+    place = {weight: order[weight] if weight in order else _place(weight, order) for weight in whole}
     return Composed(
         dict(sorted(whole.items(), key=lambda item: place[item[0]])),
         {weight: recipe for weight, (_, recipe, _) in found.items()},

@@ -15,7 +15,6 @@ prefix that chooses it:
 Equal parts that can follow one another are blocks of one network, whatever they are called.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -27,7 +26,7 @@ from covalign.networks.network import Skipped
 from covalign.networks.readers.composed import MASKED, UNITED
 from covalign.networks.readers.names import phrases, plain, says, words
 from covalign.networks.readers.torch_file import WeightFile
-from covalign.networks.readers.twins import same_numbers
+from covalign.networks.readers.twins import Twins
 
 STATE_KEYS = (
     "state_dict",
@@ -207,11 +206,16 @@ def _asides(tensors: Mapping[str, Tensor], prefix: str = "", depth: int = DEPTH)
         for word, counterparts in OTHERS.items()
     }
     found: list[Aside] = []
-    kept: dict[str, dict[str, Tensor]] = {}
+    twins = Twins()
     for head, part in parts.items():
-        copied = (_copied(head, part, tensors) if copies <= MANY else "") or _twin(head, part, kept)
+        inner_part = _innermost(part)
+        several = len(_matrices(inner_part)) > 1  # of one alone `covalign.networks.readers.bare` judges
+        copied = _copied(head, part, tensors) if copies <= MANY else ""
+        if not copied and several and (twin := twins.find(head, inner_part)):
+            copied = f"a copy of {twin}, with the same numbers"
         relation = copied or _other(head, near, bool(prefix) or len(parts) > 1)
-        kept |= {} if relation else {head: part}
+        if several and not relation:
+            twins.add(head, inner_part)
         if relation:
             found.append(Aside(prefix + head, relation, len(part)))
         elif inner := _asides(part, f"{prefix}{head}.", depth - 1) if depth > 1 else []:
@@ -235,15 +239,6 @@ def _copied(head: str, part: dict[str, Tensor], tensors: Mapping[str, Tensor]) -
             continue
         if any(one <= two for one in mine for two in _unwrapped(own)):
             return f"a copy of {other}, with the same names and shapes"
-    return ""
-
-
-def _twin(head: str, part: dict[str, Tensor], kept: Mapping[str, dict[str, Tensor]]) -> str:
-    """Say of which earlier part one is a copy by its numbers, where more than a number tells their names apart."""
-    mine = _innermost(part)
-    for other, own in kept.items():
-        if re.sub(r"\d+", "", head) != re.sub(r"\d+", "", other) and same_numbers(mine, _innermost(own)):
-            return f"a copy of {other}, with the same numbers"
     return ""
 
 

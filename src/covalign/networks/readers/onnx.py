@@ -160,7 +160,7 @@ def _layers(
         made[node.output[0]] = name
         twins.append(layer)
     listed = {entry.name for entry in skipped}
-    rest = (entry for entry in other_weights(onnx, graph, constants) if entry.name not in listed)
+    rest = (entry for entry in other_weights(onnx, graph, users) if entry.name not in listed)
     return layers, received, made, [*skipped, *rest]
 
 

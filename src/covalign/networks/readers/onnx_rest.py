@@ -4,7 +4,7 @@ What stands in the bodies of other nodes (If, Loop, Scan), which the graph does 
 use that are no layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from covalign.networks.network import Skipped
@@ -46,9 +46,14 @@ def in_branches(node: Any, constants: set[str], where: str = "") -> Iterator[Ski
                 yield from in_branches(inner, fixed, f"{option.name} of {node.op_type}, ")
 
 
-def other_weights(onnx: Any, graph: Any, constants: Constants) -> Iterator[Skipped]:
-    """List stored tensors of two or more axes that no layer's node uses, not even by way of other constants."""
-    users = users_of(graph, constants)
+def other_weights(onnx: Any, graph: Any, users: Mapping[str, set[str]]) -> Iterator[Skipped]:
+    """List stored tensors of two or more axes that no layer's node uses, not even by way of other constants.
+
+    Args:
+        onnx: the library.
+        graph: whose tensors are listed.
+        users: as `users_of` returns them.
+    """
     stored = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         value = options_of(onnx, node).get("value") if node.op_type == "Constant" else None

@@ -15,43 +15,47 @@ from torch import Tensor
 SAMPLE = 16
 """Numbers of a tensor by which it is looked up before it is compared as a whole (our choice)."""
 
+Part = Mapping[str, Tensor]
+"""Tensors by their names below one prefix; of a tensor alone, that by no name."""
+
 
 class Twins:
-    """The tensors of a file that were seen."""
+    """The parts of a file that were seen, found by some of their numbers."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[object, ...], list[tuple[str, Tensor]]] = {}
+        self._seen: dict[tuple[object, ...], list[tuple[str, Part]]] = {}
 
-    def of(self, name: str, tensor: Tensor) -> str:
-        """Return the earlier tensor of which this one is a copy, or "" after remembering it."""
-        few = tensor.detach().flatten()[:: max(1, tensor.numel() // SAMPLE)]
-        key = (tensor.shape, tensor.dtype, tuple(few.tolist()))
-        alike = self._seen.setdefault(key, [])
-        found = next((other for other, values in alike if is_copy(name, tensor, other, values)), "")
-        if not found:
-            alike.append((name, tensor))
-        return found
+    def find(self, name: str, part: Part) -> str:
+        """Return the earlier part of which this one is a copy, or "": one with matrices that vary."""
+        alike = self._seen.get(_some(part), [])
+        return next((other for other, own in alike if _is_copy(name, part, other, own)), "")
+
+    def add(self, name: str, part: Part) -> None:
+        """Remember a part."""
+        self._seen.setdefault(_some(part), []).append((name, part))
 
 
-def is_copy(name: str, tensor: Tensor, other: str, values: Tensor) -> bool:
-    """Whether two tensors are one, by numbers that vary and by names that differ in more than a number."""
-    if re.sub(r"\d+", "", name) == re.sub(r"\d+", "", other) or not torch.equal(tensor, values):
+def _some(part: Part) -> tuple[object, ...]:
+    """Return by what a part is looked up."""
+    return tuple((name, tensor.shape, tensor.dtype, *_few(tensor)) for name, tensor in sorted(part.items()))
+
+
+def _few(tensor: Tensor) -> tuple[object, ...]:
+    if tensor.layout != torch.strided:
+        return ()
+    return tuple(tensor.detach().flatten()[:: max(1, tensor.numel() // SAMPLE)].tolist())
+
+
+def _is_copy(name: str, part: Part, other: str, own: Part) -> bool:
+    """Whether two parts of the same names and shapes are one, by numbers that vary and by what they are called."""
+    if re.sub(r"\d+", "", name) == re.sub(r"\d+", "", other):
         return False
+    if any(tensor.layout != torch.strided for each in (part, own) for tensor in each.values()):
+        return False
+    equal = all(torch.equal(tensor, own[key]) for key, tensor in part.items())
+    return equal and any(_varies(tensor) for tensor in part.values() if tensor.ndim > 1)
+
+
+def _varies(tensor: Tensor) -> bool:
     flat = tensor.detach().flatten()
     return bool((flat != flat[:1]).any())
-
-
-def same_numbers(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    """Whether two parts of a file have the same names and numbers, of two tensors or more that vary."""
-    matrices = [name for name, tensor in one.items() if tensor.ndim > 1]
-    if len(matrices) < 2 or one.keys() != other.keys():
-        return False
-    if any(
-        tensor.shape != other[name].shape
-        or tensor.dtype != other[name].dtype
-        or tensor.layout != torch.strided
-        for name, tensor in one.items()
-    ):
-        return False
-    equal = all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-    return equal and any(bool((one[name] != one[name].flatten()[0]).any()) for name in matrices)
