@@ -15,7 +15,6 @@ accuracy on a recipe's own data foretells (partial rank correlation)? Intervals 
 Every recipe changes one thing of the first. All see 8,000 images, but where the name says otherwise.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -126,7 +125,7 @@ def score(cell: Cell, conditions: list[str], folder: Path, store: RunStore) -> d
     sets = [load_images(each, "train", resolution=32) for each in conditions]
     images = mixture(sets, max_images=ALIGNED_ON, seed=0)
     found = universal_encoding(runs, images, by=by, max_images=ALIGNED_ON)
-    rows = [row for row in found.rows if row.layer]
+    rows = found.rows
     return {
         "score": [row.score for row in rows],
         "low": [row.low for row in rows],
@@ -268,7 +267,7 @@ def page(found: pd.DataFrame, foretold: pd.DataFrame) -> str:
 
 def main() -> None:
     """Measure or report."""
-    parser: argparse.ArgumentParser = cells.arguments(__doc__.split("\n")[0], "universal-recipes", RESULTS)
+    parser = cells.arguments(__doc__.split("\n")[0], "universal-recipes", RESULTS)
     parser.add_argument("--conditions", nargs=2, default=[], help="two sets that recipes are trained on")
     given = parser.parse_args()
     if given.what == "run":

@@ -14,7 +14,7 @@ line in decades, both also of the untrained weights. Means over layers of at lea
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,9 @@ class Cell:
     width: float
 
 
-def power_law(layer: Layer, weight: Tensor) -> tuple[float, float]:
+def power_law(weight: Tensor) -> tuple[float, float]:
     """Return the exponent of a layer's eigenvalues over ranks 2 to n/2, and the distance from it in decades."""
-    values = squared_values(weight.detach().double().flatten(1))[1 : len(layer.matrix) // 2].numpy()
+    values = squared_values(weight.detach().double().flatten(1))[1 : len(weight) // 2].numpy()
     x, y = np.log10(np.arange(2, len(values) + 2)), np.log10(values)
     slope, start = np.polyfit(x, y, 1)
     return -float(slope), float(np.sqrt(np.mean((y - start - slope * x) ** 2)))
@@ -69,11 +69,9 @@ def power_law(layer: Layer, weight: Tensor) -> tuple[float, float]:
 
 def spectra(layers: list[Layer]) -> dict[str, float]:
     """Return means over layers."""
-    after = [power_law(each, each.matrix) for each in layers if len(each.matrix) >= FEWEST]
+    after = [power_law(each.matrix) for each in layers if len(each.matrix) >= FEWEST]
     before = [
-        power_law(each, each.initial)
-        for each in layers
-        if len(each.matrix) >= FEWEST and each.initial is not None
+        power_law(each.initial) for each in layers if len(each.matrix) >= FEWEST and each.initial is not None
     ]
     names = ("alpha", "decades", "alpha_untrained", "decades_untrained")
     return dict(zip(names, [*map(float, np.mean(after, 0)), *map(float, np.mean(before, 0))], strict=True))
@@ -168,7 +166,7 @@ def main() -> None:
         store = RunStore(given.cells / "store")
         cells.measure(wanted(), given.cells, given.minutes, lambda cell: measure(cell, given.images, store))
     else:
-        table = cells.table_of(given.cells, list(asdict(Cell("", 0.0))))
+        table = cells.table_of(given.cells, ["labels", "width"])
         found = summary(table)
         cells.write(given.out, "width", table, found, draw(found), page(found))
 

@@ -114,10 +114,8 @@ def verdict(
     ends = torch.tensor(redrawn, dtype=torch.float64).quantile(
         torch.tensor([0.025, 0.975], dtype=torch.float64)
     )
-    low, high = (float(end) for end in ends)
     enough = dependence.images >= FEWEST
-    if not enough:
-        low, high = -1.0, 1.0
+    low, high = (float(end) for end in ends) if enough else (-1.0, 1.0)
     low, high = max(-1.0, min(low, 2 * agreement - high)), min(1.0, max(high, 2 * agreement - low))
     above = low >= AGREEMENT
     changes = False if above else True if high < AGREEMENT and dependence.p_value <= LEVEL else None
@@ -126,19 +124,15 @@ def verdict(
         True: "labels will change the first layer of this data set",
         False: f"labels will not change the first layer of this data set beyond an agreement of {low:.2f}",
         None: "too few images to tell whether labels change the first layer of this data set",
-    }
-    few = f"{said[None]}: got {dependence.images:,}, expected at least {FEWEST}"
-    sentence = (
-        few
-        if not enough
-        else (
-            f"{said[changes]}: trained on {count:,} such images, true and random labels are predicted to give "
-            f"profiles that agree by {agreement:.2f} (95 % interval {low:.2f} to {high:.2f} from "
-            f"{dependence.images:,} images, bound "
-            f"{AGREEMENT}); {dependence.significant:.0%} of the class-component correlations are beyond chance "
-            f"(largest |r| {largest:.3f}, chance {dependence.chance:.4f}, p = {dependence.p_value:.2g})"
-        )
+    }[changes]
+    evidence = (
+        f"trained on {count:,} such images, true and random labels are predicted to give profiles that agree by "
+        f"{agreement:.2f} (95 % interval {low:.2f} to {high:.2f} from {dependence.images:,} images, bound "
+        f"{AGREEMENT}); {dependence.significant:.0%} of the class-component correlations are beyond chance "
+        f"(largest |r| {largest:.3f}, chance {dependence.chance:.4f}, p = {dependence.p_value:.2g})"
     )
+    too_few = f"got {dependence.images:,}, expected at least {FEWEST}"
+    sentence = f"{said}: {evidence if enough else too_few}"
     return Verdict(
         changes,
         agreement,

@@ -3,10 +3,9 @@
 Layers come in pairs of equal shape, in order of depth. Each is tested in the order that the files have
 (`covalign.encoding.lineage.order`). Where that does not decide, its neurons are matched
 (`covalign.encoding.lineage.matching`) with its input channels in the file's order and in every order that was
-found for an earlier layer with as many neurons. A layer from pixels to classes has no order
-that means nothing, and is not tested: networks of one task agree in it without a common origin. Layers whose
-neurons cannot be matched on their own (classes, and
-filters of single channels) follow the order of the layers before.
+found for an earlier layer with as many neurons. Layers whose neurons cannot be matched on their own (classes, and
+filters of single channels) follow the order of the layers before. Of a layer from pixels to classes no order is
+arbitrary, and none is tested: networks of one task agree in it without a common origin.
 
 A layer's p-value is `TESTS` times the smallest one of its tests: the files' order with signs as they are, with
 neurons turned over, and the order that was found. Over layers they are corrected by Holm (1979), which needs no
@@ -43,7 +42,7 @@ class Role(Enum):
     HIDDEN = "hidden"
     LAST = "its neurons have meanings of their own"
     GROUPED = "filters of single channels, or of groups of them"
-    FIXED = "neurons and inputs have meanings of their own"
+    MEANINGS = "neurons and inputs have meanings of their own"
 
 
 class Relation(Enum):
@@ -119,7 +118,7 @@ def _in_order(
     a: Float64[Tensor, "n c s"], b: Float64[Tensor, "n c s"], role: Role, draws: int, seed: int
 ) -> Trace:
     cosine = float((a * b).sum()) / max(1, int(a.any(2).any(1).sum()))
-    if role is Role.FIXED:
+    if role is Role.MEANINGS:
         return Trace(Relation.MEANINGS, cosine)
     if role is not Role.GROUPED and (pattern := fixed_pattern(a) or fixed_pattern(b)):
         return Trace(Relation.FIXED, cosine, pattern=pattern)
@@ -174,7 +173,7 @@ def _matched(
         if judged.relation is Relation.SAME_ORDER:
             likely.insert(0, torch.arange(len(a)))
             yield trace
-        elif pair.role is Role.FIXED:
+        elif pair.role is Role.MEANINGS:
             yield trace
         elif pair.role in (Role.GROUPED, Role.LAST):
             yield _following(pair, a, b, trace, sure)

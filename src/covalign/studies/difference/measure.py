@@ -241,10 +241,11 @@ def _lengths(layer: Layer, other: Layer, folded: bool) -> str:
     kept = after.any(1) & before.any(1)
     if bool(kept.all()) and float(cosines.min()) > 1 - SAME_DIRECTION:
         return "every neuron kept its direction and changed its length alone, as where a batch norm is folded into it"
-    return (
-        "one file has batch norms, the other none: lengths of neurons also differ where these were folded"
-        * folded
-    )
+    if folded:
+        return (
+            "one file has batch norms, the other none: lengths of neurons also differ where these were folded"
+        )
+    return ""
 
 
 def _spread(layer: Layer, other: Layer, again: Layer, row: dict[str, Any]) -> dict[str, float]:

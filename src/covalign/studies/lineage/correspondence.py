@@ -100,7 +100,7 @@ def _role(layers: Sequence[Layer], index: int) -> Role:
         return Role.GROUPED
     read = any(later.channels % layer.neurons == 0 for later in layers[index + 1 :])
     if index == 0 and layer.kind == "linear" and not read:
-        return Role.FIXED
+        return Role.MEANINGS
     if index == 0 or (layer.kind != "linear" and layer.channels <= IMAGE_CHANNELS):
         return Role.FIRST
     return Role.HIDDEN if read else Role.LAST
