@@ -21,7 +21,9 @@ class TraceRow:
     depth: int = column("of layer a, from 1", digits=0)
     neurons: int = column("", digits=0)
     d: int = column("length of a neuron", digits=0)
-    role: str = column("first, hidden, last, grouped or meanings: what the order of its neurons may mean", default="")
+    role: str = column(
+        "first, hidden, last, grouped or meanings: what the order of its neurons may mean", default=""
+    )
     relation: str = column(
         "same_order, other_order, follows (the order of the layers before), none, fixed (a pattern that its maker "
         "gave it), untested (too few neurons), meanings (neurons and inputs have meanings) or missing (no layer of "
