@@ -124,8 +124,9 @@ def draw(found: pd.DataFrame) -> Figure:
             for index, (labels, rows) in enumerate(found.groupby("labels")):
                 shown = "random labels" if labels == "uniform" else "true labels"
                 ax.plot(rows["width"], rows[name], label=shown, **series(index))
-                if f"{name}_untrained" in rows and index == 0:
-                    ax.plot(rows["width"], rows[f"{name}_untrained"], label="untrained", **series(2))
+            if f"{name}_untrained" in found:  # the same whatever the labels
+                before = found.sort_values("width").drop_duplicates("width")
+                ax.plot(before["width"], before[f"{name}_untrained"], label="untrained", **series(2))
             ax.set(ylabel=label, xscale="log")
             ax.set_ylim(0, None)
             ax.set_xticks(WIDTHS, [f"{each:.3f}"[1:] for each in WIDTHS])
