@@ -5,8 +5,9 @@ Each image is decoded by Pillow, turned upright as its camera says, brought to t
 one batch. Whatever is wrong with an image is reported with its file and row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from covalign.data.listing import Listing
-from covalign.data.pixels import box_average, square, with_channels
+from covalign.data.pixels import CHUNK, box_average, square, with_channels
 from covalign.errors import InputError
 from covalign.limits import DECODED, PIXELS
 
@@ -38,28 +39,57 @@ def decode_listing(
         InputError: an image that cannot be decoded, or sizes that differ while ``resolution`` is None.
     """
     order = torch.argsort(listing.rows)
+    if resolution is not None:
+        PIXELS.check(resolution**2, "resolution")
     pixels: Tensor | None = None
-    for place, (origin, data) in zip(order.tolist(), listing.read(listing.rows[order].tolist()), strict=True):
-        image = with_channels(decode(data, origin), channels)
+    decoded = (
+        _Decoded(place, origin, with_channels(decode(data, origin), channels))
+        for place, (origin, data) in zip(
+            order.tolist(), listing.read(listing.rows[order].tolist()), strict=True
+        )
+    )
+    for batch in _alike(decoded):
+        images, origin = torch.stack([each.image for each in batch]), batch[0].origin
         if resolution is not None:
-            PIXELS.check(resolution**2, "resolution")
-            image = box_average(square(image), resolution)
+            images = box_average(square(images), resolution)
         if pixels is None:
-            DECODED.check(len(listing) * image.numel(), f"{origin} and {len(listing) - 1} more images")
-            pixels, first = torch.empty((len(listing), *image.shape), dtype=torch.uint8), origin
-        if len(image) != pixels.shape[1]:
+            DECODED.check(len(listing) * images[0].numel(), f"{origin} and {len(listing) - 1} more images")
+            pixels, first = torch.empty((len(listing), *images.shape[1:]), dtype=torch.uint8), origin
+        if images.shape[1] != pixels.shape[1]:
             raise InputError(
-                f"{origin}: got {len(image)} channels where {first} has {pixels.shape[1]}; state how many to take"
+                f"{origin}: got {images.shape[1]} channels where {first} has {pixels.shape[1]}; "
+                "state how many to take"
             )
-        if image.shape != pixels.shape[1:]:
+        if images.shape[1:] != pixels.shape[1:]:
             raise InputError(
-                f"{origin}: got {_size(image)} pixels where {first} has {_size(pixels)}; "
+                f"{origin}: got {_size(images)} pixels where {first} has {_size(pixels)}; "
                 "pass a resolution to bring all images to one size"
             )
-        pixels[place] = image
+        pixels[[each.place for each in batch]] = images
     if pixels is None:
         raise InputError("no images to decode; choose other classes or files")
     return pixels
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """An image, where it belongs, and where it came from."""
+
+    place: int
+    origin: str
+    image: UInt8[Tensor, "c h w"]
+
+
+def _alike(images: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
+    """Yield images that follow one another and have one shape together, as many as are averaged at once."""
+    batch: list[_Decoded] = []
+    for each in images:
+        if batch and (each.image.shape != batch[0].image.shape or len(batch) * each.image.numel() > CHUNK):
+            yield batch
+            batch = []
+        batch.append(each)
+    if batch:
+        yield batch
 
 
 def decode(data: bytes, origin: str) -> UInt8[Tensor, "c h w"]:
