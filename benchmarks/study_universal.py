@@ -117,7 +117,7 @@ class Sources:
 
 def data(images: str) -> Data:
     """Split a set."""
-    train, test = (load_images(images, split, resolution=32) for split in ("train", "valid"))
+    train, test = (load_images(images, split, resolution=32) for split in ("train", "test"))
     held = torch.zeros(len(train), dtype=torch.bool)
     for label in range(len(train.classes)):
         held[(train.labels == label).nonzero()[-HELD:, 0]] = True

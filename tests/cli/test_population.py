@@ -13,8 +13,8 @@ seeds = 2
 [recipe]
 preset = "demo"
 width = 0.06
-epochs = 4
-max_images = 100
+epochs = 2
+max_images = 60
 batch_size = 10
 precision = "float32"
 [grid]
@@ -46,13 +46,13 @@ def test_a_population_is_trained_once_planned_and_mapped(command, place, tmp_pat
     assert "4 networks: 0 found in the store, 4 finished since" in out
     assert "4 found in the store, 0 finished since" in command("train", place / "grid.toml")[1]
     assert "4 networks, 4 of them trained." in command("train", place / "grid.toml", "--dry-run")[1]
-    status, out, err = command("atlas", place / "grid.toml", "--out", tmp_path / "atlas", "--max-images", 100)
+    status, out, err = command("atlas", place / "grid.toml", "--out", tmp_path / "atlas", "--max-images", 60)
     assert status == 0, err
     assert out.splitlines()[0] == str(tmp_path / "atlas" / "report.html")
     found = Atlas.load(tmp_path / "atlas")
     assert found.places == {"photos:a": {"images": "photos:a"}, "photos:b": {"images": "photos:b"}}
     assert found.axes["p_value"].isna().all()
-    compared = command("compare", "--population", place / "grid.toml", "--out", tmp_path / "c", "--max-images", 100,
+    compared = command("compare", "--population", place / "grid.toml", "--out", tmp_path / "c", "--max-images", 60,
                        "--no-controls", "--no-calibrate")  # fmt: skip
     assert compared[0] == 0, compared[2]
     assert set(load_comparison(tmp_path / "c").conditions.values()) == {"photos:a", "photos:b"}

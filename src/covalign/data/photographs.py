@@ -10,7 +10,7 @@ test pixels are at least 16 apart (two blocks of the JPEG files). The test there
 photograph in parts of it that were never seen; it is no test of object recognition.
 """
 
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from zlib import crc32
 
@@ -86,6 +86,7 @@ def crop_boxes(height: int, width: int, count: int, split: str, generator: Gener
     return torch.cat([start + place, side[:, None]], dim=1)
 
 
+@cache  # 30 MB for all of them
 def _crops(photograph: str, split: str) -> UInt8[Tensor, "n 3 32 32"]:
     file = files("covalign.data").joinpath("photographs", f"{photograph}.jpg")
     pixels = with_channels(decode(file.read_bytes(), str(file)), 3)

@@ -22,7 +22,7 @@ OPTIONS = {"calibrate": False, "controls": True, "draws": 2}
 WORKERS = available_cores()  # of one thread each, as the tests have
 
 
-def networks(count=5):
+def networks(count=4):
     return {f"network {seed}": read(module(seed=seed)) for seed in range(count)}
 
 
