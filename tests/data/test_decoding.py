@@ -64,6 +64,15 @@ def test_images_of_several_sizes_need_a_resolution(colour, encoded):
     assert decode_listing(files, resolution=4).shape == (2, 3, 4, 4)
 
 
+def test_images_averaged_together_are_those_averaged_one_by_one(encoded):
+    """Sizes change within a listing, and 80 images of 72 x 76 are more than are averaged at once."""
+    draw = np.random.default_rng(1)
+    sides = [72] * 80 + [8, 24, 24, 72]
+    files = [encoded(draw.integers(0, 256, (side, side + 4, 3), dtype=np.uint8)) for side in sides]
+    alone = [decode_listing(listing(each), resolution=4) for each in files]
+    assert torch.equal(decode_listing(listing(*files), resolution=4), torch.cat(alone))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_truncated_image_is_named(colour, encoded, kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
