@@ -175,8 +175,13 @@ def follow(norm: nn.BatchNorm2d, batch: Moments, count: int) -> None:
 
 
 def pooled(x: Float[Tensor, "n c h w"], pool: nn.Module) -> Float[Tensor, "n c h_out w_out"]:
-    """Apply a pool to maps whose images come last in memory, as those of one image in channels-last order."""
+    """Apply a pool to maps whose images come last in memory: those of one image, its channels last.
+
+    PyTorch sees that order, and takes its fast path, only where the stride of the one image is that of all its values.
+    """
     if isinstance(pool, nn.Identity):
         return x
-    maps: Tensor = pool(x.transpose(0, 1).reshape(1, -1, *x.shape[2:]))
-    return maps.view(x.shape[1], x.shape[0], *maps.shape[2:]).transpose(0, 1)
+    n, c, h, w = x.shape
+    one = x.permute(2, 3, 1, 0).reshape(1, h, w, c * n).permute(0, 3, 1, 2)
+    maps: Tensor = pool(one)
+    return maps.view(c, n, *maps.shape[2:]).transpose(0, 1)
