@@ -177,11 +177,12 @@ def follow(norm: nn.BatchNorm2d, batch: Moments, count: int) -> None:
 def pooled(x: Float[Tensor, "n c h w"], pool: nn.Module) -> Float[Tensor, "n c h_out w_out"]:
     """Apply a pool to maps whose images come last in memory: those of one image, its channels last.
 
-    PyTorch sees that order, and takes its fast path, only where the stride of the one image is that of all its values.
+    PyTorch sees that order, and takes its fast path, only where the stride of the one image is that of all its values,
+    in the maps as in their gradient: so it is reached from a contiguous view, and left through one.
     """
     if isinstance(pool, nn.Identity):
         return x
     n, c, h, w = x.shape
     one = x.permute(2, 3, 1, 0).reshape(1, h, w, c * n).permute(0, 3, 1, 2)
-    maps: Tensor = pool(one)
-    return maps.view(c, n, *maps.shape[2:]).transpose(0, 1)
+    maps: Tensor = pool(one).permute(0, 2, 3, 1)
+    return maps.reshape(*maps.shape[1:3], c, n).permute(3, 2, 0, 1)
