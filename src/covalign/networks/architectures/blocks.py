@@ -177,8 +177,8 @@ def follow(norm: nn.BatchNorm2d, batch: Moments, count: int) -> None:
 def pooled(x: Float[Tensor, "n c h w"], pool: nn.Module) -> Float[Tensor, "n c h_out w_out"]:
     """Apply a pool to maps whose images come last in memory: those of one image, its channels last.
 
-    PyTorch sees that order, and takes its fast path, only where the stride of the one image is that of all its values,
-    in the maps as in their gradient: so it is reached from a contiguous view, and left through one.
+    PyTorch sees that order, and takes its fast path, only where the stride of the one image is that of all its
+    values, in the maps as in their gradient: so it is reached from a contiguous view, and left through one.
     """
     if isinstance(pool, nn.Identity):
         return x
