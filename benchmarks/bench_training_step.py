@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from covalign.networks.architectures.blocks import FactorizedStage
+from covalign.networks.architectures.blocks import FEWEST_IMAGES, FactorizedStage
 from covalign.networks.architectures.vgg import VGG, map_sides, vgg11
 
 SAME = 1e-9
@@ -69,7 +69,7 @@ def step(network: VGG, images: Tensor, labels: Tensor) -> list[Tensor]:
 
 
 def difference(width: float) -> float:
-    images, labels = batch(16)
+    images, labels = batch(FEWEST_IMAGES)
     results = [step(network.double(), images.double(), labels) for network in networks(width).values()]
     pairs = zip(*results, strict=True)
     return max(float((ours - theirs).abs().max() / theirs.abs().max()) for ours, theirs in pairs)
