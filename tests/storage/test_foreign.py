@@ -39,6 +39,22 @@ def test_a_file_of_somebody_else_is_not_overwritten(result, tmp_path, name):
     assert not (tmp_path / MANIFEST).exists()
 
 
+@pytest.mark.parametrize("theirs", ['{"name": "a web page", "icons": []}', '{"files": ["a", "b"]}', "", "not JSON"])
+def test_a_manifest_of_another_program_is_not_overwritten(result, tmp_path, theirs):
+    (tmp_path / MANIFEST).write_text(theirs)
+    with pytest.raises(InputError, match=f"{MANIFEST}: is there already and was not written by covalign"):
+        result.save(tmp_path, report=True)
+    assert (tmp_path / MANIFEST).read_text() == theirs
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", MANIFEST]
+
+
+def test_a_result_with_a_damaged_manifest_is_replaced(result, tmp_path):
+    result.save(tmp_path)
+    (tmp_path / MANIFEST).write_text("{")
+    result.save(tmp_path)
+    assert covalign.load_comparison(tmp_path).table.equals(result.table)
+
+
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(result, tmp_path):
     (tmp_path / "results.json").mkdir()
     with pytest.raises(InputError, match="is there already"):

@@ -164,12 +164,22 @@ class Folder:
         foreign = [name for name in new if (self.path / name).exists() and name not in listed]
         if TRAINING in listed or (self.path / TRAINING).exists():
             raise InputError(f"{self.path}: holds a training, which results would erase; give another folder")
-        if foreign and not self._is_earlier_result():
+        if not listed and not foreign and self._manifest_is_strange():
+            foreign = [MANIFEST]
+        if foreign and (foreign == [MANIFEST] or not self._is_earlier_result()):
             raise InputError(
                 f"{self.path / foreign[0]}: is there already and was not written by covalign; give another folder"
             )
         earlier = {name for name in EARLIER if (self.path / name).is_file()} if foreign else set()
         return listed | earlier
+
+    def _manifest_is_strange(self) -> bool:
+        """Whether there is a manifest that is none of ours; other programs keep one of that name, too."""
+        try:
+            self.files()
+        except InputError:
+            return True
+        return False
 
     def _is_earlier_result(self) -> bool:
         """Whether the folder holds a result without a manifest, or with a damaged one."""
