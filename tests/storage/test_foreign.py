@@ -39,7 +39,9 @@ def test_a_file_of_somebody_else_is_not_overwritten(result, tmp_path, name):
     assert not (tmp_path / MANIFEST).exists()
 
 
-@pytest.mark.parametrize("theirs", ['{"name": "a web page", "icons": []}', '{"files": ["a", "b"]}', "", "not JSON"])
+@pytest.mark.parametrize(
+    "theirs", ['{"name": "a web page", "icons": []}', '{"files": ["a", "b"]}', "", "not JSON"]
+)
 def test_a_manifest_of_another_program_is_not_overwritten(result, tmp_path, theirs):
     (tmp_path / MANIFEST).write_text(theirs)
     with pytest.raises(InputError, match=f"{MANIFEST}: is there already and was not written by covalign"):

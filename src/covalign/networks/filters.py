@@ -33,6 +33,9 @@ from covalign.errors import InputError
 from covalign.showing import Shown
 from covalign.storage.atomic import write_durably
 
+VANISHED = 1e-6
+"""Norm below which a filter of unit norm has vanished on another grid: interpolation leaves rounding alone."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FilterBank(Shown):
@@ -73,7 +76,11 @@ class FilterBank(Shown):
         return torch.cat([self.filters, -self.filters])
 
     def resize(self, kernel_size: int) -> "FilterBank":
-        """Return the bank on another odd kernel size, by bicubic interpolation, with unit norm again."""
+        """Return the bank on another odd kernel size, by bicubic interpolation, with unit norm again.
+
+        Raises:
+            InputError: an even size, or one on which a filter vanishes (derivatives have no value at a single pixel).
+        """
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise InputError(f"kernel size: got {kernel_size}, expected an odd number such as 3, 5 or 7")
         if kernel_size == self.kernel_size:
@@ -81,7 +88,13 @@ class FilterBank(Shown):
         resized = functional.interpolate(
             self.filters[None].double(), size=(kernel_size, kernel_size), mode="bicubic", align_corners=False
         )[0]
-        resized /= resized.flatten(1).norm(dim=1)[:, None, None]
+        norms = resized.flatten(1).norm(dim=1)
+        if bool((norms < VANISHED).any()):
+            raise InputError(
+                f"kernel size: got {kernel_size}, on which {int((norms < VANISHED).sum())} of {len(norms)} filters "
+                "vanish; expected 3 or more for a factorized network, a joint one takes 1"
+            )
+        resized /= norms[:, None, None]
         return FilterBank(resized.float(), {**self.provenance, "resized_from": self.kernel_size})
 
     def save(self, path: str | Path) -> Path:

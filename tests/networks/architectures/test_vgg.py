@@ -138,3 +138,10 @@ def test_unusable_banks_are_named():
         FilterBank.of(torch.zeros(2, 3, 3), {})
     with pytest.raises(InputError, match="odd number"):
         analytic_filters().resize(4)
+
+
+def test_a_kernel_on_which_filters_vanish_is_refused():
+    with pytest.raises(InputError, match=r"got 1, on which 3 of 5 filters vanish; .* a joint one takes 1"):
+        vgg("vgg11", form="factorized", width=0.05, kernel_size=1)
+    joint = vgg("vgg11", width=0.05, kernel_size=1)
+    assert all(bool(each.isfinite().all()) for each in joint.parameters())

@@ -150,3 +150,51 @@ def test_what_the_encoding_does_not_have_is_said_in_one_line(encoding, joint_enc
             (1, 1),
             generator(0),
         )
+
+
+def narrow():
+    return vgg(form="factorized", width=0.02)
+
+
+def test_a_module_of_half_precision_gets_what_one_of_full_precision_gets(encoding):
+    images = corners(40, 4, "train")
+    full, half = narrow(), narrow().bfloat16()
+    assert init_(full, encoding, images).table.equals(init_(half, encoding, images).table)
+    for (name, own), expected in zip(half.state_dict().items(), full.state_dict().values(), strict=True):
+        assert own.dtype == (torch.bfloat16 if expected.is_floating_point() else expected.dtype)
+        assert name.startswith("head") or torch.equal(own, expected.to(own.dtype)), name
+
+
+def test_a_wrapped_module_is_filled_as_the_one_inside(encoding):
+    images = corners(40, 4, "train")
+    plain, inside = narrow(), narrow().requires_grad_(False)
+    init_(plain, encoding, images)
+    init_(torch.nn.DataParallel(inside), encoding, images)
+    assert torch.equal(plain.stages[3].pointwise.weight, inside.stages[3].pointwise.weight)
+    assert not any(each.requires_grad for each in inside.parameters())
+
+
+def test_what_cannot_be_filled_is_left_as_it_was(encoding):
+    images = corners(40, 4, "train")
+    cases = [
+        (narrow(), images.pixels[:, :, :8, :8], "cannot run on images of 3x8x8"),
+        (vgg("vgg13", form="factorized", width=0.02), images, "the network has 10 hidden layers"),
+    ]
+    for module, given, said in cases:
+        for stage in module.stages:
+            stage.depthwise.weight.fill_(0.25)
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        with pytest.raises(InputError, match=said):
+            init_(module, encoding, given)
+        assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_a_module_without_memory_of_its_own_is_refused(encoding):
+    with torch.device("meta"):
+        nothing = torch.nn.Linear(3, 4)
+    with pytest.raises(InputError, match=r"'weight' is on the meta device .* to_empty"):
+        init_(nothing, encoding)
+    with torch.inference_mode():
+        locked = torch.nn.Linear(3, 4)
+    with pytest.raises(InputError, match=r"'weight' was made under torch.inference_mode"):
+        init_(locked, encoding)

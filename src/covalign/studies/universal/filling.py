@@ -38,6 +38,9 @@ HOLDOUT = 5
 FEW = 2
 """Samples a dimension below which an alignment is said to rest on too few; our choice."""
 
+FEWEST = 10
+"""Images below which neither norms nor alignments can be measured; our choice."""
+
 USABLE = (0.1, 10.0)
 """Root mean square of a layer's input within which its scale is called right."""
 
@@ -269,6 +272,16 @@ def row_of(scale: Scale, layer: Layer, source: str, coverage: float, found: Alig
         found.samples,
         "; ".join(remarks),
     )
+
+
+def check_count(images: int) -> None:
+    """Refuse images that are too few to align on.
+
+    Raises:
+        InputError: they are.
+    """
+    if images < FEWEST:
+        raise InputError(f"images: got {images}, expected at least {FEWEST}; a few hundred are better")
 
 
 def check_names(chosen: Sequence[str] | None, known: Sequence[str]) -> None:

@@ -4,6 +4,7 @@
 frozen filter banks and the statistics of batch norms; the readout stays as it is.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from covalign.data.pixels import with_channels
 from covalign.errors import InputError
 from covalign.networks.filters import FilterBank
 from covalign.networks.network import Layer, Network
-from covalign.networks.readers.module import factorized_stages
+from covalign.networks.readers.module import factorized_stages, unwrap
 from covalign.networks.readers.opening import read_network
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
@@ -31,13 +32,11 @@ from covalign.showing import Shown
 from covalign.studies.inputs import layer_inputs
 from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.columns import FilledRow
-from covalign.studies.universal.filling import Target, check_names, fill
+from covalign.studies.universal.filling import Target, check_count, check_names, fill
 from covalign.studies.universal.record import UniversalEncoding, load_encoding
 from covalign.training.spec import TrainingSpec
 
 PHOTOGRAPHS = "photos"
-FEWEST = 10
-"""Images below which neither norms nor alignments can be measured; our choice."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,23 +117,71 @@ def init_(
     """
     if first not in ("auto", "encoding", "images"):
         raise InputError(f"first: got {first!r}, expected auto, encoding or images")
+    made = unwrap(module)
+    _check_weights(made)
+    copied = _working_copy(made)
     encoding = encoding if isinstance(encoding, UniversalEncoding) else load_encoding(encoding)
     given = load_images(PHOTOGRAPHS) if images is None else images
     pixels, name = _pixels(given, max_images, seed)
     reference = encoding.reference.network()
-    network = read_network(module, resolution=max(pixels.shape[2:]))
+    network = read_network(copied, resolution=max(pixels.shape[2:]))
     pixels = _as_taken(pixels, network, embedded=images is None)
     network = read_network(network, normalization=_normalization(normalization, pixels, reference))
     assert network.normalization is not None
-    set_bank(module, encoding)
-    target = _target(module, network, encoding, layers, first)
+    target = _target(copied, network, encoding, layers, first)
+    set_bank(copied, encoding)
     own = hidden_layers(reference)
 
     def coordinates(index: int, batch: Tensor) -> Tensor:
         return layer_inputs([(reference, own[index])], batch)[id(reference), own[index].name]
 
+    _try(target, pixels)
     rows, _ = fill(target, encoding.layers, coordinates, pixels, for_reference(pixels), seed, progress)
+    _take_over(made, copied)
     return Initialization(tuple(rows), network.normalization, name, seed)
+
+
+def _check_weights(module: nn.Module) -> None:
+    """Refuse a module whose weights cannot be written.
+
+    Raises:
+        InputError: they are on the meta device, or were made under inference mode.
+    """
+    for name, held in module.state_dict(keep_vars=True).items():
+        if held.is_meta:
+            raise InputError(
+                f"init_: {name!r} is on the meta device and holds nothing; give the module memory first: "
+                'module.to_empty(device="cpu"), and initialize its readout'
+            )
+        if held.is_inference():
+            raise InputError(
+                f"init_: {name!r} was made under torch.inference_mode and cannot be written; make the module outside "
+                "of it"
+            )
+
+
+def _working_copy(module: nn.Module) -> nn.Module:
+    """Return a copy to be filled, in float32 at least: a module is filled as a whole or left as it is."""
+    copied = copy.deepcopy(module)
+    small = any(each.dtype in (torch.float16, torch.bfloat16) for each in copied.parameters())
+    return copied.float() if small else copied
+
+
+def _take_over(module: nn.Module, filled: nn.Module) -> None:
+    """Write what was filled into the module itself, in its own precision."""
+    there = filled.state_dict()
+    with torch.no_grad():
+        for name, own in module.state_dict().items():
+            own.copy_(there[name])
+
+
+def _try(target: Target, pixels: UInt8[Tensor, "n c h w"]) -> None:
+    """See that images pass through the whole network.
+
+    Raises:
+        InputError: they do not.
+    """
+    layer_inputs([(target.network, target.layers[-1])], pixels[:2])
 
 
 def for_reference(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n 3 h w"]:
@@ -175,8 +222,7 @@ def _pixels(images: Images | ArrayLike, most: int, seed: int) -> tuple[UInt8[Ten
             )
         order = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))[:most]
         pixels, name = found[order], f"{len(order)} images"
-    if len(pixels) < FEWEST:
-        raise InputError(f"images: got {len(pixels)}, expected at least {FEWEST}; a few hundred are better")
+    check_count(len(pixels))
     return pixels, name
 
 

@@ -35,6 +35,7 @@ from covalign.studies.comparison.conditions import BY_TRAINING, conditions_of
 from covalign.studies.subjects import Source, subjects
 from covalign.studies.universal.card import card, member_rows
 from covalign.studies.universal.columns import LayerRow
+from covalign.studies.universal.filling import check_count
 from covalign.studies.universal.member_layer import MemberLayer
 from covalign.studies.universal.members import Population, bases, population
 from covalign.studies.universal.record import EncodedLayer, UniversalEncoding
@@ -88,6 +89,7 @@ def universal_encoding(
         raise InputError("universal build: got no network, expected at least one training")
     found = population(opened, conditions_of(opened, by))
     sample = (load_images("photos") if images is None else images).sample(max_images, seed=seed)
+    check_count(len(sample))
     common = bases(found, sample, progress)
     parts, rows = [], []
     for index, basis in enumerate(common):
