@@ -77,10 +77,17 @@ def unknown(what: str, got: str, known: Iterable[str], more: str = "") -> InputE
     return InputError(f"{said}{nearest(got, names)}")
 
 
+SHORTEST = 3
+"""Letters from which on a part of a name is taken for the name."""
+
+
 def nearest(got: str, known: Iterable[str]) -> str:
-    """Ask whether the nearest of the known names was meant; empty where none is near."""
-    near = get_close_matches(got.lower(), [*known], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Ask whether the nearest of the known names was meant, or one that holds it; empty where none does."""
+    names = [*known]
+    near = get_close_matches(got.lower(), names, n=1)
+    held = [name for name in names if len(got) >= SHORTEST and got.lower() in name]
+    meant = " or ".join(map(repr, near or held[:3]))
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def optional(library: str, extra: str = "", *, package: str = "") -> ModuleType:

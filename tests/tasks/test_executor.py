@@ -114,6 +114,17 @@ def test_what_kills_every_process_is_given_up_and_said(tmp_path):
     assert begun(tmp_path, "fine") == 1
 
 
+def test_a_reason_that_many_share_is_said_once():
+    failed = [Outcome(place, Failure("no such folder")) for place in range(20)]
+    outcomes = [*failed, Outcome(20, Failure("too dark")), Outcome(21, "fine")]
+    with pytest.raises(InputError) as caught:
+        all_found(outcomes, lambda place: f"item {place}", "tasks")
+    assert str(caught.value) == (
+        "21 of 22 tasks failed, the others are kept: item 0, item 1, item 2 and 17 others: no such folder; "
+        "item 20: too dark"
+    )
+
+
 def test_a_bug_is_said_in_one_line_and_keeps_its_trace(tmp_path):
     outcomes = carried_out(
         Executor(), stubborn, ["broken", "fine"], {"folder": str(tmp_path)}, lambda *_: None

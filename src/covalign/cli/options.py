@@ -72,7 +72,16 @@ Layout = Annotated[
 ]
 Split = Annotated[str, Parameter(help="which images to use.")]
 LabelColumn = Annotated[str | None, Parameter(help="which label column to read, where a set has several.")]
-Seed = Annotated[int, Parameter(help="of everything random.")]
+SEEDS = 2**63
+"""What random streams can be begun with lies below."""
+
+
+def _check_seed(_: object, seed: int | None) -> None:
+    if seed is not None and not -SEEDS <= seed < SEEDS:
+        raise ValueError(f"got {seed}, expected a number of at most 18 digits")
+
+
+Seed = Annotated[int, Parameter(help="of everything random.", validator=_check_seed)]
 Memory = Annotated[
     float,
     Parameter(
@@ -128,7 +137,7 @@ class Machine:
         try:
             torch.empty(1, device=self.device or "cpu")
         except (RuntimeError, AssertionError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0]
+            said = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
             raise InputError(f"--device: got {self.device}, which is not there ({said}); use cpu") from error
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from covalign.cli import places, saying
 from covalign.errors import printable
+from covalign.report.words import count
 from covalign.storage.caches import cache_folder, cached_files
 from covalign.storage.folder import Folder
 from covalign.training.shelf import Listed, Shelf, document_of
@@ -95,9 +96,8 @@ def sweep_runs(
     for path in leftovers:
         print(printable(str(path)))
     if not manner.quiet:
-        print(
-            f"{len(leftovers)} leftover files {'deleted' if delete else 'found; delete them with --delete'}"
-        )
+        advice = "; delete them with --delete" if leftovers else ""
+        print(f"{count(len(leftovers), 'leftover file')} {'deleted' if delete else f'found{advice}'}")
 
 
 def _sweep_cache(delete: bool, manner: saying.Manner) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from covalign.cli import options, places, saying, speaking
 from covalign.data.loading import load_images
-from covalign.errors import InputError
+from covalign.errors import InputError, unknown
 from covalign.networks.architectures.resnet import resnet
 from covalign.networks.architectures.vgg import VGG_PLANS, vgg
 from covalign.networks.readers.hub import Built
@@ -66,7 +66,7 @@ def build_encoding(
     machine.ready()
     _free(out, overwrite)
     terms = dict(map(_terms, licence or ()))
-    found = options.opened(_runs(population), None, store)
+    found = options.opened(_runs(population, manner), None, store)
     sample = options.images_for(found, images, split, None, max_images, seed)
     with manner.progress() as told:
         encoding = universal_encoding(
@@ -186,18 +186,21 @@ def _free(out: Path, overwrite: bool) -> None:
     speaking.check_writable(out.parent)
 
 
-def _runs(given: tuple[str, ...]) -> list[str]:
-    """Return runs; a folder that holds runs stands for all that are finished."""
+def _runs(given: tuple[str, ...], manner: saying.Manner) -> list[str]:
+    """Return runs; a folder that holds runs stands for all that are finished, and what is left out is said."""
     found: list[str] = []
     for each in given:
         folder = Path(each)
         if folder.is_dir() and not (folder / "spec.json").exists():
-            entries = [entry.run for entry in RunStore(folder).entries()]
-            finished = [str(run.path) for run in entries if run is not None and run.complete]
+            entries = RunStore(folder).entries()
+            runs = [entry.run for entry in entries]
+            finished = [str(run.path) for run in runs if run is not None and run.complete]
             if not finished:
                 raise InputError(
                     f"{each}: holds no finished training; train some, or give their folders or keys"
                 )
+            if len(finished) < len(entries):
+                manner.hint(f"{each}: took {len(finished)} finished trainings of {len(entries)}")
             found += finished
         else:
             found.append(each)
@@ -231,9 +234,7 @@ def _network(
         if name == "resnet20":
             return Built(resnet(20, classes, in_channels))
         if ":" not in name:
-            raise InputError(
-                f"--architecture: got {name!r}, expected {', '.join(VGG_PLANS)}, resnet20 or module.path:factory"
-            )
+            raise unknown("--architecture", name, [*VGG_PLANS, "resnet20"], ", or module.path:factory")
         return built(name)
 
 

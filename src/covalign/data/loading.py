@@ -25,7 +25,7 @@ from covalign.data.memory import images_from_arrays, images_from_npz
 from covalign.data.photographs import photographs
 from covalign.data.pixels import box_average, square, with_channels
 from covalign.data.tables import parquet_files
-from covalign.errors import InputError
+from covalign.errors import InputError, nearest
 from covalign.limits import DECODED, PIXELS
 
 ImageSource: TypeAlias = str | Path | Images | tuple[ArrayLike, ArrayLike]
@@ -176,5 +176,8 @@ def _find(source: ImageSource, split: str, label_column: str | None) -> Images |
         tables = next(path.rglob("*.parquet"), None) is not None
         return parquet_files(path, split, label_column) if tables else image_folder(path, split)
     if isinstance(source, str) and HUB_NAME.fullmatch(source) and path.suffix not in (".npz", ".parquet"):
-        return hub_dataset(source, split, label_column)
+        try:
+            return hub_dataset(source, split, label_column)
+        except InputError as error:
+            raise InputError(f"{error}{nearest(source, ['photos'])}") from error
     raise InputError(f"{path}: no such file or folder")

@@ -170,9 +170,9 @@ def all_found(outcomes: Iterable[Outcome], name: Callable[[int], str], what: str
 def _all_in_one(
     failures: Mapping[int, Failure], total: int, name: Callable[[int], str], what: str
 ) -> InputError:
-    """Return the error that says what failed: once, where everything did for the same reason."""
-    reasons = {each.said for each in failures.values()}
-    said = "; ".join(f"{name(place)}: {each.said}" for place, each in sorted(failures.items()))
+    """Return the error that says what failed: each reason once, with what failed for it."""
+    reasons = set(_reasons(failures))
+    said = "; ".join(_named(reason, failures, name) for reason in dict.fromkeys(_reasons(failures)))
     error = InputError(
         reasons.pop()
         if len(failures) == total and len(reasons) == 1
@@ -180,3 +180,19 @@ def _all_in_one(
     )
     error.__cause__ = next((TaskError(each.trace) for each in failures.values() if each.trace), None)
     return error
+
+
+NAMED = 3
+"""How many items are named that failed for one reason; the others are counted."""
+
+
+def _reasons(failures: Mapping[int, Failure]) -> list[str]:
+    return [each.said for _, each in sorted(failures.items())]
+
+
+def _named(reason: str, failures: Mapping[int, Failure], name: Callable[[int], str]) -> str:
+    """Return a reason after the names of what failed for it."""
+    places = [place for place, each in sorted(failures.items()) if each.said == reason]
+    names = [name(place) for place in places[:NAMED]]
+    others = f" and {len(places) - NAMED} others" if len(places) > NAMED else ""
+    return f"{', '.join(names)}{others}: {reason}"

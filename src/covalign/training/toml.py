@@ -24,9 +24,9 @@ def from_toml(path: str | Path, make: Callable[[Mapping[str, Any]], Made]) -> Ma
         return make(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:  # nested too deeply, or a number of thousands of digits
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}); expected a TOML file"
+        ) from error
+    except (ValueError, RecursionError) as error:  # nested too deeply, or a number of thousands of digits
         raise InputError(f"{path}: cannot be read as TOML ({error}); expected key = value lines") from error

@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 
 from covalign.data.normalization import NORMALIZATIONS, Normalization
-from covalign.errors import InputError, optional
+from covalign.errors import InputError, nearest, optional
 from covalign.networks.readers.torch_file import one_line
 
 
@@ -83,14 +83,17 @@ def attribute_of(name: str) -> Any:
         InputError: no such module or attribute, or an import that fails.
     """
     place, _, attribute = name.rpartition(":")
+    known: list[str] = []
     try:
         found: Any = _from_file(Path(place)) if place.endswith(".py") else _from_package(place)
         for part in attribute.split("."):
+            known = [each for each in dir(found) if not each.startswith("_")]
             found = getattr(found, part)
     except Exception as error:  # importing runs the module, which may raise anything
         raise InputError(
             f"{name}: cannot be imported ({type(error).__name__}: {one_line(error)}); expected "
             "module.path:factory, importable from here, or path/to/file.py:factory"
+            f"{nearest(part, known) if known else ''}"
         ) from error
     return found
 
