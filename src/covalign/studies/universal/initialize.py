@@ -4,7 +4,6 @@
 frozen filter banks and the statistics of batch norms; the readout stays as it is.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from covalign.studies.structure import hidden_layers
 from covalign.studies.universal.columns import FilledRow
 from covalign.studies.universal.filling import Target, check_count, check_names, fill
 from covalign.studies.universal.record import UniversalEncoding, load_encoding
+from covalign.studies.universal.whole import check_weights, take_over, working_copy
 from covalign.training.spec import TrainingSpec
 
 PHOTOGRAPHS = "photos"
@@ -118,8 +118,8 @@ def init_(
     if first not in ("auto", "encoding", "images"):
         raise InputError(f"first: got {first!r}, expected auto, encoding or images")
     made = unwrap(module)
-    _check_weights(made)
-    copied = _working_copy(made)
+    check_weights(made)
+    copied = working_copy(made)
     encoding = encoding if isinstance(encoding, UniversalEncoding) else load_encoding(encoding)
     given = load_images(PHOTOGRAPHS) if images is None else images
     pixels, name = _pixels(given, max_images, seed)
@@ -137,42 +137,8 @@ def init_(
 
     _try(target, pixels)
     rows, _ = fill(target, encoding.layers, coordinates, pixels, for_reference(pixels), seed, progress)
-    _take_over(made, copied)
+    take_over(made, copied)
     return Initialization(tuple(rows), network.normalization, name, seed)
-
-
-def _check_weights(module: nn.Module) -> None:
-    """Refuse a module whose weights cannot be written.
-
-    Raises:
-        InputError: they are on the meta device, or were made under inference mode.
-    """
-    for name, held in module.state_dict(keep_vars=True).items():
-        if held.is_meta:
-            raise InputError(
-                f"init_: {name!r} is on the meta device and holds nothing; give the module memory first: "
-                'module.to_empty(device="cpu"), and initialize its readout'
-            )
-        if held.is_inference():
-            raise InputError(
-                f"init_: {name!r} was made under torch.inference_mode and cannot be written; make the module outside "
-                "of it"
-            )
-
-
-def _working_copy(module: nn.Module) -> nn.Module:
-    """Return a copy to be filled, in float32 at least: a module is filled as a whole or left as it is."""
-    copied = copy.deepcopy(module)
-    small = any(each.dtype in (torch.float16, torch.bfloat16) for each in copied.parameters())
-    return copied.float() if small else copied
-
-
-def _take_over(module: nn.Module, filled: nn.Module) -> None:
-    """Write what was filled into the module itself, in its own precision."""
-    there = filled.state_dict()
-    with torch.no_grad():
-        for name, own in module.state_dict().items():
-            own.copy_(there[name])
 
 
 def _try(target: Target, pixels: UInt8[Tensor, "n c h w"]) -> None:
