@@ -33,6 +33,16 @@ def test_a_device_that_is_not_there_is_said_in_one_short_line(capsys, tmp_path):
     assert len(answer[2]) < 250
 
 
+@pytest.mark.parametrize(
+    "arguments", [("runs", "list"), ("train", "demo"), ("compare", "0", "1", "--out", "x")]
+)
+def test_a_file_is_no_store(capsys, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    refused(covalign(capsys, *arguments, "--store", "file"), "file is a file, expected a folder of trainings")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_nothing_left_over_needs_no_deleting(capsys, tmp_path):
     status, out, _ = covalign(capsys, "runs", "gc", "--store", tmp_path)
     assert (status, out) == (0, "0 leftover files found\n")

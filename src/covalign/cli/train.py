@@ -84,6 +84,8 @@ def train(
         _train_all(spec, found, changes, RunStore(store), workers, scheduler, dry_run, manner)
         return
     one = replace(found, **changes)
+    if workers is not None or scheduler is not None:
+        manner.hint("--workers and --scheduler share out populations; this is one training")
     if dry_run:
         plans.show_plan(plan([Trained(spec, spec, one)], RunStore(store)), manner)
         return
