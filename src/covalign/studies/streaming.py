@@ -176,7 +176,7 @@ class Means:
         """Add a batch."""
         for side, received in made.items():
             maps = received.maps
-            total = maps.sum(0, dtype=torch.float64).reshape(maps.shape[1], -1)
+            total = maps.sum(0).double().reshape(maps.shape[1], -1)
             self.sums[side] = self.sums[side] + total if side in self.sums else total
         self.images += len(maps) if made else 0
 
