@@ -382,7 +382,10 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
     lines += ["", "![Accuracies](transfer.png)", ""]
     rates = table[table["seed"] == 0]
     if len(rates):
-        lines += ["Rates, chosen on held images with seed 0:", ""]
+        lines += [
+            "Rates, chosen on held images with seed 0 (where the best is the smallest, a smaller one may do better):",
+            "",
+        ]
         for (method, per_class), each in rates.groupby(["method", "per_class"]):
             tried = ", ".join(f"{r.rate:g}: {r.chosen_on:.3f}" for r in each.itertuples())
             lines.append(f"- {method}, {per_class} a class: {tried}")

@@ -122,9 +122,9 @@ def test_runs_are_listed_shown_and_swept(command, keys, place):
     assert len(shown["history"]) == 1
     leftover = place / "runs" / keys[1] / "left.tmp"
     leftover.write_bytes(b"")
-    assert "1 leftover files found" in command("runs", "gc")[1]
+    assert "1 leftover file found" in command("runs", "gc")[1]
     assert leftover.exists()
-    assert "1 leftover files deleted" in command("runs", "gc", "--delete")[1]
+    assert "1 leftover file deleted" in command("runs", "gc", "--delete")[1]
     assert not leftover.exists()
 
 

@@ -208,3 +208,17 @@ def test_two_conditions_are_read_from_one_block_with_their_own_seeds():
         if len(block.data) == 2:
             assert kinds == {population.ACROSS}
             assert set(block.conditions.values()) == set(block.data)
+
+
+def test_what_is_withheld_everywhere_is_not_testable():
+    withheld = [name for name in population.MEASURES if name.startswith("debiased")]
+
+    def changed(row):
+        return row | dict.fromkeys(withheld, math.nan)
+
+    found = {claim.sentence: claim.verdict for claim in claims(measured(changed))}
+    of_controls = [
+        found[said] for said in found if "two seeds share, by R" in said or "all share, by R" in said
+    ]
+    assert of_controls == ["not testable", "not testable"]
+    assert found["Only alignment reveals what two seeds share, by S (eq. 6)."] == "holds"
