@@ -178,7 +178,8 @@ def _rank_grows(table: pd.DataFrame) -> Claim:
     ranks = rows.groupby("depth")["effective_rank_a"].mean()
     inner = ranks[ranks.index.isin(range(2, 7))]
     listed = ", ".join(f"{depth}: {value:.1f}" for depth, value in ranks.items())
-    grows = float(inner.corr(pd.Series(inner.index, index=inner.index), method="spearman"))
+    depths = pd.Series(inner.index, index=inner.index)
+    grows = float(inner.corr(depths, method="spearman")) if inner.nunique() > 1 else math.nan
     return Claim(
         "The effective rank grows with depth.",
         "positive rank correlation with depth (section 3.3)",

@@ -8,7 +8,7 @@ from covalign.training.presets import preset
 _PHOTOS = DataSet("cifar10", "photos", 8000, note="crops of ten embedded photographs")
 
 
-_DEMO = replace(preset("demo"), width=0.0625, epochs=2, max_images=500, learning_rate=0.05)
+_DEMO = replace(preset("demo"), epochs=4, max_images=1000, learning_rate=0.05)
 
 
 _JOINT_DEMO = replace(_DEMO, form="joint", epochs=2, learning_rate=0.02)
@@ -29,8 +29,8 @@ SMOKE = Scale(
     "smoke",
     recipes={
         "encoding": _DEMO,
-        "true labels": _DEMO,
-        "random labels": replace(_DEMO, labels="uniform"),
+        "true labels": replace(_DEMO, max_images=500),
+        "random labels": replace(_DEMO, max_images=500, labels="uniform"),
         "kernels": _JOINT_DEMO,
         "kernels, random labels": replace(_JOINT_DEMO, labels="uniform"),
         "mosaic": replace(_JOINT_DEMO, kernel_size=7),
