@@ -160,26 +160,22 @@ class Folder:
 
     def _replaceable(self, new: Mapping[str, bytes]) -> frozenset[str]:
         """Return the names of the state that is to be replaced; refuse what is somebody else's, or a training."""
-        listed = self._listed()
+        found = self._listed()
+        listed = found or frozenset()
         foreign = [name for name in new if (self.path / name).exists() and name not in listed]
         if TRAINING in listed or (self.path / TRAINING).exists():
             raise InputError(f"{self.path}: holds a training, which results would erase; give another folder")
-        if not listed and not foreign and self._manifest_is_strange():
-            foreign = [MANIFEST]
-        if foreign and (foreign == [MANIFEST] or not self._is_earlier_result()):
+        theirs = None
+        if foreign:
+            theirs = None if self._is_earlier_result() else foreign[0]
+        elif found is None:  # other programs keep a manifest of that name, too
+            theirs = MANIFEST
+        if theirs is not None:
             raise InputError(
-                f"{self.path / foreign[0]}: is there already and was not written by covalign; give another folder"
+                f"{self.path / theirs}: is there already and was not written by covalign; give another folder"
             )
         earlier = {name for name in EARLIER if (self.path / name).is_file()} if foreign else set()
         return listed | earlier
-
-    def _manifest_is_strange(self) -> bool:
-        """Whether there is a manifest that is none of ours; other programs keep one of that name, too."""
-        try:
-            self.files()
-        except InputError:
-            return True
-        return False
 
     def _is_earlier_result(self) -> bool:
         """Whether the folder holds a result without a manifest, or with a damaged one."""
@@ -189,12 +185,12 @@ class Folder:
             return (self.path / MANIFEST).is_file() or (self.path / NEXT).is_file()
         return isinstance(document, dict) and {"schema_version", "kind"} <= document.keys()
 
-    def _listed(self) -> frozenset[str]:
-        """Return the names in the manifest; none where it is damaged, since it is about to be replaced."""
+    def _listed(self) -> frozenset[str] | None:
+        """Return the names in the manifest; None where it is damaged, or another program's."""
         try:
             return frozenset(self.files())
         except InputError:
-            return frozenset()
+            return None
 
     def _expect(self, needed: str, files: Mapping[str, str]) -> None:
         if not (needed in files if files else (self.path / needed).is_file()):
