@@ -9,7 +9,7 @@ set aside until the others are done.
 import pickle
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -171,12 +171,14 @@ def _all_in_one(
     failures: Mapping[int, Failure], total: int, name: Callable[[int], str], what: str
 ) -> InputError:
     """Return the error that says what failed: each reason once, with what failed for it."""
-    reasons = set(_reasons(failures))
-    said = "; ".join(_named(reason, failures, name) for reason in dict.fromkeys(_reasons(failures)))
+    places: dict[str, list[int]] = {}
+    for place, each in sorted(failures.items()):
+        places.setdefault(each.said, []).append(place)
+    said = [f"{_some(each, name)}: {reason}" for reason, each in places.items()]
     error = InputError(
-        reasons.pop()
-        if len(failures) == total and len(reasons) == 1
-        else f"{len(failures)} of {total} {what} failed, the others are kept: {said}"
+        next(iter(places))
+        if len(failures) == total and len(places) == 1
+        else f"{len(failures)} of {total} {what} failed, the others are kept: {'; '.join(said)}"
     )
     error.__cause__ = next((TaskError(each.trace) for each in failures.values() if each.trace), None)
     return error
@@ -186,13 +188,8 @@ NAMED = 3
 """How many items are named that failed for one reason; the others are counted."""
 
 
-def _reasons(failures: Mapping[int, Failure]) -> list[str]:
-    return [each.said for _, each in sorted(failures.items())]
-
-
-def _named(reason: str, failures: Mapping[int, Failure], name: Callable[[int], str]) -> str:
-    """Return a reason after the names of what failed for it."""
-    places = [place for place, each in sorted(failures.items()) if each.said == reason]
-    names = [name(place) for place in places[:NAMED]]
-    others = f" and {len(places) - NAMED} others" if len(places) > NAMED else ""
-    return f"{', '.join(names)}{others}: {reason}"
+def _some(places: Sequence[int], name: Callable[[int], str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(places) - NAMED
+    others = f" and {more} other{'s' if more > 1 else ''}" if more > 0 else ""
+    return f"{', '.join(map(name, places[:NAMED]))}{others}"
