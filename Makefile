@@ -51,7 +51,7 @@ clean:  ## Remove the environment and caches; results and trainings stay
 
 .venv/bench: pyproject.toml constraints.txt benchmarks/requirements.txt .venv/dev
 	$(BIN)/python -m venv --system-site-packages $@
-	echo "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')" \
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')')" \
 		> "$$($@/bin/python -c 'import site; print(site.getsitepackages()[0])')/dev.pth"
 	$@/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt
 	@touch $@
