@@ -18,6 +18,8 @@ Images come last in memory, ``[h, w, c, n]``, so that each step is a dense matri
 pixels to a block of pixels, ``[block f, window] [window, c n]``, with zeros where a filter does not reach; W maps
 ``[2 f c, n]`` pixel by pixel. Tensors keep the shape ``[n, c, h, w]`` outside: the order in memory is a matter of
 strides, and stages that follow one another find it as they need it.
+
+Maps in bfloat16 keep moments, and sums over blocks of what the weights receive, in float32.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,7 +97,10 @@ class _FactorizedStage(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, ...]:
         y, filters, weight, mean, scale = ctx.saved_tensors
         geometry: Geometry = ctx.geometry
         stage = _Stage(y, filters, geometry)
@@ -105,8 +110,8 @@ class _FactorizedStage(torch.autograd.Function):
         constant, slope = torch.zeros_like(mean), torch.zeros_like(mean)
         d_weight, d_x = None, None
         if into_weight or not ctx.given:
-            d_sum = d.sum((0, 2))
-            d_slots = (stage.products(d) - torch.outer(d_sum, mean)) * scale
+            d_sum = d.sum((0, 2), dtype=mean.dtype)
+            d_slots = stage.products(d).addr_(d_sum, mean, alpha=-1).mul_(scale)
             d_weight = _channels_first(d_slots, geometry)
             if not ctx.given:
                 slope = -scale.square() * (weight * d_slots).sum(0) / geometry.positions
@@ -135,20 +140,23 @@ class _Stage:
         cls, x: Float[Tensor, "h w c n"], filters: Tensor, geometry: Geometry, measured: bool
     ) -> "tuple[_Stage, Moments | None]":
         """Filter x; return mean and biased variance of the rectified maps as well if they are to be measured."""
-        columns = geometry.channels * geometry.images
+        columns, wide = geometry.channels * geometry.images, _sums_in(x.dtype)
         y = x.new_empty(geometry.pixels, geometry.filters * geometry.channels, geometry.images)
-        stage, matrix = cls(y, filters, geometry), _matrices(filters)
+        stage, matrix = cls(y, filters, geometry), _matrices(filters.to(x.dtype))
 
         def work(blocks: Sequence[Block]) -> tuple[Tensor, Tensor]:
             total = y.new_zeros(geometry.slots, dtype=torch.float64)
             squares = torch.zeros_like(total)
             z = stage._room()
+            exact = torch.empty_like(z, dtype=wide)
             for block in blocks:
                 part = y[block.pixels]
                 window = x[block.window].reshape(-1, columns)
                 torch.mm(matrix(block), window, out=part.view(-1, columns))
                 if measured:
                     maps = _rectified(part, z)
+                    if wide != maps.dtype:
+                        maps = exact[: len(part)].copy_(maps)
                     total += maps.sum(2).sum(0)
                     squares += torch.linalg.vector_norm(maps, 2, 2).square().sum(0)
             return total, squares
@@ -158,7 +166,7 @@ class _Stage:
             return stage, None
         mean, square = (torch.stack(sums).sum(0) / geometry.positions for sums in zip(*parts, strict=True))
         variance = (square - mean.square()).clamp(min=0)
-        return stage, Moments(mean.to(y.dtype), variance.to(y.dtype))
+        return stage, Moments(mean.to(wide), variance.to(wide))
 
     def mixed(
         self, folded: Float[Tensor, "c_out slots"], constant: Float[Tensor, " c_out"]
@@ -166,6 +174,7 @@ class _Stage:
         """Return ``folded z + constant``."""
         geometry = self.geometry
         out = self.y.new_empty(geometry.pixels, len(folded), geometry.images)
+        folded, constant = folded.to(out.dtype), constant.to(out.dtype)
 
         def work(blocks: Sequence[Block]) -> None:
             z = self._room()
@@ -177,20 +186,27 @@ class _Stage:
         return out.view(geometry.height, geometry.width, len(folded), geometry.images)
 
     def products(self, d: Float[Tensor, "hw c_out n"]) -> Float[Tensor, "c_out slots"]:
-        """Return the sum of D z^T over positions."""
+        """Return the sum of D z^T over positions, one product for the pixels of a stretch."""
+        geometry, wide = self.geometry, _sums_in(d.dtype)
+        shape = d.shape[1], geometry.slots
+        parts = geometry.stretches(d.shape[1])
 
-        def work(blocks: Sequence[Block]) -> Tensor:
-            z = self._room()
-            total = self.y.new_zeros(d.shape[1], self.geometry.slots)
-            for block in blocks:
-                maps, part = _rectified(self.y[block.pixels], z), d[block.pixels]
-                if len(maps) == 1:
-                    total.addmm_(part[0], maps[0].T)
+        def work(stretches: Sequence[slice]) -> Tensor:
+            room = d.new_empty(geometry.slots * parts[0][0].stop * geometry.images)
+            total, product = d.new_zeros(shape, dtype=wide), d.new_empty(shape)
+            for pixels in stretches:
+                y = self.y[pixels]
+                maps = room[: 2 * y.numel()].view(geometry.slots, len(y), -1)
+                _rectified(y, maps.transpose(0, 1))
+                columns = d[pixels].transpose(0, 1).reshape(d.shape[1], -1)
+                if wide == d.dtype:
+                    total.addmm_(columns, maps.flatten(1).T)
                 else:
-                    total += torch.bmm(part, maps.transpose(1, 2)).sum(0)
+                    total += torch.mm(columns, maps.flatten(1).T, out=product)
             return total
 
-        return torch.stack(each(work, self.geometry.parts())).sum(0)
+        done = each(work, parts)
+        return done[0] if len(done) == 1 else torch.stack(done).sum(0)
 
     def backprojected(
         self,
@@ -205,18 +221,21 @@ class _Stage:
         """
         geometry = self.geometry
         columns = geometry.channels * geometry.images
-        back = torch.cat([folded, constant[None]]).T.contiguous()
-        ones = functional.pad(d, (0, 0, 0, 1), value=1.0)
-        matrix = _matrices(self.filters)
+        back = d.new_empty(geometry.slots, len(folded) + 1)
+        back[:, :-1].copy_(folded.T)
+        back[:, -1].copy_(constant)
+        slope, matrix = slope.to(d.dtype), _matrices(self.filters.to(d.dtype))
 
         def work(blocks: Sequence[Block]) -> tuple[slice, Tensor]:
             z, d_z = self._room(), self._room()
+            ones = d.new_ones(geometry.pixels_per_block, back.shape[1], geometry.images)
             rows = slice(blocks[0].window[0].start, blocks[-1].window[0].stop)
             d_x = self.y.new_zeros(rows.stop - rows.start, geometry.width, geometry.channels, geometry.images)
             for block in blocks:
                 maps = _rectified(self.y[block.pixels], z)
                 gradient = torch.mul(maps, slope[:, None], out=d_z[: len(maps)])
-                gradient.baddbmm_(back.expand(len(maps), -1, -1), ones[block.pixels])
+                ones[: len(maps), :-1] = d[block.pixels]
+                gradient.baddbmm_(back.expand(len(maps), -1, -1), ones[: len(maps)])
                 torch.ops.aten.threshold_backward.grad_input(gradient, maps, 0, grad_input=gradient)
                 positive, negative = gradient.chunk(2, 1)
                 d_y = torch.sub(positive, negative, out=z.view(-1)[: positive.numel()].view(positive.shape))
@@ -254,6 +273,11 @@ def _matrices(filters: Tensor) -> Callable[[Block], Float[Tensor, "block_f windo
         return made[key]
 
     return matrix
+
+
+def _sums_in(dtype: torch.dtype) -> torch.dtype:
+    """In which numbers sums over positions of such maps are kept."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
 
 
 def _rectified(y: Float[Tensor, "block fc n"], out: Tensor) -> Float[Tensor, "block slots n"]:

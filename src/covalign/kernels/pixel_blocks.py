@@ -7,14 +7,19 @@ that filtering is a matrix product, ``[block f, window] [window, c n]``; blocks 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 """Size of the rectified maps of a block: small against a last-level cache, large against the cost of a call."""
+
+BLOCK_PIXELS = 64
+"""Most pixels of a block: the matrix that filters one is mostly zeros, the more so the more rows it spans."""
+
+Item = TypeVar("Item")
 
 
 class Block(NamedTuple):
@@ -47,7 +52,7 @@ class Geometry:
         images, channels, height, width = x.shape
         pixel = 2 * filters * channels * images * x.element_size()
         count = max(1, BLOCK_BYTES // max(1, pixel))
-        return cls(height, width, channels, images, filters, side, min(count, height * width))
+        return cls(height, width, channels, images, filters, side, min(count, BLOCK_PIXELS, height * width))
 
     @property
     def pixels(self) -> int:
@@ -64,11 +69,21 @@ class Geometry:
         """Rectified maps: two for every filter and channel."""
         return 2 * self.filters * self.channels
 
+    def stretches(self, columns: int) -> list[Sequence[slice]]:
+        """Return consecutive pixels for each thread, at once those of a block or of at least so many positions."""
+        count = min(self.pixels, max(self.pixels_per_block, -(-columns // self.images)))
+        return _shared([slice(first, first + count) for first in range(0, self.pixels, count)])
+
     def parts(self) -> list[Sequence[Block]]:
         """Return the blocks of each thread, consecutive ones."""
         blocks = _blocks(self.height, self.width, self.filters, self.side, self.pixels_per_block)
-        size = -(-len(blocks) // torch.get_num_threads())
-        return [blocks[first : first + size] for first in range(0, len(blocks), size)]
+        return _shared(blocks)
+
+
+def _shared(items: Sequence[Item]) -> list[Sequence[Item]]:
+    """Cut into one consecutive part a thread."""
+    size = -(-len(items) // torch.get_num_threads())
+    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 @lru_cache(maxsize=256)

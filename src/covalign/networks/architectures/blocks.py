@@ -101,7 +101,9 @@ class FactorizedStage(nn.Module):
     def forward(self, x: Float[Tensor, "n c_in h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
         """Apply the stage."""
         if self.is_plain(x):
-            return pooled(self._fused(x), self.pool)
+            x = x.to(self._computes_in(x))
+            with torch.autocast("cpu", enabled=False):
+                return pooled(self._fused(x), self.pool)
         maps: Tensor = self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
         return maps
 
@@ -113,16 +115,23 @@ class FactorizedStage(nn.Module):
             not any(watched(module) for module in inner)
             and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
             and not torch.compiler.is_compiling()
-            and not torch.is_autocast_enabled("cpu")
             and x.device.type == weight.device.type == "cpu"
-            and x.dtype == weight.dtype
-            and x.dtype in (torch.float32, torch.float64)
+            and self._computes_in(x) is not None
             and x.ndim == 4
             and len(x) >= FEWEST_IMAGES
             and not self.depthwise.weight.requires_grad
             and self._is_standard()
             and self._is_signed()
         )
+
+    def _computes_in(self, x: Tensor) -> torch.dtype | None:
+        """Return in which numbers the fast path computes; None where it does not know them."""
+        weight = self.pointwise.weight.dtype
+        if torch.is_autocast_enabled("cpu"):
+            lower = torch.get_autocast_dtype("cpu")
+            known = lower == torch.bfloat16 and weight == torch.float32 and x.dtype in (lower, weight)
+            return lower if known else None
+        return x.dtype if x.dtype == weight and x.dtype in (torch.float32, torch.float64) else None
 
     def _is_standard(self) -> bool:
         """Say whether the norm, if there is one, is without parameters, and has what it needs."""
