@@ -1,6 +1,6 @@
 """Training step of a factorized VGG-11, forward and backward, against the literal form.
 
-The rival is what the stage means, in PyTorch's own modules (the version is printed): grouped convolution, ReLU, batch
+The rival is what the stage means, in PyTorch's own modules: grouped convolution, ReLU, batch
 norm, 1x1 convolution and pool, in float32, on contiguous NCHW images. First both are run in float64 on a few images,
 where losses and gradients must be equal. Then both are timed in turn, every time in a process of its own, since what
 one leaves to the allocator is not the other's: seconds of the clock, median over the steps behind the first. Where
@@ -165,7 +165,7 @@ def measured(form: Form, rounds: int, apart: float, peaks: dict[Form, float]) ->
     threads = "thread" if form.threads == 1 else "threads"
     return Row(
         f"training step in {form.precision}, factorized VGG-11, width {form.width:g}, {form.threads} {threads}, wall",
-        f"PyTorch {torch.__version__}, module by module, float32",
+        "PyTorch, module by module, float32",
         *(median, statistics.median(slow), statistics.median(ratios), min(ratios), max(ratios)),
         ASKED[form.precision].get(form.width, 1.0),
         *(peaks[form], peaks[rival]),

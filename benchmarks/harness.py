@@ -9,17 +9,27 @@ beside `docs/results/speed/README.md`; `benchmarks/table.py` makes that page of 
 
 import csv
 import os
+import platform
 import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "speed"
+
+
+def machine() -> str:
+    """Name of the processor, where the system tells, with the widest instructions that PyTorch uses and its version."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or "unknown processor"
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()}), PyTorch {torch.__version__}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Row:
     limit: str
     of_limit: float
     difference: float
+    machine: str = field(default_factory=lambda: machine())
 
     @property
     def met(self) -> bool:
