@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results" / "speed"
 
 
 def machine() -> str:
-    """Name of the processor, where the system tells, with the widest instructions that PyTorch uses and its version."""
+    """Name of the processor, where the system tells, the widest instructions that PyTorch uses, and its version."""
     told = Path("/proc/cpuinfo")
     lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
