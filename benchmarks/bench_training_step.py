@@ -20,6 +20,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,6 +28,7 @@ from harness import Row, write
 from torch import Tensor, nn
 from torch.nn import functional
 
+from covalign.kernels.threads import blocks_alone
 from covalign.networks.architectures.blocks import FEWEST_IMAGES, FactorizedStage
 from covalign.networks.architectures.vgg import VGG, map_sides, vgg11
 from covalign.training.machine import resolve
@@ -99,24 +101,30 @@ def difference(width: float) -> float:
     return max(float((ours - theirs).abs().max() / theirs.abs().max()) for ours, theirs in pairs)
 
 
+def threads_of(form: Form) -> AbstractContextManager[None]:
+    """Share out threads as a training does: to blocks alone in our form, to PyTorch's operations in the literal."""
+    torch.set_num_threads(form.threads)
+    return nullcontext() if form.literal else blocks_alone(form.threads)
+
+
 def seconds(form: Form) -> float:
     """Seconds of the clock of a step, median over some."""
-    torch.set_num_threads(form.threads)
     module, data, found = network(form.width, form.literal), batch(form.batch), []
-    for _ in range(STEPS + 1):
-        began = time.perf_counter()
-        step(module, *data, form.precision)
-        found.append(time.perf_counter() - began)
+    with threads_of(form):
+        for _ in range(STEPS + 1):
+            began = time.perf_counter()
+            step(module, *data, form.precision)
+            found.append(time.perf_counter() - began)
     return statistics.median(found[1:])
 
 
 def memory(form: Form) -> float:
     """Megabytes that the second step adds to the peak of one that had two images only."""
-    torch.set_num_threads(form.threads)
     module = network(form.width, form.literal)
-    step(module, *batch(2), form.precision)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step(module, *batch(form.batch), form.precision)
+    with threads_of(form):
+        step(module, *batch(2), form.precision)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        step(module, *batch(form.batch), form.precision)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 

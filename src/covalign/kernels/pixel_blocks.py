@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from covalign.kernels.threads import block_threads
+
 BLOCK_BYTES = 1 << 21
 """Size of the rectified maps of a block: small against a last-level cache, large against the cost of a call."""
 
@@ -82,7 +84,7 @@ class Geometry:
 
 def _shared(items: Sequence[Item]) -> list[Sequence[Item]]:
     """Cut into one consecutive part a thread."""
-    size = -(-len(items) // torch.get_num_threads())
+    size = -(-len(items) // block_threads())
     return [items[first : first + size] for first in range(0, len(items), size)]
 
 

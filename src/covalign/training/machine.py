@@ -14,6 +14,8 @@ import torch
 from torch.utils import deterministic
 
 from covalign.errors import InputError
+from covalign.kernels.threads import blocks_alone
+from covalign.networks.architectures.blocks import FEWEST_IMAGES
 from covalign.training.spec import TrainingSpec
 
 
@@ -42,6 +44,21 @@ def _computes_in_bfloat16(device: str) -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in capabilities)
 
 
+def in_blocks(spec: TrainingSpec) -> bool:
+    """Say whether a step goes through `covalign.kernels.factorized_stage`, which has threads of its own."""
+    return spec.form == "factorized" and spec.device == "cpu" and spec.batch_size >= FEWEST_IMAGES
+
+
+@contextmanager
+def _shared_by(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @contextmanager
 def fixed(spec: TrainingSpec) -> Iterator[None]:
     """Hold the thread count and deterministic algorithms, then restore what was set before.
@@ -49,16 +66,14 @@ def fixed(spec: TrainingSpec) -> Iterator[None]:
     On a GPU an operation without a deterministic form warns instead of failing: repeatability bit by bit is
     promised for the CPU only.
     """
-    threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     fills = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.set_num_threads(spec.threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.device(spec.device).type != "cpu")
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        yield
+        with blocks_alone(spec.threads) if in_blocks(spec) else _shared_by(spec.threads):
+            yield
     finally:
-        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict, warn_only=warns)
         deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
