@@ -30,9 +30,11 @@ import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from study_universal import Cell as Trained
-from study_universal import Data, Sources, data, decided_rate, takes_rates, trained
+from study_universal import decided_rate, takes_rates
 from torch import Tensor, nn
+from universal_starts import Data, Sources, data
+from universal_training import Cell as Trained
+from universal_training import trained
 
 from covalign import init_, load_encoding, vgg11
 from covalign.data.images import Images

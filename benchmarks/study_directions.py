@@ -24,8 +24,10 @@ import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from study_universal import Cell as Measured
-from study_universal import Data, Sources, data, decided_rate, measured, takes_rates
+from study_universal import decided_rate, takes_rates
+from universal_starts import Data, Sources, data
+from universal_training import Cell as Measured
+from universal_training import measured
 
 from covalign import load_encoding
 from covalign.figures.style import GREY, journal, series

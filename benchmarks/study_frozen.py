@@ -21,10 +21,12 @@ import matplotlib
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from study_universal import ENTER, Data, data, decided_rate, takes_rates, trained
-from study_universal import Cell as Trained
+from study_universal import decided_rate, takes_rates
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from universal_starts import ENTER, Data, data
+from universal_training import Cell as Trained
+from universal_training import trained
 
 from covalign import UniversalEncoding, load_encoding, vgg11
 from covalign.encoding.haar import haar_frame

@@ -28,7 +28,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from scipy.stats import rankdata, spearmanr
-from study_universal import Data, data, features, fitted
+from universal_starts import Data, data
+from universal_training import features, fitted
 
 from covalign import RunStore, TrainingSpec, load_images, train
 from covalign.data.mixture import mixture

@@ -1,6 +1,10 @@
-"""Does a network drawn from its own covariances keep its accuracy?
+r"""Does a network drawn from its own covariances keep its accuracy?
 
-    python benchmarks/study_universal_own.py RUN [RUN ...] --out docs/results/universal/own
+    covalign train laptop-float32.toml --images photos:a --seed 0 --store STORE    # b likewise, seeds 0 to 2
+    python benchmarks/study_universal_own.py STORE/KEY [STORE/KEY ...] --out docs/results/universal/own \
+        --aligned-on 300 --train-images 2500
+
+where the TOML says `preset = "laptop"`, `precision = "float32"`, `threads = 1`.
 
 Of each training the covariances of its layers alone are kept (`covalign.universal_encoding` of one network), and new
 networks are drawn from them, realigned through activations on unlabelled images. No weight of the trained network
@@ -148,17 +152,22 @@ def rows_of_run(run: Run, train_images: int, test_images: int, aligned_on: int, 
     return rows
 
 
+def spread(values: pd.Series, digits: int) -> str:
+    """Mean over trainings and their standard deviation."""
+    apart = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{apart}"
+
+
 def summary(table: pd.DataFrame) -> str:
     """Means over trainings and draws, and how much of the gap between random features and training is kept."""
     lines = ["| network | accuracy | share of the gap kept |", "| --- | --- | --- |"]
     by_run = table.groupby(["images", "network", "run"])["accuracy"].mean().unstack("network")
     for images, rows in by_run.groupby(level="images"):
         floor, top = rows["random"], rows["trained"]
-        lines.append(f"| **{images}**, {len(rows)} trainings | | |")
+        lines.append(f"| **{images}**, {len(rows)} training{'s' if len(rows) > 1 else ''} | | |")
         for name in rows:
             kept = (rows[name] - floor) / (top - floor)
-            spread = f" ± {rows[name].std():.3f}" if len(rows) > 1 else ""
-            lines.append(f"| {name} | {rows[name].mean():.3f}{spread} | {kept.mean():.2f} |")
+            lines.append(f"| {name} | {spread(rows[name], 3)} | {spread(kept, 2)} |")
     return "\n".join(lines) + "\n"
 
 
