@@ -90,10 +90,10 @@ def draw(found: pd.DataFrame) -> Figure:
                 style = {**series(index), "linestyle": "none"}
                 label = {"readout": "readout alone"}.get(str(part), "all weights trained")
                 ax.errorbar(x, each["accuracy"], yerr=arms, capsize=2, label=label, **style)
-            ax.axhline(rows["chance"].iloc[0], color=GREY, linewidth=0.6)
+            ax.axhline(rows["chance"].iloc[0], color=GREY, linewidth=0.6, label="chance")
             ax.set_xticks(range(len(METHODS)), METHODS)
             ax.set(title=f"judged on {judged}", ylabel="accuracy", ylim=(0, None))
-            ax.legend(loc="lower right")
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -117,6 +117,13 @@ def page(found: pd.DataFrame) -> str:
             f"| {row.judged} | {row.chance:.3f} | {row.part} | {row.start} | {row.seeds} | "
             f"{row.accuracy:.3f}{reach} | {beyond} |"
         )
+    lines += [
+        "",
+        "A direction has one encoding, of three networks from each of the two other sets: intervals are over draws "
+        "from it and over images, not over encodings. Members are those networks in turn, so that their interval "
+        "holds the difference between the sets that they were trained on. The third direction, judged on "
+        "`tiny-imagenet-40b`, is in [transfer](../transfer), with ten networks.",
+    ]
     return "\n".join([*lines, "", "![Accuracies](directions.png)", ""])
 
 
