@@ -29,7 +29,7 @@ class Budget:
 BUDGETS = {
     50: Budget(8000, 40, (0.003, 0.01, 0.03, 0.1)),
     10: Budget(8000, 40, (0.001, 0.003, 0.01, 0.03, 0.1)),
-    0: Budget(60_000, 80, (0.003, 0.01, 0.03)),
+    0: Budget(60_000, 80, (0.01, 0.03, 0.06)),
 }
 """By the number of different images a class; 0 means all 450."""
 SEEDS = 5
