@@ -22,7 +22,7 @@ the encoding, whitening of the first layer's inputs (as in Jordan's airbench; ha
 directions, half their negatives), orthogonal, one member. Rates are chosen with seed 0; other seeds, which also draw
 the images, make the table. Held images judge every training ten times along its way, which decides nothing.
 
-Cells were measured on two machines (column `torch`). On the first and on the second, of seed 1 with 50 images a class:
+Cells were measured on two machines (column `torch`). On first and second, of seed 1 with 50 images a class:
 readout from the encoding .1945, .1945; trained from the default .2065, .1975, from the encoding .267, .2765, from a
 member (itself trained anew) .312, .3195.
 

@@ -106,8 +106,8 @@ def page(found: pd.DataFrame, table: pd.DataFrame) -> str:
     rates = table[table["seed"] == 0]
     if len(rates):
         lines += [
-            "Rates, chosen on held images with seed 0 (where the best is the smallest or largest tried, one beyond it may "
-            "do better):",
+            "Rates, chosen on held images with seed 0 (where the best is the smallest or the largest, one beyond "
+            "may do better):",
             "",
         ]
         for (method, per_class), each in rates.groupby(["method", "per_class"]):
