@@ -47,6 +47,7 @@ BASE = TrainingSpec(
     schedule="one-cycle",
     flip=False,
     crop_padding=0,
+    precision="float32",
 )
 LABELS = ("uniform", "true")
 
