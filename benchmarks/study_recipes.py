@@ -47,6 +47,7 @@ BASE = TrainingSpec(
     batch_size=64,
     learning_rate=0.02,
     schedule="one-cycle",
+    precision="float32",
 )
 FEW = replace(BASE, max_images=400, epochs=20, flip=False, crop_padding=0)
 RECIPES = {
