@@ -19,8 +19,10 @@ members measure their statistics on the same 400 images.
 *Training*: SGD with Nesterov's momentum .9, one cycle, mirrored and shifted images. With few images a class 8,000 are
 shown in batches of 40, with all of them 60,000 in batches of 80, which is 3.3 times each. Starts: PyTorch's default,
 the encoding, whitening of the first layer's inputs (as in Jordan's airbench; half of its neurons are leading whitened
-directions, half their negatives), orthogonal, one member. Rates are chosen with seed 0; other seeds, which also draw
-the images, make the table. Held images judge every training ten times along its way, which decides nothing.
+directions, half their negatives), orthogonal, one member, and evenly spaced neurons and channels of a network of
+width .5 that was trained on other data as the members were (selection; Xu et al. 2024). Rates are chosen with seed
+0; other seeds, which also draw the images, make the table. Held images judge every training ten times along its way,
+which decides nothing.
 
 Cells were measured on two machines (column `torch`). On first and second, of seed 1 with 50 images a class:
 readout from the encoding .1945, .1945; trained from the default .2065, .1975, from the encoding .267, .2765, from a
@@ -105,12 +107,21 @@ def main() -> None:
     parser.add_argument(
         "--members", nargs="+", default=[], help="keys of trainings on other data, one a seed"
     )
+    parser.add_argument(
+        "--larger",
+        nargs="+",
+        default=[],
+        help="keys of wider trainings on other data, for --methods selection",
+    )
     parser.add_argument("--methods", nargs="+", default=[*dict.fromkeys((*READOUT, *STARTS))])
     given = parser.parse_args()
     if given.what == "run":
         torch.set_num_threads(1)
-        sources = Sources(load_encoding(given.encoding), RunStore(given.store), tuple(given.members))
-        images, asked = data(given.images), wanted(given.cells, tuple(given.methods))
+        methods = tuple(each for each in given.methods if each != "selection" or given.larger)
+        sources = Sources(
+            load_encoding(given.encoding), RunStore(given.store), tuple(given.members), tuple(given.larger)
+        )
+        images, asked = data(given.images), wanted(given.cells, methods)
         cells.measure(asked, given.cells, given.minutes, lambda cell: measured(cell, sources, images, MARKS))
     else:
         table = cells.table_of(given.cells, ["part", "per_class", "method", "rate", "seed"])

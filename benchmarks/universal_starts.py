@@ -13,6 +13,7 @@ from covalign.data.images import Images
 from covalign.data.loading import load_images
 from covalign.data.normalization import normalization
 from covalign.encoding.haar import haar_frame
+from covalign.networks.filters import analytic_filters
 from covalign.networks.readers.opening import read_network
 from covalign.storage.streams import stream
 from covalign.studies.inputs import layer_inputs
@@ -25,6 +26,8 @@ ENTER = normalization("imagenet")
 HELD = 50
 """Training images of every class that choose ridge and rate."""
 ALIGNED_ON = 400
+SLOTS = 2 * len(analytic_filters().filters)
+"""Coordinates that a factorized layer has for every channel."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Sources:
     encoding: UniversalEncoding
     store: RunStore
     members: tuple[str, ...]
+    larger: tuple[str, ...] = ()
 
 
 def data(images: str) -> Data:
@@ -86,12 +90,17 @@ def start(method: str, sources: Sources, images: Data, seed: int) -> nn.Module:
         return module
     network = read_network(module, normalization=ENTER)
     layers = hidden_layers(network)
+    larger = (
+        load_run(sources.larger[seed % len(sources.larger)], sources.store) if method == "selection" else None
+    )
     target = Target(module, network, layers, (), own_first=True)
     with torch.no_grad():
         for index, layer in enumerate(layers):
             weight = module.get_submodule(layer.name).weight
             if method == "orthogonal":
                 nn.init.orthogonal_(weight, generator=stream(seed, "orthogonal", index))
+            elif larger is not None:
+                weight.copy_(selected(larger.module().get_submodule(layer.name).weight, weight))
             elif method == "unaligned":
                 weight.copy_(turned_at_random(sources.encoding, index, weight, seed))
             elif method == "whitening" and index == 0:
@@ -117,3 +126,12 @@ def whitening(inputs: Tensor, weight: Tensor) -> Tensor:
     kept = (vectors / (values + 1e-4 * values[-1]).sqrt()).flip(1)[:, :count].T
     both = torch.cat([kept, -kept])
     return (both * weight.square().mean().sqrt() / both.square().mean().sqrt()).reshape(weight.shape)
+
+
+def selected(larger: Tensor, weight: Tensor) -> Tensor:
+    """Take evenly spaced neurons and channels of a larger layer, with all slots of a channel (Xu et al. 2024)."""
+    neurons, channels = (
+        torch.arange(few) * many // few
+        for few, many in ((len(weight), len(larger)), (weight.shape[1] // SLOTS, larger.shape[1] // SLOTS))
+    )
+    return larger.unflatten(1, (-1, SLOTS))[neurons][:, channels].reshape(weight.shape)

@@ -33,8 +33,8 @@ BUDGETS = {
 }
 """By the number of different images a class; 0 means all 450."""
 SEEDS = 5
-READOUT = ("encoding", "default", "unaligned", "orthogonal", "member")
-STARTS = ("default", "encoding", "member", "whitening", "orthogonal")
+READOUT = ("encoding", "default", "unaligned", "orthogonal", "member", "selection")
+STARTS = ("default", "encoding", "member", "whitening", "orthogonal", "selection")
 
 
 @dataclass(frozen=True, order=True)
