@@ -90,9 +90,9 @@ def start(method: str, sources: Sources, images: Data, seed: int) -> nn.Module:
         return module
     network = read_network(module, normalization=ENTER)
     layers = hidden_layers(network)
-    larger = (
-        load_run(sources.larger[seed % len(sources.larger)], sources.store) if method == "selection" else None
-    )
+    larger = None
+    if method == "selection":
+        larger = load_run(sources.larger[seed % len(sources.larger)], sources.store).module()
     target = Target(module, network, layers, (), own_first=True)
     with torch.no_grad():
         for index, layer in enumerate(layers):
@@ -100,7 +100,7 @@ def start(method: str, sources: Sources, images: Data, seed: int) -> nn.Module:
             if method == "orthogonal":
                 nn.init.orthogonal_(weight, generator=stream(seed, "orthogonal", index))
             elif larger is not None:
-                weight.copy_(selected(larger.module().get_submodule(layer.name).weight, weight))
+                weight.copy_(selected(larger.get_submodule(layer.name).weight, weight))
             elif method == "unaligned":
                 weight.copy_(turned_at_random(sources.encoding, index, weight, seed))
             elif method == "whitening" and index == 0:

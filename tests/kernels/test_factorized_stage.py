@@ -185,6 +185,7 @@ def test_in_bfloat16_a_stage_is_as_near_the_truth_as_its_modules(
 
     with torch.autocast("cpu", torch.bfloat16):
         assert fused(stage, images)
+        assert copy.deepcopy(stage)(images).dtype == torch.bfloat16
     truth = judged(modules_one_by_one, copy.deepcopy(stage).double(), images.double(), direction.double())
     theirs = judged(lower(modules_one_by_one), copy.deepcopy(stage), images, direction)
     ours = judged(lower(lambda module, x: module(x)), stage, images, direction)

@@ -148,7 +148,7 @@ class _Stage:
             total = y.new_zeros(geometry.slots, dtype=torch.float64)
             squares = torch.zeros_like(total)
             z = stage._room()
-            exact = torch.empty_like(z, dtype=wide)
+            exact = z if wide == z.dtype else torch.empty_like(z, dtype=wide)
             for block in blocks:
                 part = y[block.pixels]
                 window = x[block.window].reshape(-1, columns)

@@ -23,20 +23,29 @@ _BLOCK_THREADS: ContextVar[int] = ContextVar("block_threads", default=0)
 
 
 @contextmanager
+def taking(threads: int | None) -> Iterator[None]:
+    """Let the tensor library take so many threads for the time being, where a number is stated."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def blocks_alone(threads: int) -> Iterator[None]:
     """Give blocks so many threads while PyTorch's operations between them keep to one, and restore what was set.
 
     PyTorch's workers go on spinning for milliseconds after an operation that they shared, on the cores that blocks
     are to have: a training step of blocks is faster where there are none.
     """
-    before = torch.get_num_threads()
     told = _BLOCK_THREADS.set(threads)
-    torch.set_num_threads(1)
     try:
-        yield
+        with taking(1):
+            yield
     finally:
         _BLOCK_THREADS.reset(told)
-        torch.set_num_threads(before)
 
 
 def block_threads() -> int:

@@ -14,7 +14,7 @@ import torch
 from torch.utils import deterministic
 
 from covalign.errors import InputError
-from covalign.kernels.threads import blocks_alone
+from covalign.kernels.threads import blocks_alone, taking
 from covalign.networks.architectures.blocks import FEWEST_IMAGES
 from covalign.training.spec import TrainingSpec
 
@@ -50,16 +50,6 @@ def in_blocks(spec: TrainingSpec) -> bool:
 
 
 @contextmanager
-def _shared_by(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def fixed(spec: TrainingSpec) -> Iterator[None]:
     """Hold the thread count and deterministic algorithms, then restore what was set before.
 
@@ -72,7 +62,7 @@ def fixed(spec: TrainingSpec) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=torch.device(spec.device).type != "cpu")
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        with blocks_alone(spec.threads) if in_blocks(spec) else _shared_by(spec.threads):
+        with blocks_alone(spec.threads) if in_blocks(spec) else taking(spec.threads):
             yield
     finally:
         torch.use_deterministic_algorithms(strict, warn_only=warns)

@@ -15,6 +15,7 @@ from covalign.data.images import Images
 from covalign.encoding.alignment import Alignment
 from covalign.encoding.spatial import SpatialCovariance, spatial_covariance
 from covalign.errors import InputError
+from covalign.kernels.threads import taking
 from covalign.progress import Told, untold
 from covalign.report.columns import frame
 from covalign.studies.comparison.columns import LayerRow, PairRow
@@ -35,7 +36,6 @@ from covalign.studies.comparison.sharing import (
     in_common,
     measured,
     shared_out,
-    taking,
 )
 from covalign.studies.pairing import Choice
 from covalign.studies.streaming import MEMORY_BUDGET, beside, fit_alignments

@@ -6,13 +6,13 @@ same wherever they are carried out, as long as they take as many threads.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from covalign.data.images import Images
+from covalign.kernels.threads import taking
 from covalign.networks.network import Network
 from covalign.progress import Told
 from covalign.studies.comparison.couples import Couple, Passes, tiles
@@ -98,17 +98,6 @@ def _encoded(
             layer_encoding(network, network.layer(name), draws=settings.draws, seed=settings.seed)
             for name in layers
         ]
-
-
-@contextmanager
-def taking(threads: int | None) -> Iterator[None]:
-    """Let the tensor library take so many threads for the time being, where a number is stated."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def executor_of(workers: int, scheduler: str | None) -> Executor:
