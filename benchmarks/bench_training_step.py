@@ -28,10 +28,9 @@ from harness import Row, write
 from torch import Tensor, nn
 from torch.nn import functional
 
-from covalign.kernels.threads import blocks_alone
 from covalign.networks.architectures.blocks import FEWEST_IMAGES, FactorizedStage
 from covalign.networks.architectures.vgg import VGG, map_sides, vgg11
-from covalign.training.machine import resolve
+from covalign.training.machine import fixed, resolve
 from covalign.training.spec import TrainingSpec
 
 SAME = 1e-9
@@ -102,9 +101,12 @@ def difference(width: float) -> float:
 
 
 def threads_of(form: Form) -> AbstractContextManager[None]:
-    """Share out threads as a training does: to blocks alone in our form, to PyTorch's operations in the literal."""
+    """Hold of the machine what our training holds, and for the literal form the threads alone."""
     torch.set_num_threads(form.threads)
-    return nullcontext() if form.literal else blocks_alone(form.threads)
+    spec = TrainingSpec(
+        architecture="vgg11", form="factorized", images="none", threads=form.threads, batch_size=form.batch
+    )
+    return nullcontext() if form.literal else fixed(spec)
 
 
 def seconds(form: Form) -> float:

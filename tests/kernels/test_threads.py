@@ -20,7 +20,8 @@ def test_blocks_have_threads_of_their_own_while_operations_between_them_keep_to_
         assert (block_threads(), torch.get_num_threads()) == (3, 1)
         done = each(work, "abc")
     assert [part for part, *_ in done] == list("abc")
-    assert threading.get_ident() not in {thread for _, thread, *_ in done}
+    first, *others = (thread for _, thread, *_ in done)
+    assert first == threading.get_ident() not in others
     assert all(rest == [1, False] for _, _, *rest in done)
     assert block_threads() == torch.get_num_threads() == 2
 

@@ -33,6 +33,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from covalign.kernels.pixel_blocks import Block, Geometry
+from covalign.kernels.rectified import led_back, rectified
 from covalign.kernels.threads import each
 
 
@@ -110,8 +111,8 @@ class _FactorizedStage(torch.autograd.Function):
         constant, slope = torch.zeros_like(mean), torch.zeros_like(mean)
         d_weight, d_x = None, None
         if into_weight or not ctx.given:
-            d_sum = d.sum((0, 2), dtype=mean.dtype)
-            d_slots = stage.products(d).addr_(d_sum, mean, alpha=-1).mul_(scale)
+            d_slots, d_sum = stage.products(d)
+            d_slots.addr_(d_sum, mean, alpha=-1).mul_(scale)
             d_weight = _channels_first(d_slots, geometry)
             if not ctx.given:
                 slope = -scale.square() * (weight * d_slots).sum(0) / geometry.positions
@@ -154,7 +155,7 @@ class _Stage:
                 window = x[block.window].reshape(-1, columns)
                 torch.mm(matrix(block), window, out=part.view(-1, columns))
                 if measured:
-                    maps = _rectified(part, z)
+                    maps = rectified(part, z)
                     if wide != maps.dtype:
                         maps = exact[: len(part)].copy_(maps)
                     total += maps.sum(2).sum(0)
@@ -179,34 +180,42 @@ class _Stage:
         def work(blocks: Sequence[Block]) -> None:
             z = self._room()
             for block in blocks:
-                maps, part = _rectified(self.y[block.pixels], z), out[block.pixels]
+                maps, part = rectified(self.y[block.pixels], z), out[block.pixels]
                 torch.baddbmm(constant[:, None], folded.expand(len(maps), -1, -1), maps, out=part)
 
         each(work, geometry.parts())
         return out.view(geometry.height, geometry.width, len(folded), geometry.images)
 
-    def products(self, d: Float[Tensor, "hw c_out n"]) -> Float[Tensor, "c_out slots"]:
-        """Return the sum of D z^T over positions, one product for the pixels of a stretch."""
+    def products(
+        self, d: Float[Tensor, "hw c_out n"]
+    ) -> tuple[Float[Tensor, "c_out slots"], Float[Tensor, " c_out"]]:
+        """Return the sums of D z^T and of D over positions, one product for the pixels of a stretch."""
         geometry, wide = self.geometry, _sums_in(d.dtype)
         shape = d.shape[1], geometry.slots
         parts = geometry.stretches(d.shape[1])
+        longest = max(pixels.stop - pixels.start for part in parts for pixels in part)
 
-        def work(stretches: Sequence[slice]) -> Tensor:
-            room = d.new_empty(geometry.slots * parts[0][0].stop * geometry.images)
+        def work(stretches: Sequence[slice]) -> tuple[Tensor, Tensor]:
+            room = d.new_empty(geometry.slots * longest * geometry.images)
             total, product = d.new_zeros(shape, dtype=wide), d.new_empty(shape)
+            sums = total.new_zeros(len(total))
             for pixels in stretches:
                 y = self.y[pixels]
                 maps = room[: 2 * y.numel()].view(geometry.slots, len(y), -1)
-                _rectified(y, maps.transpose(0, 1))
+                rectified(y, maps.transpose(0, 1))
                 columns = d[pixels].transpose(0, 1).reshape(d.shape[1], -1)
+                sums += columns.sum(1, dtype=wide)
                 if wide == d.dtype:
                     total.addmm_(columns, maps.flatten(1).T)
                 else:
                     total += torch.mm(columns, maps.flatten(1).T, out=product)
-            return total
+            return total, sums
 
         done = each(work, parts)
-        return done[0] if len(done) == 1 else torch.stack(done).sum(0)
+        total, sums = (
+            done[0] if len(done) == 1 else (torch.stack(both).sum(0) for both in zip(*done, strict=True))
+        )
+        return total, sums
 
     def backprojected(
         self,
@@ -217,14 +226,17 @@ class _Stage:
     ) -> Float[Tensor, "h w c n"]:
         """Return the gradient of x: that of z, where z is positive, filtered back.
 
-        The constant is one more column of V^T, which a row of ones in D meets.
+        The constant is one more column of V^T, which a row of ones in D meets; what belongs to negatives has its sign
+        changed beforehand.
         """
         geometry = self.geometry
         columns = geometry.channels * geometry.images
         back = d.new_empty(geometry.slots, len(folded) + 1)
-        back[:, :-1].copy_(folded.T)
-        back[:, -1].copy_(constant)
-        slope, matrix = slope.to(d.dtype), _matrices(self.filters.to(d.dtype))
+        signs = torch.ones_like(slope)
+        signs[geometry.slots // 2 :] = -1
+        back[:, :-1].copy_(folded.T * signs[:, None])
+        back[:, -1].copy_(constant * signs)
+        slope, matrix = (slope * signs).to(d.dtype), _matrices(self.filters.to(d.dtype))
 
         def work(blocks: Sequence[Block]) -> tuple[slice, Tensor]:
             z, d_z = self._room(), self._room()
@@ -232,13 +244,11 @@ class _Stage:
             rows = slice(blocks[0].window[0].start, blocks[-1].window[0].stop)
             d_x = self.y.new_zeros(rows.stop - rows.start, geometry.width, geometry.channels, geometry.images)
             for block in blocks:
-                maps = _rectified(self.y[block.pixels], z)
+                maps = rectified(self.y[block.pixels], z)
                 gradient = torch.mul(maps, slope[:, None], out=d_z[: len(maps)])
                 ones[: len(maps), :-1] = d[block.pixels]
                 gradient.baddbmm_(back.expand(len(maps), -1, -1), ones[: len(maps)])
-                torch.ops.aten.threshold_backward.grad_input(gradient, maps, 0, grad_input=gradient)
-                positive, negative = gradient.chunk(2, 1)
-                d_y = torch.sub(positive, negative, out=z.view(-1)[: positive.numel()].view(positive.shape))
+                d_y = led_back(gradient, maps, out=z)
                 back_filtered = matrix(block).T
                 down, along = block.window
                 window = d_x[down.start - rows.start : down.stop - rows.start, along]
@@ -278,15 +288,6 @@ def _matrices(filters: Tensor) -> Callable[[Block], Float[Tensor, "block_f windo
 def _sums_in(dtype: torch.dtype) -> torch.dtype:
     """In which numbers sums over positions of such maps are kept."""
     return torch.float32 if dtype == torch.bfloat16 else dtype
-
-
-def _rectified(y: Float[Tensor, "block fc n"], out: Tensor) -> Float[Tensor, "block slots n"]:
-    """Return ReLU(y) and ReLU(-y) = ReLU(y) - y, one after the other, in ``out``."""
-    maps = out[: len(y)]
-    positive, negative = maps.chunk(2, 1)
-    torch.clamp(y, min=0, out=positive)
-    torch.sub(positive, y, out=negative)
-    return maps
 
 
 def _slots_first(v: Tensor, geometry: Geometry) -> Tensor:

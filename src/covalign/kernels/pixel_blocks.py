@@ -7,6 +7,7 @@ that filtering is a matrix product, ``[block f, window] [window, c n]``; blocks 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise, product
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -72,14 +73,22 @@ class Geometry:
         return 2 * self.filters * self.channels
 
     def stretches(self, columns: int) -> list[Sequence[slice]]:
-        """Return consecutive pixels for each thread, at once those of a block or of at least so many positions."""
-        count = min(self.pixels, max(self.pixels_per_block, -(-columns // self.images)))
-        return _shared([slice(first, first + count) for first in range(0, self.pixels, count)])
+        """Return consecutive pixels for each thread, at once some of a block or of so many positions."""
+        most = max(self.pixels_per_block, -(-columns // self.images))
+        ends = _ends(self.pixels, most, block_threads())
+        return _shared([slice(*stretch) for stretch in pairwise(ends)])
 
     def parts(self) -> list[Sequence[Block]]:
         """Return the blocks of each thread, consecutive ones."""
-        blocks = _blocks(self.height, self.width, self.filters, self.side, self.pixels_per_block)
-        return _shared(blocks)
+        shape = self.height, self.width, self.filters, self.side
+        return _shared(_blocks(*shape, self.pixels_per_block, block_threads()))
+
+
+def _ends(length: int, most: int, threads: int) -> list[int]:
+    """Cut a length into pieces of at most ``most``, as equal and as few as give every thread as many pieces."""
+    pieces = -(-length // min(most, length))
+    pieces = min(length, -(-pieces // threads) * threads)
+    return [length * piece // pieces for piece in range(pieces + 1)]
 
 
 def _shared(items: Sequence[Item]) -> list[Sequence[Item]]:
@@ -89,21 +98,12 @@ def _shared(items: Sequence[Item]) -> list[Sequence[Item]]:
 
 
 @lru_cache(maxsize=256)
-def _blocks(height: int, width: int, filters: int, side: int, count: int) -> tuple[Block, ...]:
-    """Cut the map into blocks of at most ``count`` pixels."""
+def _blocks(height: int, width: int, filters: int, side: int, count: int, threads: int) -> tuple[Block, ...]:
+    """Cut the map into blocks of at most ``count`` pixels: of whole rows where there are enough for every thread."""
+    rows = _ends(height, max(1, count // width), threads)
+    columns = _ends(width, count, -(-threads // height))
     found = []
-    if count >= width:
-        rows = count // width
-        areas = [(top, min(height, top + rows), 0, width) for top in range(0, height, rows)]
-    else:
-        parts = -(-width // count)
-        size = -(-width // parts)
-        areas = [
-            (top, top + 1, left, min(width, left + size))
-            for top in range(height)
-            for left in range(0, width, size)
-        ]
-    for top, bottom, left, right in areas:
+    for (top, bottom), (left, right) in product(pairwise(rows), pairwise(columns)):
         reach = side // 2
         window = (
             slice(max(0, top - reach), min(height, bottom + reach)),

@@ -56,7 +56,7 @@ def block_threads() -> int:
 def each(work: Callable[[Part], Done], parts: Sequence[Part]) -> list[Done]:
     """Return ``work`` of every part, without gradients, each in a thread of its own that splits nothing further.
 
-    A single part, or any number where `block_threads` is 1, stays in the calling thread.
+    The first part, and all where `block_threads` is 1, stay in the calling thread.
     """
     threads = block_threads()
 
@@ -66,7 +66,10 @@ def each(work: Callable[[Part], Done], parts: Sequence[Part]) -> list[Done]:
 
     if threads == 1 or len(parts) == 1:
         return [alone(part) for part in parts]
-    return list(_pool(os.getpid(), threads, torch.get_num_threads()).map(alone, parts))
+    others = _pool(os.getpid(), threads - 1, torch.get_num_threads()).map(alone, parts[1:])
+    with taking(1):
+        first = alone(parts[0])
+    return [first, *others]
 
 
 @lru_cache(maxsize=1)

@@ -7,13 +7,14 @@ on one machine.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
 from torch.utils import deterministic
 
 from covalign.errors import InputError
+from covalign.kernels.freed_memory import kept
 from covalign.kernels.threads import blocks_alone, taking
 from covalign.networks.architectures.blocks import FEWEST_IMAGES
 from covalign.training.spec import TrainingSpec
@@ -53,6 +54,8 @@ def in_blocks(spec: TrainingSpec) -> bool:
 def fixed(spec: TrainingSpec) -> Iterator[None]:
     """Hold the thread count and deterministic algorithms, then restore what was set before.
 
+    On the CPU, memory that one step frees is kept for the next.
+
     On a GPU an operation without a deterministic form warns instead of failing: repeatability bit by bit is
     promised for the CPU only.
     """
@@ -62,7 +65,8 @@ def fixed(spec: TrainingSpec) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=torch.device(spec.device).type != "cpu")
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
-        with blocks_alone(spec.threads) if in_blocks(spec) else taking(spec.threads):
+        memory = kept() if torch.device(spec.device).type == "cpu" else nullcontext()
+        with memory, blocks_alone(spec.threads) if in_blocks(spec) else taking(spec.threads):
             yield
     finally:
         torch.use_deterministic_algorithms(strict, warn_only=warns)

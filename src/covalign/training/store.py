@@ -74,7 +74,8 @@ def recipe_versions(spec: TrainingSpec, side: int) -> tuple[int, ...]:
 
     1 is the first. 2, of networks with kernels that reach beyond their smallest maps: `TrimmedConvolution`, before
     which bfloat16 left gradients undefined. 3, of factorized VGGs in float32 on the CPU: `kernels.factorized_stage`.
-    4, of these in bfloat16 as well: blocks of another size, the gradient of weights as one product a block.
+    4, of these in bfloat16 as well: blocks of another size, the gradient of weights as one product a block. 5: blocks
+    that give every thread as much.
 
     Args:
         spec: resolved, of the training.
@@ -85,7 +86,7 @@ def recipe_versions(spec: TrainingSpec, side: int) -> tuple[int, ...]:
     if spec.form == "factorized":
         if spec.device != "cpu":
             return (1,)
-        return (4, 3, 1) if spec.precision == "float32" else (4, 1)
+        return (5, 4, 3, 1) if spec.precision == "float32" else (5, 4, 1)
     *received, _ = map_sides(spec.architecture, side, spec.kernel_size, spec.first_stride)
     return (2,) if spec.kernel_size // 2 >= min(received) else (1,)
 
