@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from covalign.kernels.folded_weights import Back, FoldedWeights, Met
 from covalign.kernels.pixel_blocks import Block, Geometry
 from covalign.kernels.rectified import led_back, rectified
 from covalign.kernels.threads import each
@@ -88,8 +89,7 @@ class _FactorizedStage(torch.autograd.Function):
         assert measured is not None
         mean, variance = measured
         scale = torch.rsqrt(variance + eps)
-        folded = _slots_first(weight, geometry) * scale
-        out = stage.mixed(folded, -(folded @ mean))
+        out = stage.mixed(*FoldedWeights(weight, mean, scale, geometry).forward(x.dtype))
         ctx.geometry, ctx.given = geometry, given
         ctx.save_for_backward(stage.y, filters, weight, mean, scale)
         moments = _channels_first(mean, geometry), _channels_first(variance, geometry)
@@ -106,19 +106,11 @@ class _FactorizedStage(torch.autograd.Function):
         geometry: Geometry = ctx.geometry
         stage = _Stage(y, filters, geometry)
         into_x, _, into_weight, *_ = ctx.needs_input_grad
-        weight = _slots_first(weight, geometry)
         d = gradient.permute(2, 3, 1, 0).contiguous().view(geometry.pixels, -1, geometry.images)
-        constant, slope = torch.zeros_like(mean), torch.zeros_like(mean)
-        d_weight, d_x = None, None
-        if into_weight or not ctx.given:
-            d_slots, d_sum = stage.products(d)
-            d_slots.addr_(d_sum, mean, alpha=-1).mul_(scale)
-            d_weight = _channels_first(d_slots, geometry)
-            if not ctx.given:
-                slope = -scale.square() * (weight * d_slots).sum(0) / geometry.positions
-                constant = -scale * (d_sum @ weight) / geometry.positions - slope * mean
-        if into_x:
-            d_x = stage.backprojected(d, weight * scale, constant, slope).permute(3, 2, 0, 1)
+        met = stage.products(d) if into_weight or not ctx.given else None
+        folded = FoldedWeights(weight, mean, scale, geometry)
+        back, d_weight = folded.backward(d.dtype, met, measured=not ctx.given)
+        d_x = stage.backprojected(d, back).permute(3, 2, 0, 1) if into_x else None
         return d_x, None, d_weight, None, None, None
 
 
@@ -175,7 +167,6 @@ class _Stage:
         """Return ``folded z + constant``."""
         geometry = self.geometry
         out = self.y.new_empty(geometry.pixels, len(folded), geometry.images)
-        folded, constant = folded.to(out.dtype), constant.to(out.dtype)
 
         def work(blocks: Sequence[Block]) -> None:
             z = self._room()
@@ -186,9 +177,7 @@ class _Stage:
         each(work, geometry.parts())
         return out.view(geometry.height, geometry.width, len(folded), geometry.images)
 
-    def products(
-        self, d: Float[Tensor, "hw c_out n"]
-    ) -> tuple[Float[Tensor, "c_out slots"], Float[Tensor, " c_out"]]:
+    def products(self, d: Float[Tensor, "hw c_out n"]) -> Met:
         """Return the sums of D z^T and of D over positions, one product for the pixels of a stretch."""
         geometry, wide = self.geometry, _sums_in(d.dtype)
         shape = d.shape[1], geometry.slots
@@ -209,45 +198,33 @@ class _Stage:
                     total.addmm_(columns, maps.flatten(1).T)
                 else:
                     total += torch.mm(columns, maps.flatten(1).T, out=product)
-            return total, sums
+            return Met(total, sums)
 
-        done = each(work, parts)
-        total, sums = (
-            done[0] if len(done) == 1 else (torch.stack(both).sum(0) for both in zip(*done, strict=True))
-        )
-        return total, sums
+        (total, sums), *others = each(work, parts)
+        for products, of_d in others:
+            total += products
+            sums += of_d
+        return Met(total, sums)
 
-    def backprojected(
-        self,
-        d: Float[Tensor, "hw c_out n"],
-        folded: Float[Tensor, "c_out slots"],
-        constant: Float[Tensor, " slots"],
-        slope: Float[Tensor, " slots"],
-    ) -> Float[Tensor, "h w c n"]:
+    def backprojected(self, d: Float[Tensor, "hw c_out n"], back: Back) -> Float[Tensor, "h w c n"]:
         """Return the gradient of x: that of z, where z is positive, filtered back.
 
-        The constant is one more column of V^T, which a row of ones in D meets; what belongs to negatives has its sign
-        changed beforehand.
+        A row of ones in D meets the column of constants.
         """
         geometry = self.geometry
         columns = geometry.channels * geometry.images
-        back = d.new_empty(geometry.slots, len(folded) + 1)
-        signs = torch.ones_like(slope)
-        signs[geometry.slots // 2 :] = -1
-        back[:, :-1].copy_(folded.T * signs[:, None])
-        back[:, -1].copy_(constant * signs)
-        slope, matrix = (slope * signs).to(d.dtype), _matrices(self.filters.to(d.dtype))
+        matrix = _matrices(self.filters.to(d.dtype))
 
         def work(blocks: Sequence[Block]) -> tuple[slice, Tensor]:
             z, d_z = self._room(), self._room()
-            ones = d.new_ones(geometry.pixels_per_block, back.shape[1], geometry.images)
+            ones = d.new_ones(geometry.pixels_per_block, back.matrix.shape[1], geometry.images)
             rows = slice(blocks[0].window[0].start, blocks[-1].window[0].stop)
             d_x = self.y.new_zeros(rows.stop - rows.start, geometry.width, geometry.channels, geometry.images)
             for block in blocks:
                 maps = rectified(self.y[block.pixels], z)
-                gradient = torch.mul(maps, slope[:, None], out=d_z[: len(maps)])
+                gradient = torch.mul(maps, back.slope[:, None], out=d_z[: len(maps)])
                 ones[: len(maps), :-1] = d[block.pixels]
-                gradient.baddbmm_(back.expand(len(maps), -1, -1), ones[: len(maps)])
+                gradient.baddbmm_(back.matrix.expand(len(maps), -1, -1), ones[: len(maps)])
                 d_y = led_back(gradient, maps, out=z)
                 back_filtered = matrix(block).T
                 down, along = block.window

@@ -74,14 +74,17 @@ class Geometry:
 
     def stretches(self, columns: int) -> list[Sequence[slice]]:
         """Return consecutive pixels for each thread, at once some of a block or of so many positions."""
-        most = max(self.pixels_per_block, -(-columns // self.images))
-        ends = _ends(self.pixels, most, block_threads())
-        return _shared([slice(*stretch) for stretch in pairwise(ends)])
+        return shared(self.pixels, max(self.pixels_per_block, -(-columns // self.images)))
 
     def parts(self) -> list[Sequence[Block]]:
         """Return the blocks of each thread, consecutive ones."""
         shape = self.height, self.width, self.filters, self.side
         return _shared(_blocks(*shape, self.pixels_per_block, block_threads()))
+
+
+def shared(length: int, most: int) -> list[Sequence[slice]]:
+    """Cut a length into stretches of at most ``most``, and return consecutive ones for each thread."""
+    return _shared([slice(*ends) for ends in pairwise(_ends(length, most, block_threads()))])
 
 
 def _ends(length: int, most: int, threads: int) -> list[int]:
