@@ -26,7 +26,7 @@ NETWORKS = 4
 
 def trained(workers: int, threads: int, networks: int = NETWORKS) -> tuple[float, list[bytes]]:
     """Train networks anew; return seconds on the wall, and their weights."""
-    one = replace(preset("demo"), images="photos:a", width=0.25, max_images=1600, epochs=4, threads=threads)
+    one = replace(preset("demo"), images="photos:a", width=0.25, max_images=1600, epochs=16, threads=threads)
     specs = [replace(one, seed=seed) for seed in range(networks)]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

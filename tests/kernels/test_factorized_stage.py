@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from covalign.kernels.factorized_stage import Moments, factorized_stage
-from covalign.networks.architectures.blocks import FEWEST_IMAGES, FactorizedStage, pooled
+from covalign.networks.architectures.blocks import FEWEST_IMAGES, FactorizedStage
 from covalign.networks.filters import FilterBank, analytic_filters
 
 BOUND = {torch.float64: 1e-10, torch.float32: 3e-6}
@@ -150,16 +150,6 @@ def test_a_stage_is_its_modules_one_by_one(side, norm, pool, dtype, memory):
         close(ours(x), modules_one_by_one(theirs, x), dtype)
 
 
-class WatchedPool(nn.MaxPool2d):
-    """Keeps the maps it is given and the gradient it receives."""
-
-    def forward(self, x):
-        maps = super().forward(x)
-        self.seen = [x]
-        maps.register_hook(self.seen.append)
-        return maps
-
-
 def judged(run, stage, x, direction):
     """Values, moments and gradients of a stage, as float64."""
     leaf = x.clone().requires_grad_()
@@ -194,26 +184,6 @@ def test_in_bfloat16_a_stage_is_as_near_the_truth_as_its_modules(
         apart, far = (mine - true).norm(), (other - true).norm()
         assert apart <= 1.1 * far + 1e-3 * true.norm()
         assert far <= 0.02 * true.norm()
-
-
-def test_a_pool_of_maps_with_images_last_copies_nothing_and_gives_the_same_bits():
-    torch.manual_seed(0)
-    # Whole numbers: many ties, of which the first takes the gradient.
-    memory = torch.randint(3, (7, 4, 3, 5)).double().requires_grad_()
-    plain = memory.detach().permute(3, 2, 0, 1).contiguous().requires_grad_()
-    pool = WatchedPool(2)
-    found, expected = pooled(memory.permute(3, 2, 0, 1), pool), nn.MaxPool2d(2)(plain)
-    direction = torch.randn(3, 2, 3, 5, dtype=torch.float64).permute(3, 2, 0, 1)
-    found.backward(direction)
-    expected.backward(direction)
-    assert torch.equal(found, expected)
-    assert torch.equal(memory.grad.permute(3, 2, 0, 1), plain.grad)
-    maps, gradient = pool.seen
-    assert maps.data_ptr() == memory.data_ptr()
-    # PyTorch reads an order as channels last only where the stride of the one image is that of all values.
-    for tensor in (maps, gradient):
-        assert tensor.stride(1) == 1
-        assert tensor.stride(0) == tensor.numel()
 
 
 @pytest.mark.usefixtures("few_images")
@@ -263,6 +233,12 @@ def test_what_is_not_the_plain_stage_runs_module_by_module():
     stage, _ = stages()
     stage.norm.momentum = None
     assert not fused(stage, x)
+    for pool in (nn.MaxPool2d(3, stride=2), nn.MaxPool2d(2, padding=1), nn.AvgPool2d(2)):
+        stage, theirs = stages(pool=True)
+        assert fused(stage, x)
+        stage.pool = theirs.pool = pool
+        assert not fused(stage, x)
+        close(stage(x), modules_one_by_one(theirs, x), torch.float32)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from covalign.kernels.factorized_stage import Moments, factorized_stage
+from covalign.kernels.max_pool import max_pool
 from covalign.networks.filters import FilterBank
 
 FEWEST_IMAGES = 32
@@ -103,7 +104,8 @@ class FactorizedStage(nn.Module):
         if self.is_plain(x):
             x = x.to(self._computes_in(x))
             with torch.autocast("cpu", enabled=False):
-                return pooled(self._fused(x), self.pool)
+                out = self._fused(x)
+                return out if isinstance(self.pool, nn.Identity) else max_pool(out)
         maps: Tensor = self.pool(self.pointwise(self.norm(torch.relu(self.depthwise(x)))))
         return maps
 
@@ -122,6 +124,7 @@ class FactorizedStage(nn.Module):
             and not self.depthwise.weight.requires_grad
             and self._is_standard()
             and self._is_signed()
+            and self._pools_by_two()
         )
 
     def _computes_in(self, x: Tensor) -> torch.dtype | None:
@@ -144,6 +147,14 @@ class FactorizedStage(nn.Module):
         """Say whether every channel has the same filters, followed by their negatives."""
         bank = self.depthwise.weight.detach().unflatten(0, (-1, 2, self.slots // 2))[:, :, :, 0]
         return torch.equal(bank, torch.stack([self.filters, -self.filters]).expand_as(bank))
+
+    def _pools_by_two(self) -> bool:
+        """Say whether the pool, if there is one, takes the largest of two by two pixels."""
+        pool = self.pool
+        if not isinstance(pool, nn.MaxPool2d):
+            return isinstance(pool, nn.Identity)
+        stated = pool.kernel_size, pool.stride, pool.padding, pool.dilation
+        return stated == (2, 2, 0, 1) and not pool.ceil_mode and not pool.return_indices
 
     def _fused(self, x: Tensor) -> Tensor:
         norm, weight = self.norm, self.pointwise.weight
@@ -181,17 +192,3 @@ def follow(norm: nn.BatchNorm2d, batch: Moments, count: int) -> None:
     norm.num_batches_tracked.add_(1)
     norm.running_mean.lerp_(batch.mean, norm.momentum)
     norm.running_var.lerp_(batch.variance * (count / (count - 1)), norm.momentum)
-
-
-def pooled(x: Float[Tensor, "n c h w"], pool: nn.Module) -> Float[Tensor, "n c h_out w_out"]:
-    """Apply a pool to maps whose images come last in memory: those of one image, its channels last.
-
-    PyTorch sees that order, and takes its fast path, only where the stride of the one image is that of all its
-    values, in the maps as in their gradient: so it is reached from a contiguous view, and left through one.
-    """
-    if isinstance(pool, nn.Identity):
-        return x
-    n, c, h, w = x.shape
-    one = x.permute(2, 3, 1, 0).reshape(1, h, w, c * n).permute(0, 3, 1, 2)
-    maps: Tensor = pool(one).permute(0, 2, 3, 1)
-    return maps.reshape(*maps.shape[1:3], c, n).permute(3, 2, 0, 1)
