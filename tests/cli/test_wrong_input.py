@@ -13,6 +13,8 @@ SOME = "covalign:resnet20"
         (("diff", SOME, SOME, "--seed", 10**30), "expected a number of at most 18 digits"),
         (("diff", SOME, "covalign:resnt20"), "did you mean 'resnet20'?"),
         (("energy", "--images", "phots"), "did you mean 'photos'?"),
+        (("energy", "--images", "photos", "--time", 0), "--time): got 0, expected a positive training time"),
+        (("energy", "--images", "photos", "--time", "nan"), "--time): got nan, expected a positive"),
         (("reproduce", "fig4"), "did you mean 'encodings-fig4' or 'first-layer-fig4'?"),
         (
             ("train", "absent.toml"),

@@ -6,6 +6,7 @@ training time, given as tau lambda_1^2; the exact linear CNN, whose time multipl
 patches, runs for J tau (`linear_cnn_tau`).
 """
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -72,7 +73,8 @@ def first_layer_summary(
         provenance: kept with the result.
 
     Raises:
-        InputError: a network whose first layer does not read these images, and what the parts raise.
+        InputError: a time that is not positive, a network whose first layer does not read these images, and what the
+            parts raise.
 
     Example:
         Without a network: stripes of one frequency, at random phases. Two components of their patches have variance,
@@ -89,6 +91,11 @@ def first_layer_summary(
         >>> int((found.predictions["formula"].energy > 1e-3).sum())
         2
     """
+    if scaled_time is not None and not 0 < scaled_time < math.inf:
+        raise InputError(
+            f"scaled_time (--time): got {scaled_time:g}, expected a positive training time; "
+            f"{PUBLISHED_TIME:g} without a network, or leave it out"
+        )
     network, images = _in_order(network, images)
     subject = None if network is None else open_subject(network)
     run, net = (subject.run, subject.network) if subject else (None, None)
@@ -104,7 +111,8 @@ def first_layer_summary(
     leading = float(patches.standard_deviations[0]) ** 2
     profile = energy_profile(layer.weight, patches, layer.initial) if layer else None
     fit = fit_energy(profile, patches, draws, seed) if profile else None
-    time = float(scaled_time or (fit.tau * leading if fit else PUBLISHED_TIME))
+    fitted = fit.tau * leading if fit else PUBLISHED_TIME
+    time = float(fitted if scaled_time is None else scaled_time)
     several = len(images.labels.unique()) > 1
     dependence = label_dependence(images, patches, reading, seed) if several else None
     return FirstLayerSummary(
