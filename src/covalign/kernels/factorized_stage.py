@@ -184,7 +184,7 @@ class _Stage:
         parts = geometry.stretches(d.shape[1])
         longest = max(pixels.stop - pixels.start for part in parts for pixels in part)
 
-        def work(stretches: Sequence[slice]) -> tuple[Tensor, Tensor]:
+        def work(stretches: Sequence[slice]) -> Met:
             room = d.new_empty(geometry.slots * longest * geometry.images)
             total, product = d.new_zeros(shape, dtype=wide), d.new_empty(shape)
             sums = total.new_zeros(len(total))
