@@ -24,7 +24,7 @@ _LAPTOP_ENCODING = replace(_LAPTOP_FAST, max_images=8000, epochs=6)
 """As many images of every data set; few enough for five seeds."""
 
 
-_LAPTOP_FEW = replace(_LAPTOP_FAST, max_images=1500, epochs=20, flip=False, crop_padding=0)
+_LAPTOP_FEW = replace(_LAPTOP_FAST, max_images=5000, epochs=20, flip=False, crop_padding=0)
 """Few images without augmentation and a higher rate, so that random labels are fitted."""
 
 
