@@ -27,7 +27,7 @@ class TrainingSpec:
         max_images: largest number of training images (drawn at random); None takes all.
         resolution: height and width after box averaging; None keeps the source's.
         labels: "true", "uniform" (one uniform random label per training image) or "permuted".
-        label_realization: which draw of the random labels.
+        label_realization: which draw of the random labels; the seed does not enter it.
         architecture: "vgg11", "vgg13", "vgg16", or "resnet20", which exists as published only: joint, width
             1, kernel size 3, linear head, batch norm, first stride 1.
         form: "joint" or "factorized" stages.
