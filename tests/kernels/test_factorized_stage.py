@@ -239,6 +239,10 @@ def test_what_is_not_the_plain_stage_runs_module_by_module():
         stage.pool = theirs.pool = pool
         assert not fused(stage, x)
         close(stage(x), modules_one_by_one(theirs, x), torch.float32)
+    stage, _ = stages(pool=True)
+    for small in (x[:, :, :1, :1], x[:, :, :1], x[:, :, :, :1]):
+        with pytest.raises(RuntimeError, match="Output size is too small"):
+            stage(small)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

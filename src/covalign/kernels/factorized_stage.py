@@ -85,14 +85,14 @@ class _FactorizedStage(torch.autograd.Function):
         given = not (mean is None or variance is None)
         stage, measured = _Stage.of(images_last, filters, geometry, not given)
         if mean is not None and variance is not None:
-            measured = Moments(_slots_first(mean, geometry), _slots_first(variance, geometry))
+            measured = Moments(*(geometry.by_channel(v).flatten() for v in (mean, variance)))
         assert measured is not None
         mean, variance = measured
         scale = torch.rsqrt(variance + eps)
         out = stage.mixed(*FoldedWeights(weight, mean, scale, geometry).forward(x.dtype))
         ctx.geometry, ctx.given = geometry, given
         ctx.save_for_backward(stage.y, filters, weight, mean, scale)
-        moments = _channels_first(mean, geometry), _channels_first(variance, geometry)
+        moments = geometry.by_slot(mean).T.flatten(), geometry.by_slot(variance).T.flatten()
         ctx.mark_non_differentiable(*moments)
         return out.permute(3, 2, 0, 1), *moments
 
@@ -265,13 +265,3 @@ def _matrices(filters: Tensor) -> Callable[[Block], Float[Tensor, "block_f windo
 def _sums_in(dtype: torch.dtype) -> torch.dtype:
     """In which numbers sums over positions of such maps are kept."""
     return torch.float32 if dtype == torch.bfloat16 else dtype
-
-
-def _slots_first(v: Tensor, geometry: Geometry) -> Tensor:
-    """Reorder the last axis from ``[c, 2 f]`` to ``[2 f, c]``."""
-    return v.view(*v.shape[:-1], geometry.channels, -1).transpose(-1, -2).flatten(-2)
-
-
-def _channels_first(v: Tensor, geometry: Geometry) -> Tensor:
-    """Reorder the last axis from ``[2 f, c]`` to ``[c, 2 f]``."""
-    return v.view(*v.shape[:-1], -1, geometry.channels).transpose(-1, -2).flatten(-2)

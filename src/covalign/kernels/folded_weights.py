@@ -93,10 +93,11 @@ class FoldedWeights:
                 v = self._rows(rows)
                 if met is not None and d_weight is not None:
                     e = met.products[rows].addr_(met.total[rows], self.mean, alpha=-1)
-                    scale = self._slot_by_slot(self.scale)
-                    torch.mul(self._slot_by_slot(e), scale, out=self._channel_by_channel(d_weight[rows]))
-                    slope += e.mul_(v).sum(0)
-                    met_by_sums += met.total[rows] @ v
+                    scale = self.geometry.by_slot(self.scale)
+                    torch.mul(self.geometry.by_slot(e), scale, out=self.geometry.by_channel(d_weight[rows]))
+                    if measured:
+                        slope += e.mul_(v).sum(0)
+                        met_by_sums += met.total[rows] @ v
                 v[:, slots // 2 :].neg_()
                 matrix[:, rows].copy_(v.T)
             return slope, met_by_sums
@@ -109,27 +110,17 @@ class FoldedWeights:
             for half_negated in (slope, constant):
                 half_negated[slots // 2 :].neg_()
             matrix[:, -1] = constant
-        else:
-            slope.zero_()
         return Back(matrix, slope.to(dtype)), d_weight
 
     def _rows(self, rows: slice) -> Float[Tensor, "rows slots"]:
         """Rows of V."""
         v = self.weight.new_empty(rows.stop - rows.start, self.geometry.slots)
         torch.mul(
-            self._channel_by_channel(self.weight[rows]),
-            self._slot_by_slot(self.scale),
-            out=self._slot_by_slot(v),
+            self.geometry.by_channel(self.weight[rows]),
+            self.geometry.by_slot(self.scale),
+            out=self.geometry.by_slot(v),
         )
         return v
-
-    def _channel_by_channel(self, v: Float[Tensor, "*rows slots"]) -> Float[Tensor, "*rows signed c"]:
-        """View what is ordered channel by channel."""
-        return v.view(*v.shape[:-1], self.geometry.channels, -1).transpose(-1, -2)
-
-    def _slot_by_slot(self, v: Float[Tensor, "*rows slots"]) -> Float[Tensor, "*rows signed c"]:
-        """View what is ordered slot by slot."""
-        return v.view(*v.shape[:-1], -1, self.geometry.channels)
 
     def _stretches(self) -> list[Sequence[slice]]:
         """Return consecutive rows for each thread; few weights stay with the caller."""

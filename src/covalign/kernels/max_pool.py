@@ -16,8 +16,11 @@ from torch.autograd.function import once_differentiable
 from covalign.kernels.pixel_blocks import shared
 from covalign.kernels.threads import each
 
-pool_forward = torch.ops.aten.max_pool2d_with_indices.out
-pool_backward = torch.ops.aten.max_pool2d_with_indices_backward.grad_input
+_TWO_BY_TWO = [2, 2], [2, 2], [0, 0], [1, 1], False
+"""Kernel, stride, padding, dilation, and that a last odd row is left out, as PyTorch takes them."""
+
+_pool = torch.ops.aten.max_pool2d_with_indices.out
+_pool_back = torch.ops.aten.max_pool2d_with_indices_backward.grad_input
 
 
 def max_pool(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_out w_out"]:
@@ -40,8 +43,8 @@ class _MaxPool(torch.autograd.Function):
 
         def work(stretches: Sequence[slice]) -> None:
             for rows in stretches:
-                arguments = _one_image(maps[_above(rows)]), [2, 2], [2, 2], [0, 0], [1, 1], False
-                pool_forward(*arguments, out=_one_image(out[rows]), indices=_one_image(places[rows]))
+                pooled, found = _one_image(out[rows]), _one_image(places[rows])
+                _pool(_one_image(maps[_above(rows)]), *_TWO_BY_TWO, out=pooled, indices=found)
 
         each(work, _rows(len(out)))
         ctx.save_for_backward(places)
@@ -57,9 +60,8 @@ class _MaxPool(torch.autograd.Function):
 
         def work(stretches: Sequence[slice]) -> None:
             for rows in stretches:
-                above = _one_image(into[_above(rows)])
-                arguments = _one_image(gradient[rows]), above, [2, 2], [2, 2], [0, 0], [1, 1], False
-                pool_backward(*arguments, _one_image(places[rows]), grad_input=above)
+                above, found = _one_image(into[_above(rows)]), _one_image(places[rows])
+                _pool_back(_one_image(gradient[rows]), above, *_TWO_BY_TWO, found, grad_input=above)
 
         each(work, _rows(h // 2))
         return into.view(h, w, c, n).permute(3, 2, 0, 1)

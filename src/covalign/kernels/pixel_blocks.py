@@ -11,7 +11,7 @@ from itertools import pairwise, product
 from typing import NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from covalign.kernels.threads import block_threads
@@ -71,6 +71,14 @@ class Geometry:
     def slots(self) -> int:
         """Rectified maps: two for every filter and channel."""
         return 2 * self.filters * self.channels
+
+    def by_channel(self, v: Float[Tensor, "*rows slots"]) -> Float[Tensor, "*rows signed c"]:
+        """View what is ordered channel by channel, as weights and running moments are."""
+        return v.view(*v.shape[:-1], self.channels, -1).transpose(-1, -2)
+
+    def by_slot(self, v: Float[Tensor, "*rows slots"]) -> Float[Tensor, "*rows signed c"]:
+        """View what is ordered slot by slot, as maps are."""
+        return v.view(*v.shape[:-1], -1, self.channels)
 
     def stretches(self, columns: int) -> list[Sequence[slice]]:
         """Return consecutive pixels for each thread, at once some of a block or of so many positions."""

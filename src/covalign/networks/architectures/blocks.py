@@ -124,7 +124,7 @@ class FactorizedStage(nn.Module):
             and not self.depthwise.weight.requires_grad
             and self._is_standard()
             and self._is_signed()
-            and self._pools_by_two()
+            and self._pools_by_two(x)
         )
 
     def _computes_in(self, x: Tensor) -> torch.dtype | None:
@@ -148,13 +148,14 @@ class FactorizedStage(nn.Module):
         bank = self.depthwise.weight.detach().unflatten(0, (-1, 2, self.slots // 2))[:, :, :, 0]
         return torch.equal(bank, torch.stack([self.filters, -self.filters]).expand_as(bank))
 
-    def _pools_by_two(self) -> bool:
-        """Say whether the pool, if there is one, takes the largest of two by two pixels."""
+    def _pools_by_two(self, x: Tensor) -> bool:
+        """Say whether the pool, if there is one, takes the largest of two by two pixels, and maps have as many."""
         pool = self.pool
         if not isinstance(pool, nn.MaxPool2d):
             return isinstance(pool, nn.Identity)
         stated = pool.kernel_size, pool.stride, pool.padding, pool.dilation
-        return stated == (2, 2, 0, 1) and not pool.ceil_mode and not pool.return_indices
+        plain = stated == (2, 2, 0, 1) and not pool.ceil_mode and not pool.return_indices
+        return plain and min(x.shape[2:]) > 1
 
     def _fused(self, x: Tensor) -> Tensor:
         norm, weight = self.norm, self.pointwise.weight
